@@ -1,0 +1,92 @@
+//! Addresses and networks. Canonical: 16 bytes (IPv4 as ::ffff:a.b.c.d) and one byte prefix length out of 128.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{Kind, Refused, Shape};
+
+/// Length of a canonical address or network.
+pub const CANONICAL_BYTES: usize = 17;
+
+/// One address.
+pub static IP: Kind = Kind { name: "ip", shape: Shape::Equal, canonical: canonical_address, text, index: 0 };
+
+/// A network in CIDR notation; host bits must be zero.
+pub static CIDR: Kind = Kind { name: "cidr", shape: Shape::Prefix, canonical: canonical_network, text, index: 1 };
+
+/// What an address field is looked up as.
+pub static KINDS: [&Kind; 2] = [&IP, &CIDR];
+
+/// An address from 4 or 16 bytes of a packet.
+pub fn from_bytes(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Some(IpAddr::V4(Ipv4Addr::from(four)));
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(|sixteen| IpAddr::V6(Ipv6Addr::from(sixteen)))
+}
+
+/// The canonical form of an address off the wire.
+pub fn canonical_of(address: IpAddr) -> [u8; CANONICAL_BYTES] {
+    canonical_prefix(address, 128)
+}
+
+fn canonical_prefix(address: IpAddr, length: u8) -> [u8; CANONICAL_BYTES] {
+    let sixteen = match address {
+        IpAddr::V4(four) => four.to_ipv6_mapped().octets(),
+        IpAddr::V6(six) => six.octets(),
+    };
+    let mut out = [0; CANONICAL_BYTES];
+    out[..16].copy_from_slice(&sixteen);
+    out[16] = length;
+    out
+}
+
+fn canonical_address(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
+    out.extend_from_slice(&canonical_of(parse(bytes)?));
+    Ok(())
+}
+
+fn canonical_network(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NOT_AN_ADDRESS)?;
+    let (address, length) = text.split_once('/').ok_or(Refused("not a network: no prefix length"))?;
+    let address = parse(address.as_bytes())?;
+    let width = if address.is_ipv4() { 32 } else { 128 };
+    let digits = length.bytes().all(|b| b.is_ascii_digit());
+    let length: u8 =
+        length.parse().ok().filter(|&n| digits && n <= width).ok_or(Refused("prefix length out of range"))?;
+    let network = canonical_prefix(address, length + (128 - width));
+    if masked(&network) != network {
+        return Err(Refused("host bits are set"));
+    }
+    out.extend_from_slice(&network);
+    Ok(())
+}
+
+const NOT_AN_ADDRESS: Refused = Refused("not an address");
+
+fn parse(bytes: &[u8]) -> Result<IpAddr, Refused> {
+    std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or(NOT_AN_ADDRESS)
+}
+
+/// A canonical network with its host bits cleared.
+pub fn masked(network: &[u8; CANONICAL_BYTES]) -> [u8; CANONICAL_BYTES] {
+    let mut out = *network;
+    let mut sixteen = [0; 16];
+    sixteen.copy_from_slice(&network[..16]);
+    let length = u32::from(network[16]);
+    let mask = if length == 0 { 0 } else { u128::MAX << (128 - length.min(128)) };
+    out[..16].copy_from_slice(&(u128::from_be_bytes(sixteen) & mask).to_be_bytes());
+    out
+}
+
+fn text(canonical: &[u8]) -> String {
+    let Some((sixteen, [length])) = canonical.split_first_chunk::<16>() else { return String::new() };
+    let six = Ipv6Addr::from(*sixteen);
+    let (address, width) = match six.to_ipv4_mapped() {
+        Some(four) if *length >= 96 => (IpAddr::V4(four), length - 96),
+        _ => (IpAddr::V6(six), *length),
+    };
+    match length {
+        128 => address.to_string(),
+        _ => format!("{address}/{width}"),
+    }
+}

@@ -1,0 +1,160 @@
+//! Time as it arrives with a frame. Nothing here reads a clock.
+
+use std::fmt;
+
+/// A moment: nanoseconds since 1970-01-01T00:00:00Z, as the capture gave it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// A signed length of time in nanoseconds; capture clocks run backwards too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(i64);
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Span = Span(0);
+
+    /// A span of whole seconds.
+    pub const fn seconds(seconds: i64) -> Self {
+        Span(seconds * 1_000_000_000)
+    }
+
+    /// A span of nanoseconds.
+    pub const fn nanos(nanos: i64) -> Self {
+        Span(nanos)
+    }
+
+    /// The length in nanoseconds.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// The length in whole seconds, rounded towards zero.
+    pub const fn as_seconds(self) -> i64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// This span, kept between `-bound` and `bound`.
+    pub fn within(self, bound: Span) -> Self {
+        Span(self.0.clamp(-bound.0, bound.0))
+    }
+}
+
+impl Timestamp {
+    /// From nanoseconds since the epoch.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Timestamp(nanos)
+    }
+
+    /// From seconds and nanoseconds; a file may claim seconds that do not fit, they saturate.
+    pub const fn from_parts(seconds: i64, nanos: i64) -> Self {
+        Timestamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    }
+
+    /// Nanoseconds since the epoch.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// How much later this is than `earlier`; negative when it is not later at all.
+    pub const fn since(self, earlier: Timestamp) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This moment moved by `span`.
+    pub const fn moved(self, span: Span) -> Self {
+        Timestamp(self.0.saturating_add(span.0))
+    }
+
+    /// Appends the EVE spelling, microseconds and a numeric zone: `2026-11-21T14:02:31.118204+0000`.
+    pub fn write_eve(self, out: &mut Vec<u8>) {
+        self.write_to_seconds(out);
+        let micros = self.0.rem_euclid(1_000_000_000) / 1_000;
+        out.push(b'.');
+        write_digits(out, micros as u64, 6);
+        out.extend_from_slice(b"+0000");
+    }
+
+    /// The EVE spelling as a string.
+    pub fn eve(self) -> String {
+        let mut out = Vec::with_capacity(31);
+        self.write_eve(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    /// The RFC 3339 spelling in whole seconds: `2026-11-21T14:02:31Z`.
+    pub fn rfc3339(self) -> String {
+        let mut out = Vec::with_capacity(20);
+        self.write_to_seconds(&mut out);
+        out.push(b'Z');
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    fn write_to_seconds(self, out: &mut Vec<u8>) {
+        let seconds = self.0.div_euclid(1_000_000_000);
+        let (year, month, day) = civil(seconds.div_euclid(86_400));
+        let of_day = seconds.rem_euclid(86_400) as u64;
+        write_digits(out, year, 4);
+        for (mark, value) in
+            [(b'-', month), (b'-', day), (b'T', of_day / 3600), (b':', of_day / 60 % 60), (b':', of_day % 60)]
+        {
+            out.push(mark);
+            write_digits(out, value, 2);
+        }
+    }
+}
+
+/// Days since 1970-01-01 as year, month, day of the Gregorian calendar (years 1677 to 2262: what 64 bits of
+/// nanoseconds can say).
+fn civil(days: i64) -> (u64, u64, u64) {
+    let shifted = days + 719_468; // days since 0000-03-01, so that the leap day is a year's last
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year as u64, month as u64, day as u64)
+}
+
+fn write_digits(out: &mut Vec<u8>, value: u64, width: usize) {
+    let start = out.len();
+    out.resize(start + width, b'0');
+    let mut rest = value;
+    for at in (start..start + width).rev() {
+        out[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.eve())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_spelled_as_eve_spells_it() {
+        let at = Timestamp::from_parts(1_795_269_751, 118_204_999);
+        assert_eq!(at.eve(), "2026-11-21T14:02:31.118204+0000");
+        assert_eq!(at.rfc3339(), "2026-11-21T14:02:31Z");
+    }
+
+    #[test]
+    fn moments_before_1970_and_leap_days_have_a_spelling() {
+        assert_eq!(Timestamp::from_nanos(-1).eve(), "1969-12-31T23:59:59.999999+0000");
+        assert_eq!(Timestamp::from_parts(951_782_400, 0).rfc3339(), "2000-02-29T00:00:00Z");
+    }
+
+    #[test]
+    fn hostile_seconds_saturate() {
+        assert_eq!(Timestamp::from_parts(i64::MAX, 999).as_nanos(), i64::MAX);
+        assert!(Timestamp::from_nanos(i64::MIN).since(Timestamp::from_nanos(i64::MAX)).as_nanos() < 0);
+    }
+}
