@@ -11,3 +11,93 @@ pub const SHARDS: usize = 256;
 
 /// Packets of one capture between two sweeps and two releases by the collector.
 pub const EPOCH_PACKETS: u64 = 16_384;
+
+// ---- capture
+
+/// One read of a capture file: large enough for full speed, small enough for the second-level cache.
+pub const CHUNK_BYTES: usize = 1 << 20;
+
+/// No link has frames like this; what claims more is damage.
+pub const RECORD_BYTES_MAX: usize = 256 << 20;
+
+/// Interfaces of one pcapng section; real ones have a handful.
+pub const INTERFACES_MAX: usize = 4_096;
+
+/// Folders below a folder that was given; a loop of links ends here.
+pub const DIRECTORY_DEPTH_MAX: usize = 16;
+
+// ---- decode
+
+/// Headers of one frame, tunnels included: eight tunnels deep with Ethernet, IP and transport each would be an attack.
+pub const HEADERS_MAX: usize = 24;
+
+/// IPv6 extension headers of one packet; RFC 8200 knows six kinds, and each should occur once.
+pub const EXTENSIONS_MAX: usize = 12;
+
+/// The largest IP datagram.
+pub const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// Fragments waiting in one shard; over all shards 32 MiB, what a flood of fragments may cost.
+pub const FRAGMENT_BYTES_MAX: usize = 128 << 10;
+
+/// Datagrams waiting in one shard: looked through one by one.
+pub const FRAGMENT_DATAGRAMS_MAX: usize = 64;
+
+/// Pieces of one datagram; smaller pieces than 64 bytes of a whole datagram are an attack.
+pub const FRAGMENT_PIECES_MAX: usize = 1_024;
+
+/// RFC 791 advises 15 s, RFC 8200 says 60 s; Linux keeps 30 s.
+pub const FRAGMENT_GAP: Span = Span::seconds(30);
+
+// ---- flow
+
+/// Flows of one capture unless the configuration says otherwise; each costs about 250 bytes.
+pub const FLOWS_MAX: usize = 2_000_000;
+
+/// Bytes kept for flows whose segments are out of order or whose messages are not whole, unless configured otherwise.
+pub const REASSEMBLY_BYTES_MAX: usize = 256 << 20;
+
+/// Flows looked at before one is given up: enough to spare those with data, few enough to cost nothing.
+pub const EVICTION_LOOKS: usize = 16;
+
+/// A TCP connection that has not been answered (Suricata: 60 s).
+pub const FLOW_GAP_TCP_HALF_OPEN: Span = Span::seconds(60);
+
+/// A TCP connection that is open (Suricata: 600 s).
+pub const FLOW_GAP_TCP: Span = Span::seconds(600);
+
+/// A TCP connection after both FINs or a RST: late copies still belong to it.
+pub const FLOW_GAP_CLOSED: Span = Span::seconds(10);
+
+/// Datagrams in one direction (Suricata: 30 s).
+pub const FLOW_GAP_DATAGRAM_ONE_WAY: Span = Span::seconds(30);
+
+/// Datagrams in both directions (Suricata: 300 s).
+pub const FLOW_GAP_DATAGRAM_ANSWERED: Span = Span::seconds(300);
+
+/// How far one frame may move its shard's clock: less than the shortest gap, so that one odd time ends nobody's flow.
+pub const CLOCK_STEP_MAX: Span = Span::seconds(5);
+
+/// A shard is swept once in this many epochs, so that a sweep costs each packet little.
+pub const SWEEP_EPOCHS: u64 = 16;
+
+/// Datagrams of a flow that are shown to recognisers before it is none of ours.
+pub const DATAGRAMS_OFFERED_MAX: u8 = 4;
+
+/// First bytes of one side that may stay undecided.
+pub const UNDECIDED_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of one side that a reader may leave for later: a DNS message over TCP, a header block, a certificate chain.
+pub const WINDOW_BYTES_MAX: usize = 128 << 10;
+
+/// Segments of one side waiting for one that is missing; a window of 1 MiB in full segments has 700.
+pub const WAITING_SEGMENTS_MAX: usize = 1_024;
+
+/// Segments behind a hole that the other side has acknowledged, before the hole is believed: captures reorder a little.
+pub const WAITING_ACKNOWLEDGED: usize = 3;
+
+/// A segment further from its place than this (RFC 7323 allows windows of 1 GiB, nobody uses them) is odd.
+pub const SEGMENT_DISTANCE_MAX: u32 = 16 << 20;
+
+/// Odd segments in a row before they are believed.
+pub const SEGMENTS_ODD_MAX: u8 = 3;
