@@ -101,3 +101,11 @@ pub const SEGMENT_DISTANCE_MAX: u32 = 16 << 20;
 
 /// Odd segments in a row before they are believed.
 pub const SEGMENTS_ODD_MAX: u8 = 3;
+
+// ---- hand-over
+
+/// Records that wait for one sync of the spool: 64 share the cost of one.
+pub const SPOOL_SYNC_RECORDS: usize = 64;
+
+/// Epochs that a worker may be ahead of the collector.
+pub const RELEASES_WAITING_MAX: usize = 4;

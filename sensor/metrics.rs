@@ -2,7 +2,11 @@
 //!
 //! A worker owns its counters; sums are made by who asks. Never here: a clock of its own (it is handed in).
 
-use crate::decode::{Fate, Fragments};
+use serde_json::{Map, Value, json};
+
+use crate::alert::Sightings;
+use crate::cli::screen::NotSeen;
+use crate::decode::{Fate, Fragments, Malformed};
 use crate::flow;
 use crate::indicator::Refusal;
 
@@ -105,8 +109,8 @@ pub struct Tally {
     pub refusals: [u64; REFUSALS.len()],
     /// Alerts raised (first revisions).
     pub alerts: u64,
-    /// Contacts that found no room to be followed; they were raised all the same.
-    pub contacts_full: u64,
+    /// What became of sightings.
+    pub contacts: Sightings,
     /// Nanoseconds by stage, over all workers.
     pub nanos: [u64; STAGES.len()],
 }
@@ -151,7 +155,7 @@ impl Tally {
         self.values_refused += other.values_refused;
         self.hits += other.hits;
         self.alerts += other.alerts;
-        self.contacts_full += other.contacts_full;
+        self.contacts.add(other.contacts);
         self.refusals.iter_mut().zip(other.refusals).for_each(|(sum, more)| *sum += more);
         self.nanos.iter_mut().zip(other.nanos).for_each(|(sum, more)| *sum += more);
     }
@@ -159,5 +163,86 @@ impl Tally {
     /// Frames handed out that nobody accounts for: anything but 0 is a fault of the sensor.
     pub fn unaccounted(&self) -> i64 {
         self.handed as i64 - self.fates.accounted() as i64
+    }
+}
+
+/// A tally as `--stats` writes it. `balanced`: every frame handed out has exactly one fate.
+pub fn document(tally: &Tally) -> Value {
+    let fates: Map<String, Value> = (0..Fate::COUNT)
+        .filter(|&row| row != Fate::Elsewhere.index() && tally.fates.0[row] > 0)
+        .map(|row| (Fate::name(row), tally.fates.0[row].into()))
+        .collect();
+    let refusals: Map<String, Value> =
+        REFUSALS.iter().zip(tally.refusals).map(|((_, name), count)| ((*name).to_owned(), count.into())).collect();
+    let nanos: Map<String, Value> = STAGES.iter().zip(tally.nanos).map(|(name, ns)| ((*name).to_owned(), ns.into())).collect();
+    let per_packet: Map<String, Value> = STAGES
+        .iter()
+        .zip(tally.nanos)
+        .map(|(name, ns)| ((*name).to_owned(), (ns as f64 / tally.handed.max(1) as f64).into()))
+        .collect();
+    json!({
+        "packets": tally.handed,
+        "bytes": tally.bytes,
+        "accounting": {
+            "handed_out": tally.handed,
+            "accounted": tally.fates.accounted(),
+            "unaccounted": tally.unaccounted(),
+            "balanced": tally.unaccounted() == 0,
+        },
+        "fates": fates,
+        "truncated": tally.truncated,
+        "fragments": {
+            "datagrams": tally.fragments.whole,
+            "overlaps": tally.fragments.overlaps,
+            "evicted": tally.fragments.evicted,
+            "timeouts": tally.fragments.timeouts,
+        },
+        "flows": {
+            "began": tally.flows.began,
+            "evicted": tally.flows.evicted,
+            "midstream": tally.flows.midstream,
+            "one_way": tally.flows.one_way,
+        },
+        "streams": {
+            "gaps": tally.streams.gaps,
+            "gap_bytes": tally.streams.gap_bytes,
+            "out_of_order": tally.streams.out_of_order,
+            "reassembly_full": tally.streams.reassembly_full,
+            "lost": tally.streams.lost,
+            "odd": tally.streams.odd,
+        },
+        "observations": tally.observations,
+        "values_refused": tally.values_refused,
+        "hits": tally.hits,
+        "refusals": refusals,
+        "alerts": tally.alerts,
+        "contacts_crowded": tally.contacts.crowded,
+        "contacts_shed": tally.contacts.shed,
+        "nanoseconds": nanos,
+        "nanoseconds_per_packet": per_packet,
+    })
+}
+
+/// What a person should know was not seen.
+pub fn not_seen(tally: &Tally) -> NotSeen {
+    let malformed = Malformed::ALL
+        .into_iter()
+        .map(|reason| (reason.name(), tally.fates.of(reason.into())))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    let others = [
+        ("frames of link types that are not read", tally.fates.of(Fate::LinkUnknown)),
+        ("fragments without room", tally.fates.of(Fate::FragmentShed)),
+        ("flows given up for want of room", tally.flows.evicted),
+        ("streams given up", tally.streams.lost),
+    ];
+    NotSeen {
+        gaps: tally.streams.gaps,
+        truncated: tally.truncated,
+        malformed,
+        one_way: tally.flows.one_way,
+        never_watched: tally.fates.of(Fate::NeverWatched),
+        other: others.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
+        ..NotSeen::default()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! In: pcap and pcapng, any byte order. Out: batches. A file's end in the middle of a record is kept as [`Reader::cut`].
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -160,6 +161,56 @@ impl<R: Read> Reader<R> {
         self.cut = Some(Cut { bytes: (self.filled - self.at) as u64 + rest, reason });
         self.ended = true;
         Ok(())
+    }
+}
+
+/// One capture in one file, or in rotated pieces that are read as one.
+pub struct Pieces {
+    rest: VecDeque<PathBuf>,
+    path: PathBuf,
+    reader: Reader<File>,
+    before: u64,
+    cuts: Vec<(PathBuf, Cut)>,
+}
+
+impl Pieces {
+    /// Opens the first piece.
+    ///
+    /// # Errors
+    /// See [`open`], with the path; an empty list is `InvalidInput`.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, (PathBuf, io::Error)> {
+        let mut rest: VecDeque<PathBuf> = paths.iter().cloned().collect();
+        let path = rest.pop_front().ok_or_else(|| (PathBuf::new(), io::ErrorKind::InvalidInput.into()))?;
+        let reader = open(&path).map_err(|error| (path.clone(), error))?;
+        Ok(Pieces { rest, path, reader, before: 0, cuts: Vec::new() })
+    }
+
+    /// Goes on to the next piece where one is at its end. False: all are read.
+    ///
+    /// # Errors
+    /// The piece that cannot be opened.
+    pub fn advance(&mut self) -> Result<bool, (PathBuf, io::Error)> {
+        self.cuts.extend(self.reader.cut().map(|cut| (self.path.clone(), cut.clone())));
+        let Some(path) = self.rest.pop_front() else { return Ok(false) };
+        self.before += self.reader.handed();
+        self.reader = open(&path).map_err(|error| (path.clone(), error))?;
+        self.path = path;
+        Ok(true)
+    }
+
+    /// See [`Reader::poll`]; an empty batch is the end of this piece.
+    ///
+    /// # Errors
+    /// What the operating system says, with the path.
+    pub fn poll(&mut self, budget: usize) -> Result<Batch<'_>, (PathBuf, io::Error)> {
+        let (before, path) = (self.before, &self.path);
+        let batch = self.reader.poll(budget).map_err(|error| (path.clone(), error))?;
+        Ok(Batch { first: batch.first + before, ..batch })
+    }
+
+    /// Where reading ended early, piece by piece; complete once all is read.
+    pub fn into_cuts(self) -> Vec<(PathBuf, Cut)> {
+        self.cuts
     }
 }
 

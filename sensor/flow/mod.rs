@@ -67,19 +67,20 @@ impl Trail {
         self.observations.clear();
     }
 
-    fn scene(&mut self, moment: Moment, flow: &Flow) -> u32 {
-        self.scenes.push(Scene { packet: moment.packet, time: moment.time, flow: flow.view() });
+    fn scene(&mut self, moment: Moment, shard: usize, flow: &Flow) -> u32 {
+        let scene = Scene { packet: moment.packet, time: moment.time, shard: shard as u8, flow: flow.view() };
+        self.scenes.push(scene);
         self.scenes.len() as u32 - 1
     }
 
     /// Stamps what was observed since there were `before` observations.
-    fn observed(&mut self, before: usize, moment: Moment, flow: &mut Flow) {
+    fn observed(&mut self, before: usize, moment: Moment, shard: usize, flow: &mut Flow) {
         if self.observations.len() == before {
             return;
         }
         let said = self.observations.list()[before..].iter().filter_map(|observation| observation.stage).max();
         flow.said = flow.said.max(said);
-        let scene = self.scene(moment, flow);
+        let scene = self.scene(moment, shard, flow);
         self.observations.set_scene(before, scene);
         self.steps.push(Step::Observed { first: before as u32, last: self.observations.len() as u32 });
     }
@@ -217,7 +218,7 @@ impl Flows {
             ip_protocol::UDP => datagram(flow, ticket.direction, payload, &mut reading),
             _ => {}
         }
-        trail.observed(before, moment, flow);
+        trail.observed(before, moment, shard, flow);
     }
 
     /// Whether the flow that was found is over, so that this packet begins another.
@@ -256,7 +257,7 @@ impl Flows {
         self.counts.midstream += u64::from(flow.midstream);
         let table = &mut self.shards[shard].table;
         let number = table.insert(ticket.hash, flow);
-        let scene = trail.scene(moment, table.peek(number));
+        let scene = trail.scene(moment, shard, table.peek(number));
         trail.steps.push(Step::Began { scene });
         number
     }
@@ -270,11 +271,11 @@ impl Flows {
         if matches!(flow.talk, Talk::Stream(..) | Talk::Unknown) {
             streams.end(&mut flow, &mut reading);
         }
-        trail.observed(before, moment, &mut flow);
+        trail.observed(before, moment, shard, &mut flow);
         let two_way_protocol = matches!(flow.key.protocol, ip_protocol::TCP | ip_protocol::UDP);
         self.counts.one_way += u64::from(two_way_protocol && flow.packets.contains(&0));
         let how = if how == Ended::Timeout && flow.closed() { Ended::Closed } else { how };
-        let scene = trail.scene(moment, &flow);
+        let scene = trail.scene(moment, shard, &flow);
         trail.steps.push(Step::Ended { scene, how });
     }
 

@@ -124,6 +124,8 @@ pub struct Scene {
     pub packet: u64,
     /// Its time.
     pub time: Timestamp,
+    /// The shard that the flow lives in.
+    pub shard: u8,
     /// The flow as it stood after that packet.
     pub flow: FlowView,
 }
