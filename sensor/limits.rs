@@ -28,3 +28,18 @@ pub const DNS_QUESTIONS_MAX: usize = 32;
 
 /// Records of one message that are read: as many as the shortest address records fill 64 KiB.
 pub const DNS_RECORDS_MAX: usize = 4096;
+
+/// What a JA3 line may show; a browser's has 300 bytes. Longer lines keep their digest.
+pub const JA3_LINE_BYTES_MAX: usize = 2048;
+
+/// A TLS record is at most 2^14 + 2048 bytes (RFC 5246 section 6.2.3); the longest allowed in any version.
+pub const TLS_CIPHERTEXT_BYTES_MAX: usize = (1 << 14) + 2048;
+
+/// A hello that is gathered over several records; post-quantum key shares and tickets stay far below.
+pub const TLS_HELLO_BYTES_MAX: usize = 64 * 1024;
+
+/// Protocol names said of one hello; clients offer two or three.
+pub const TLS_ALPNS_MAX: usize = 16;
+
+/// A server name that is repeated in the server's line: host names end at 253.
+pub const TLS_SNI_BYTES_MAX: usize = 255;
