@@ -43,3 +43,24 @@ pub const TLS_ALPNS_MAX: usize = 16;
 
 /// A server name that is repeated in the server's line: host names end at 253.
 pub const TLS_SNI_BYTES_MAX: usize = 255;
+
+/// A head of an HTTP/1 message; servers refuse more than 8 to 64 KiB.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Header lines of one head that are read; servers refuse more than 100.
+pub const HTTP_HEADERS_MAX: usize = 256;
+
+/// A method's name; the registry's longest (`UPDATEREDIRECTREF`) has 17 bytes.
+pub const HTTP_METHOD_BYTES_MAX: usize = 32;
+
+/// A line of the chunked coding, with its extensions.
+pub const HTTP_LINE_BYTES_MAX: usize = 4096;
+
+/// Requests whose answers are awaited; of more, only their number is known.
+pub const HTTP_ASKED_MAX: usize = 64;
+
+/// The text of one request (URL and method) that is kept for its answer's line.
+pub const HTTP_URL_KEPT_BYTES_MAX: usize = 4096;
+
+/// The text of all awaited requests of one connection.
+pub const HTTP_KEPT_BYTES_MAX: usize = 16 * 1024;

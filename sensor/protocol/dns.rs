@@ -27,8 +27,7 @@ static RRTYPE: Field = Field::plain("dns.rrtype", Form::Text).at("dns.queries[].
 static ANSWER_RRNAME: Field = Field::plain("dns.answers.rrname", Form::Text).at("dns.answers[].rrname").opening();
 static ANSWER_RRTYPE: Field = Field::plain("dns.answers.rrtype", Form::Text).at("dns.answers[].rrtype");
 static ANSWER_TTL: Field = Field::plain("dns.answers.ttl", Form::Number).at("dns.answers[].ttl");
-static RDATA_ADDRESS: Field =
-    Field::sought("dns.answers.rdata", &address::KINDS).at("dns.answers[].rdata").address();
+static RDATA_ADDRESS: Field = Field::sought("dns.answers.rdata", &address::KINDS).at("dns.answers[].rdata").address();
 static RDATA_NAME: Field = Field::sought("dns.answers.rdata", &domain::KINDS).at("dns.answers[].rdata");
 static RDATA_TEXT: Field = Field::plain("dns.answers.rdata", Form::Text).at("dns.answers[].rdata");
 
@@ -187,10 +186,9 @@ impl Header {
         saying.number(&OPCODE, u64::from(self.opcode()));
         if response {
             let mut digits = [0; 5];
-            let rcode = RCODES.get(usize::from(self.rcode())).map_or_else(
-                || decimal(self.rcode(), &mut digits),
-                |name| name.as_bytes(),
-            );
+            let rcode = RCODES
+                .get(usize::from(self.rcode()))
+                .map_or_else(|| decimal(self.rcode(), &mut digits), |name| name.as_bytes());
             saying.field(&RCODE, rcode);
         }
         saying.stage(match (response, self.rcode()) {
@@ -277,8 +275,7 @@ fn is_whole(bytes: &[u8], header: &Header) -> bool {
     if !readable || !matches!(rrtype, Some(1..=300)) || !matches!(class, Some(1 | 3 | 4 | 255)) {
         return false;
     }
-    let records =
-        usize::from(header.answers) + usize::from(header.authorities) + usize::from(header.additionals);
+    let records = usize::from(header.answers) + usize::from(header.authorities) + usize::from(header.additionals);
     records <= DNS_RECORDS_MAX
         && (0..records).all(|_| message.skip_name().is_some() && message.record().is_some())
         && message.at == bytes.len()

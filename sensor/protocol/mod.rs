@@ -5,6 +5,8 @@
 
 pub mod dns;
 pub mod http;
+mod http_body;
+mod http_head;
 mod ja3;
 pub mod tls;
 
