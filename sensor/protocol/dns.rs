@@ -158,12 +158,9 @@ impl Header {
         if self.is_response() { Verdict::Server } else { Verdict::Client }
     }
 
-    /// On DNS's own port: an assigned opcode and a number of questions that someone might ask.
+    /// On DNS's own port: a number of questions that someone might ask.
     fn is_sane(&self) -> bool {
-        self.opcode() <= 6
-            && self.opcode() != 3
-            && usize::from(self.questions) <= DNS_QUESTIONS_MAX
-            && (self.questions > 0 || self.is_response())
+        usize::from(self.questions) <= DNS_QUESTIONS_MAX && (self.questions > 0 || self.is_response())
     }
 
     /// On any port: one question of a standard query, no reserved bit, and nothing that answers in what asks.

@@ -205,9 +205,12 @@ impl Conversation {
         };
         let asks = self.asked.front().map_or(Asks::Content, |asked| asked.asks);
         self.say_response(out, &line, &head.headers, wants);
+        let has_body = head.headers.chunked || head.headers.content_length.is_some_and(|len| len > 0);
         let framing = match (line.status, asks) {
             (101, _) if head.headers.upgrade => return true,
-            (100..=199, _) => return false,
+            // RFC 9110 section 15.2 allows no body here; servers that send one say so.
+            (100, _) => return false,
+            (101..=199, _) if !has_body => return false,
             (200..=299, Asks::Tunnel) => return true,
             (204 | 304, _) | (_, Asks::HeadOnly) => Framing::Ended,
             _ => match head.headers {

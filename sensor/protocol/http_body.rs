@@ -89,9 +89,10 @@ impl Body {
         self.gaps
     }
 
-    /// Whether all of it was seen; one that ends with the connection has ended whenever nothing more comes.
+    /// Whether all of it was seen; one that ends with the connection has ended whenever nothing more comes, and trailers
+    /// are no part of it.
     pub(super) fn is_whole(&self) -> bool {
-        !self.gaps && !self.damaged && matches!(self.framing, Framing::Ended | Framing::Close)
+        !self.gaps && !self.damaged && matches!(self.framing, Framing::Ended | Framing::Close | Framing::Trailer)
     }
 
     /// The digest of a whole body in lower-case hexadecimal.
@@ -137,6 +138,11 @@ impl Body {
             Framing::ChunkSize => match chunk_size(line) {
                 Some(0) => self.framing = Framing::Trailer,
                 Some(size) => self.framing = Framing::Chunk(size),
+                // Announced as chunked but is not: clients show it as it is.
+                None if self.size == 0 => {
+                    self.framing = Framing::Close;
+                    return self.data(bytes);
+                }
                 None => {
                     self.damage();
                     return 0;

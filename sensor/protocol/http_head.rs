@@ -14,17 +14,18 @@ const KNOWN_METHODS: [&[u8]; 9] =
 
 /// What first bytes look like: a request line, a status line, or neither.
 pub(super) fn recognise(bytes: &[u8]) -> Verdict {
-    let start = b"HTTP/1.";
-    if bytes.starts_with(start) {
-        return Verdict::Server;
-    }
-    if bytes.is_empty() || start.starts_with(bytes) {
+    let start = b"HTTP/";
+    if bytes.len() <= start.len() && start.starts_with(bytes) {
         return Verdict::Later;
+    }
+    if bytes.starts_with(start) {
+        // Servers have claimed versions that they did not speak; only the digit matters.
+        return if bytes.get(start.len()).is_some_and(u8::is_ascii_digit) { Verdict::Server } else { Verdict::Other };
     }
     let line = bytes.iter().position(|&byte| byte == b'\n').and_then(|end| bytes.get(..end));
     match line {
         Some(line) => match RequestLine::of(line) {
-            Some(request) if is_http(request.protocol) && is_method(request.method) => Verdict::Client,
+            Some(request) if request.is_plausible() => Verdict::Client,
             _ => Verdict::Other,
         },
         None => recognise_beginning(bytes),
@@ -68,7 +69,7 @@ impl<'a> RequestLine<'a> {
     fn of(line: &'a [u8]) -> Option<Self> {
         let line = line.trim_ascii();
         let (method, rest) = split_blank(line)?;
-        let rest = rest.trim_ascii_start();
+        let rest = rest.trim_ascii();
         let last = rest.iter().rposition(|&byte| byte == b' ' || byte == b'\t');
         let (target, protocol) = match last {
             Some(at) => rest.split_at(at),
@@ -76,6 +77,14 @@ impl<'a> RequestLine<'a> {
         };
         let protocol = protocol.trim_ascii();
         Some(RequestLine { method, target: target.trim_ascii_end(), protocol })
+    }
+
+    /// Names the protocol at its end; or, in the manner of HTTP/0.9 and of senders who forget half, names none but has a
+    /// known method. The preface of HTTP/2 (RFC 9113 section 3.4) is another protocol's.
+    fn is_plausible(&self) -> bool {
+        let names = is_http(self.protocol) && self.method != b"PRI" && is_method(self.method);
+        let forgets = self.protocol.is_empty() && (self.target.starts_with(b"/") || is_http(self.target));
+        names || forgets && KNOWN_METHODS.contains(&self.method)
     }
 }
 
@@ -88,8 +97,9 @@ pub(super) struct StatusLine<'a> {
 impl<'a> StatusLine<'a> {
     fn of(line: &'a [u8]) -> Option<Self> {
         let (protocol, rest) = split_blank(line.trim_ascii())?;
-        let digits = rest.trim_ascii_start().split(|byte| !byte.is_ascii_digit()).next()?;
-        let status = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        let rest = rest.trim_ascii_start();
+        let digits = rest.get(..rest.len().min(3)).unwrap_or_default();
+        let status = leading_number(digits).and_then(|status| u16::try_from(status).ok())?;
         is_http(protocol).then_some(StatusLine { protocol, status })
     }
 }
@@ -167,7 +177,7 @@ impl<'a> Headers<'a> {
             10 if name.eq_ignore_ascii_case(b"user-agent") => self.user_agent = self.user_agent.or(Some(value)),
             12 if name.eq_ignore_ascii_case(b"content-type") => self.content_type = self.content_type.or(Some(value)),
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                self.content_length = self.content_length.or(leading_number(value));
+                self.content_length = self.content_length.or(whole_number(value));
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.chunked |= contains(value, b"chunked"),
             _ => {}
@@ -175,7 +185,13 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// The decimal number at the beginning of a value; what follows it is ignored as other readers do.
+/// A length; one with anything else in its value, or beyond what a signed counter holds, is ignored by most readers.
+fn whole_number(value: &[u8]) -> Option<u64> {
+    let all_digits = value.iter().all(u8::is_ascii_digit);
+    leading_number(value).filter(|&number| all_digits && number <= i64::MAX as u64)
+}
+
+/// The decimal number at the beginning of a value.
 fn leading_number(value: &[u8]) -> Option<u64> {
     let digits = value.split(|byte| !byte.is_ascii_digit()).next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()

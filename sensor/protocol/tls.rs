@@ -303,7 +303,7 @@ impl<'a> ClientHello<'a> {
         let version = take_u16(&mut body).filter(|version| version >> 8 == 3 || version >> 8 == 0x7f)?;
         take(&mut body, 32)?;
         take_short(&mut body)?;
-        let ciphers = take_long(&mut body)?;
+        let ciphers = take_long(&mut body).filter(|ciphers| !ciphers.is_empty())?;
         let _ = take_short(&mut body);
         let extensions = take_long(&mut body).unwrap_or_default();
         let sni = self::extensions(extensions).find(|&(kind, _)| kind == SERVER_NAME);
@@ -380,12 +380,13 @@ impl<'a> ServerHello<'a> {
     fn of(mut body: &'a [u8]) -> Option<Self> {
         let legacy_version = take_u16(&mut body).filter(|version| version >> 8 == 3 || version >> 8 == 0x7f)?;
         let random = take(&mut body, 32)?;
-        // The drafts of TLS 1.3 up to 21 chose by the version field and had no session id.
-        if !(0x7f00..=0x7f15).contains(&legacy_version) {
+        // The drafts of TLS 1.3 up to 21 chose by the version field, and had neither session id nor compression.
+        let is_draft = matches!(legacy_version, TLS_1_3 | 0x7f00..=0x7f15);
+        if !is_draft {
             take_short(&mut body)?;
         }
         let cipher = take_u16(&mut body)?;
-        if !(0x7f00..=0x7f15).contains(&legacy_version) {
+        if !is_draft {
             let _ = take(&mut body, 1);
         }
         let extensions = take_long(&mut body).unwrap_or_default();
