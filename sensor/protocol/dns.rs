@@ -65,19 +65,17 @@ impl Stream for Conversation {
     const NAME: &'static str = "dns";
 
     fn recognise(bytes: &[u8], ports: (u16, u16)) -> Verdict {
-        let manner = manner(ports);
-        if manner == Manner::Never || bytes.is_empty() {
-            return Verdict::Other;
-        }
+        // Over TCP nothing else looks like it, whatever the port.
+        let is_lenient = manner(ports) == Manner::Lenient;
         let Some((length, rest)) = framed(bytes) else { return Verdict::Later };
         if length < HEADER_BYTES {
             return Verdict::Other;
         }
         let Some(header) = Header::of(rest) else { return Verdict::Later };
-        match (manner, rest.get(..length)) {
-            (Manner::Lenient, _) if header.is_sane() => header.speaker(),
-            (Manner::Strict, None) if header.is_plain() => Verdict::Later,
-            (Manner::Strict, Some(message)) if header.is_plain() && is_whole(message, &header) => header.speaker(),
+        match rest.get(..length) {
+            _ if is_lenient => header.is_sane().then(|| header.speaker()).unwrap_or(Verdict::Other),
+            None if header.is_plain() => Verdict::Later,
+            Some(message) if header.is_plain() && is_whole(message, &header) => header.speaker(),
             _ => Verdict::Other,
         }
     }
@@ -111,10 +109,10 @@ enum Manner {
 }
 
 fn manner(ports: (u16, u16)) -> Manner {
-    if OTHER_PROTOCOLS.contains(&ports.0) || OTHER_PROTOCOLS.contains(&ports.1) {
-        Manner::Never
-    } else if ports.0 == PORT || ports.1 == PORT {
+    if ports.0 == PORT || ports.1 == PORT {
         Manner::Lenient
+    } else if OTHER_PROTOCOLS.contains(&ports.0) || OTHER_PROTOCOLS.contains(&ports.1) {
+        Manner::Never
     } else {
         Manner::Strict
     }
@@ -210,8 +208,11 @@ fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> 
     if let Some(rrtype) = first {
         say_question(saying, &name, rrtype);
         for _ in 1..header.questions.min(DNS_QUESTIONS_MAX as u16) {
-            let Some(rrtype) = message.question(&mut name) else { return Some(()) };
-            say_question(saying, &name, rrtype);
+            match message.question(&mut name) {
+                Some(rrtype) => say_question(saying, &name, rrtype),
+                None if message.skip_question().is_some() => {}
+                None => return Some(()),
+            }
         }
     }
     if header.is_response() && usize::from(header.questions) <= DNS_QUESTIONS_MAX {
@@ -227,8 +228,12 @@ fn say_question(saying: &mut Saying<'_>, name: &Name, rrtype: u16) {
 
 fn say_answers(saying: &mut Saying<'_>, message: &mut Message<'_>, header: &Header, name: &mut Name) {
     for _ in 0..usize::from(header.answers).min(DNS_RECORDS_MAX) {
+        // A name that no reader can make sense of does not hide the record behind it.
         if message.name(name).is_none() {
-            return;
+            name.len = 0;
+            if message.skip_name().is_none() {
+                return;
+            }
         }
         let Some(record) = message.record() else { return };
         saying.field(&ANSWER_RRNAME, name.bytes());
@@ -335,6 +340,13 @@ impl<'a> Message<'a> {
         self.u16_at(self.at + 2)?;
         self.at += 4;
         Some(rrtype)
+    }
+
+    /// Goes on behind a question whose name cannot be read.
+    fn skip_question(&mut self) -> Option<()> {
+        self.skip_name()?;
+        self.at += 4;
+        Some(())
     }
 
     /// What stands behind a record's name; goes on behind its data.

@@ -75,8 +75,10 @@ impl<'a> RequestLine<'a> {
             Some(at) => rest.split_at(at),
             None => (rest, &[][..]),
         };
-        let protocol = protocol.trim_ascii();
-        Some(RequestLine { method, target: target.trim_ascii_end(), protocol })
+        let (target, protocol) = (target.trim_ascii_end(), protocol.trim_ascii());
+        // Blanks belong to a target as they do for servers, but not to the host and port of a tunnel.
+        let target = if method == b"CONNECT" { split_blank(target).map_or(target, |(host, _)| host) } else { target };
+        Some(RequestLine { method, target, protocol })
     }
 
     /// Names the protocol at its end; or, in the manner of HTTP/0.9 and of senders who forget half, names none but has a
