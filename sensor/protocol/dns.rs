@@ -1,22 +1,500 @@
-//! dns
+//! DNS over datagrams and over streams (RFC 1035, framing of 4.2.2).
+//!
+//! In: whole messages, or a stream of them behind two length bytes. Out: one `dns` observation per message: its header,
+//! its questions and, of a response, its answer section. What was read before a damaged record is said all the same.
+//! Never here: a resolver's memory; who asked what and when is for those who come after.
 
-use super::{Read, Stream, Verdict, Wants};
-use crate::observable::{Observations, Side};
+use super::{Datagram, Read, Stream, Verdict, Wants};
+use crate::limits::{DNS_NAME_BYTES_MAX, DNS_NAMES_BYTES_MAX, DNS_POINTERS_MAX, DNS_QUESTIONS_MAX, DNS_RECORDS_MAX};
+use crate::observable::{Event, Field, Form, Observations, Saying, Side, Stage, address, domain};
 
-/// State.
+static DNS: Event = Event { name: "dns", app_proto: None };
+
+static VERSION: Field = Field::plain("dns.version", Form::Number);
+static TYPE: Field = Field::plain("dns.type", Form::Text);
+static ID: Field = Field::plain("dns.id", Form::Number);
+static FLAGS: Field = Field::plain("dns.flags", Form::Text);
+static QR: Field = Field::plain("dns.qr", Form::Flag);
+static AA: Field = Field::plain("dns.aa", Form::Flag);
+static TC: Field = Field::plain("dns.tc", Form::Flag);
+static RD: Field = Field::plain("dns.rd", Form::Flag);
+static RA: Field = Field::plain("dns.ra", Form::Flag);
+static OPCODE: Field = Field::plain("dns.opcode", Form::Number);
+static RCODE: Field = Field::plain("dns.rcode", Form::Text);
+static RRNAME: Field = Field::sought("dns.rrname", &domain::KINDS).at("dns.queries[].rrname").opening();
+static ROOT: Field = Field::plain("dns.rrname", Form::Text).at("dns.queries[].rrname").opening();
+static RRTYPE: Field = Field::plain("dns.rrtype", Form::Text).at("dns.queries[].rrtype");
+static ANSWER_RRNAME: Field = Field::plain("dns.answers.rrname", Form::Text).at("dns.answers[].rrname").opening();
+static ANSWER_RRTYPE: Field = Field::plain("dns.answers.rrtype", Form::Text).at("dns.answers[].rrtype");
+static ANSWER_TTL: Field = Field::plain("dns.answers.ttl", Form::Number).at("dns.answers[].ttl");
+static RDATA_ADDRESS: Field = Field::sought("dns.answers.rdata", &address::KINDS).at("dns.answers[].rdata").address();
+static RDATA_NAME: Field = Field::sought("dns.answers.rdata", &domain::KINDS).at("dns.answers[].rdata");
+static RDATA_TEXT: Field = Field::plain("dns.answers.rdata", Form::Text).at("dns.answers[].rdata");
+
+const HEADER_BYTES: usize = 12;
+const PORT: u16 = 53;
+/// NetBIOS, multicast DNS and LLMNR look alike, but they are protocols of their own with truths of their own.
+const OTHER_PROTOCOLS: [u16; 3] = [137, 5353, 5355];
+
+/// DNS over UDP.
+pub static DATAGRAM: Datagram =
+    Datagram { name: "dns", bytes_min: HEADER_BYTES, recognise: recognise_message, read: read_datagram };
+
+fn recognise_message(bytes: &[u8], ports: (u16, u16)) -> Verdict {
+    let Some(header) = Header::of(bytes) else { return Verdict::Other };
+    let mine = match manner(ports) {
+        Manner::Never => false,
+        Manner::Lenient => header.is_sane(),
+        Manner::Strict => header.is_plain() && is_whole(bytes, &header),
+    };
+    if mine { header.speaker() } else { Verdict::Other }
+}
+
+fn read_datagram(bytes: &[u8], side: Side, _wants: Wants, out: &mut Observations) -> Read {
+    match read_message(bytes, side, out) {
+        Some(()) => Read::Took(bytes.len()),
+        None => Read::Lost,
+    }
+}
+
+/// DNS over TCP. Nothing is remembered: every message speaks for itself.
 #[derive(Default)]
 pub struct Conversation;
 
 impl Stream for Conversation {
     const NAME: &'static str = "dns";
-    fn recognise(_bytes: &[u8], _ports: (u16, u16)) -> Verdict {
-        Verdict::Other
+
+    fn recognise(bytes: &[u8], ports: (u16, u16)) -> Verdict {
+        // Over TCP nothing else looks like it, whatever the port.
+        let is_lenient = manner(ports) == Manner::Lenient;
+        let Some((length, rest)) = framed(bytes) else { return Verdict::Later };
+        if length < HEADER_BYTES {
+            return Verdict::Other;
+        }
+        let Some(header) = Header::of(rest) else { return Verdict::Later };
+        match rest.get(..length) {
+            _ if is_lenient => header.is_sane().then(|| header.speaker()).unwrap_or(Verdict::Other),
+            None if header.is_plain() => Verdict::Later,
+            Some(message) if header.is_plain() && is_whole(message, &header) => header.speaker(),
+            _ => Verdict::Other,
+        }
     }
-    fn read(&mut self, _side: Side, _bytes: &[u8], _wants: Wants, _out: &mut Observations) -> Read {
-        Read::Done
+
+    fn read(&mut self, side: Side, bytes: &[u8], _wants: Wants, out: &mut Observations) -> Read {
+        let mut rest = bytes;
+        while let Some((length, behind)) = framed(rest) {
+            let Some((message, behind)) = behind.split_at_checked(length) else { break };
+            // A damaged message leaves the framing intact; only a header that makes no sense ends the reading.
+            if !Header::of(message).is_some_and(|header| header.is_sane()) {
+                return Read::Lost;
+            }
+            let _ = read_message(message, side, out);
+            rest = behind;
+        }
+        Read::Took(bytes.len() - rest.len())
     }
 }
 
-/// DNS over UDP.
-pub static DATAGRAM: super::Datagram =
-    super::Datagram { name: "dns", bytes_min: 12, recognise: |_, _| Verdict::Other, read: |_, _, _, _| Read::Done };
+fn framed(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    Some((usize::from(u16::from_be_bytes(*length)), rest))
+}
+
+/// How much a message must show before it is taken for DNS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Never,
+    Lenient,
+    Strict,
+}
+
+fn manner(ports: (u16, u16)) -> Manner {
+    if ports.0 == PORT || ports.1 == PORT {
+        Manner::Lenient
+    } else if OTHER_PROTOCOLS.contains(&ports.0) || OTHER_PROTOCOLS.contains(&ports.1) {
+        Manner::Never
+    } else {
+        Manner::Strict
+    }
+}
+
+struct Header {
+    id: u16,
+    flags: u16,
+    questions: u16,
+    answers: u16,
+    authorities: u16,
+    additionals: u16,
+}
+
+impl Header {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes.first_chunk::<HEADER_BYTES>()?;
+        Some(Header {
+            id: u16::from_be_bytes([a, b]),
+            flags: u16::from_be_bytes([c, d]),
+            questions: u16::from_be_bytes([e, f]),
+            answers: u16::from_be_bytes([g, h]),
+            authorities: u16::from_be_bytes([i, j]),
+            additionals: u16::from_be_bytes([k, l]),
+        })
+    }
+
+    fn is_response(&self) -> bool {
+        self.flags & 0x8000 != 0
+    }
+
+    fn opcode(&self) -> u16 {
+        self.flags >> 11 & 15
+    }
+
+    fn rcode(&self) -> u16 {
+        self.flags & 15
+    }
+
+    fn speaker(&self) -> Verdict {
+        if self.is_response() { Verdict::Server } else { Verdict::Client }
+    }
+
+    /// On DNS's own port: a number of questions that someone might ask.
+    fn is_sane(&self) -> bool {
+        usize::from(self.questions) <= DNS_QUESTIONS_MAX && (self.questions > 0 || self.is_response())
+    }
+
+    /// On any port: one question of a standard query, no reserved bit, and nothing that answers in what asks.
+    fn is_plain(&self) -> bool {
+        let asks = self.answers == 0 && self.authorities == 0 && self.rcode() == 0;
+        self.opcode() == 0 && self.questions == 1 && self.flags & 0x40 == 0 && (self.is_response() || asks)
+    }
+
+    fn say(&self, saying: &mut Saying<'_>) {
+        let response = self.is_response();
+        let mut hex = [0; 4];
+        saying.number(&VERSION, 3);
+        saying.field(&TYPE, if response { b"response" } else { b"request" });
+        saying.number(&ID, u64::from(self.id)).field(&FLAGS, hexadecimal(self.flags, &mut hex));
+        for (bit, field) in [(0x8000, &QR), (0x0400, &AA), (0x0200, &TC), (0x0100, &RD), (0x0080, &RA)] {
+            if self.flags & bit != 0 {
+                saying.flag(field, true);
+            }
+        }
+        saying.number(&OPCODE, u64::from(self.opcode()));
+        if response {
+            let mut digits = [0; 5];
+            let rcode = RCODES
+                .get(usize::from(self.rcode()))
+                .map_or_else(|| decimal(self.rcode(), &mut digits), |name| name.as_bytes());
+            saying.field(&RCODE, rcode);
+        }
+        saying.stage(match (response, self.rcode()) {
+            (false, _) => Stage::Asked,
+            (true, 3) => Stage::Nxdomain,
+            (true, _) => Stage::Answered,
+        });
+    }
+}
+
+/// Says one message; `None` if not even its first question could be read.
+fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> {
+    let header = Header::of(bytes)?;
+    let mut message = Message::new(bytes);
+    let mut name = Name::new();
+    let first = match header.questions {
+        0 => None,
+        _ => Some(message.question(&mut name)?),
+    };
+    let saying = &mut out.begin(&DNS, side);
+    header.say(saying);
+    if let Some(rrtype) = first {
+        say_question(saying, &name, rrtype);
+        for _ in 1..header.questions.min(DNS_QUESTIONS_MAX as u16) {
+            match message.question(&mut name) {
+                Some(rrtype) => say_question(saying, &name, rrtype),
+                None if message.skip_question().is_some() => {}
+                None => return Some(()),
+            }
+        }
+    }
+    if header.is_response() && usize::from(header.questions) <= DNS_QUESTIONS_MAX {
+        say_answers(saying, &mut message, &header, &mut name);
+    }
+    Some(())
+}
+
+fn say_question(saying: &mut Saying<'_>, name: &Name, rrtype: u16) {
+    let field = if name.len == 0 { &ROOT } else { &RRNAME };
+    saying.field(field, name.bytes()).field(&RRTYPE, type_text(rrtype, &mut [0; 9]));
+}
+
+fn say_answers(saying: &mut Saying<'_>, message: &mut Message<'_>, header: &Header, name: &mut Name) {
+    for _ in 0..usize::from(header.answers).min(DNS_RECORDS_MAX) {
+        // A name that no reader can make sense of does not hide the record behind it.
+        if message.name(name).is_none() {
+            name.len = 0;
+            if message.skip_name().is_none() {
+                return;
+            }
+        }
+        let Some(record) = message.record() else { return };
+        saying.field(&ANSWER_RRNAME, name.bytes());
+        saying.field(&ANSWER_RRTYPE, type_text(record.rrtype, &mut [0; 9]));
+        saying.number(&ANSWER_TTL, u64::from(record.ttl));
+        say_rdata(saying, message, &record, name);
+    }
+}
+
+fn say_rdata(saying: &mut Saying<'_>, message: &mut Message<'_>, record: &Record, name: &mut Name) {
+    let Some(rdata) = message.bytes.get(record.start..record.end) else { return };
+    match record.rrtype {
+        A | AAAA => {
+            saying.address(&RDATA_ADDRESS, rdata);
+        }
+        NS | CNAME | PTR | DNAME | MX => {
+            let preference = if record.rrtype == MX { 2 } else { 0 };
+            let mut inside = Message { bytes: message.bytes, at: record.start + preference, budget: message.budget };
+            // A name that runs out of its record was not written by a name server.
+            if inside.name(name).is_some() && inside.at <= record.end {
+                saying.field(if name.len == 0 { &RDATA_TEXT } else { &RDATA_NAME }, name.bytes());
+            }
+            message.budget = inside.budget;
+        }
+        TXT => {
+            if let Some((&length, strings)) = rdata.split_first() {
+                saying.field(&RDATA_TEXT, strings.get(..usize::from(length)).unwrap_or(strings));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether everything up to the last byte reads as one message that somebody meant: a readable name, known class.
+fn is_whole(bytes: &[u8], header: &Header) -> bool {
+    let mut message = Message::new(bytes);
+    let mut name = Name::new();
+    let rrtype = message.question(&mut name);
+    let class = message.at.checked_sub(2).and_then(|at| message.u16_at(at));
+    let readable = name.len > 0 && name.bytes().iter().all(u8::is_ascii_graphic);
+    if !readable || !matches!(rrtype, Some(1..=300)) || !matches!(class, Some(1 | 3 | 4 | 255)) {
+        return false;
+    }
+    let records = usize::from(header.answers) + usize::from(header.authorities) + usize::from(header.additionals);
+    records <= DNS_RECORDS_MAX
+        && (0..records).all(|_| message.skip_name().is_some() && message.record().is_some())
+        && message.at == bytes.len()
+}
+
+/// A name as it is read: labels joined by dots, without the last one. A dot inside a label stays a dot.
+struct Name {
+    room: [u8; DNS_NAME_BYTES_MAX],
+    len: usize,
+}
+
+impl Name {
+    fn new() -> Self {
+        Name { room: [0; DNS_NAME_BYTES_MAX], len: 0 }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.room.get(..self.len).unwrap_or_default()
+    }
+
+    fn push(&mut self, label: &[u8]) -> Option<()> {
+        if self.len > 0 {
+            *self.room.get_mut(self.len)? = b'.';
+            self.len += 1;
+        }
+        self.room.get_mut(self.len..self.len + label.len())?.copy_from_slice(label);
+        self.len += label.len();
+        Some(())
+    }
+}
+
+/// What stands behind a record's name; `start` to `end` is its data, which lies inside the message.
+struct Record {
+    rrtype: u16,
+    ttl: u32,
+    start: usize,
+    end: usize,
+}
+
+/// A place in a message, and how many bytes of names may still be said of it: pointers make names cheap to repeat.
+struct Message<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    budget: usize,
+}
+
+impl<'a> Message<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Message { bytes, at: HEADER_BYTES, budget: DNS_NAMES_BYTES_MAX }
+    }
+
+    fn u16_at(&self, at: usize) -> Option<u16> {
+        self.bytes.get(at..)?.first_chunk().map(|two| u16::from_be_bytes(*two))
+    }
+
+    /// A name and the type behind it; goes on behind the class.
+    fn question(&mut self, name: &mut Name) -> Option<u16> {
+        self.name(name)?;
+        let rrtype = self.u16_at(self.at)?;
+        self.u16_at(self.at + 2)?;
+        self.at += 4;
+        Some(rrtype)
+    }
+
+    /// Goes on behind a question whose name cannot be read.
+    fn skip_question(&mut self) -> Option<()> {
+        self.skip_name()?;
+        self.at += 4;
+        Some(())
+    }
+
+    /// What stands behind a record's name; goes on behind its data.
+    fn record(&mut self) -> Option<Record> {
+        let [t, u, _, _, a, b, c, d, l, m] = *self.bytes.get(self.at..)?.first_chunk::<10>()?;
+        let start = self.at + 10;
+        let end = start + usize::from(u16::from_be_bytes([l, m]));
+        if end > self.bytes.len() {
+            return None;
+        }
+        self.at = end;
+        Some(Record { rrtype: u16::from_be_bytes([t, u]), ttl: u32::from_be_bytes([a, b, c, d]), start, end })
+    }
+
+    /// Reads a name, through at most [`DNS_POINTERS_MAX`] pointers (which also ends every loop); goes on behind it.
+    fn name(&mut self, name: &mut Name) -> Option<()> {
+        let (mut at, mut pointers, mut behind) = (self.at, 0, None);
+        name.len = 0;
+        loop {
+            let length = *self.bytes.get(at)?;
+            match length {
+                0 => break,
+                1..=63 => {
+                    let end = at + 1 + usize::from(length);
+                    name.push(self.bytes.get(at + 1..end)?)?;
+                    at = end;
+                }
+                64..=191 => return None, // RFC 6891 section 5: extended label types were given up
+                192.. => {
+                    behind = behind.or(Some(at + 2));
+                    pointers += 1;
+                    if pointers > DNS_POINTERS_MAX {
+                        return None;
+                    }
+                    at = usize::from(self.u16_at(at)? & 0x3fff);
+                }
+            }
+        }
+        self.budget = self.budget.checked_sub(name.len)?;
+        self.at = behind.unwrap_or(at + 1);
+        Some(())
+    }
+
+    /// Goes on behind a name without following its pointers.
+    fn skip_name(&mut self) -> Option<()> {
+        loop {
+            let length = *self.bytes.get(self.at)?;
+            match length {
+                0 => self.at += 1,
+                1..=63 => {
+                    self.at += 1 + usize::from(length);
+                    continue;
+                }
+                64..=191 => return None,
+                192.. => self.at += 2,
+            }
+            return Some(());
+        }
+    }
+}
+
+const A: u16 = 1;
+const NS: u16 = 2;
+const CNAME: u16 = 5;
+const PTR: u16 = 12;
+const MX: u16 = 15;
+const TXT: u16 = 16;
+const AAAA: u16 = 28;
+const DNAME: u16 = 39;
+
+static RCODES: [&str; 11] = [
+    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
+    "NOTZONE",
+];
+
+/// The mnemonic of a record type, or `TYPE` and its number (RFC 3597 section 5).
+fn type_text(rrtype: u16, room: &mut [u8; 9]) -> &[u8] {
+    let known: &'static str = match rrtype {
+        A => "A",
+        NS => "NS",
+        CNAME => "CNAME",
+        6 => "SOA",
+        10 => "NULL",
+        PTR => "PTR",
+        13 => "HINFO",
+        MX => "MX",
+        TXT => "TXT",
+        24 => "SIG",
+        25 => "KEY",
+        AAAA => "AAAA",
+        29 => "LOC",
+        33 => "SRV",
+        35 => "NAPTR",
+        37 => "CERT",
+        DNAME => "DNAME",
+        41 => "OPT",
+        43 => "DS",
+        44 => "SSHFP",
+        46 => "RRSIG",
+        47 => "NSEC",
+        48 => "DNSKEY",
+        50 => "NSEC3",
+        51 => "NSEC3PARAM",
+        52 => "TLSA",
+        64 => "SVCB",
+        65 => "HTTPS",
+        99 => "SPF",
+        249 => "TKEY",
+        250 => "TSIG",
+        251 => "IXFR",
+        252 => "AXFR",
+        255 => "ANY",
+        257 => "CAA",
+        _ => return numbered_type(rrtype, room),
+    };
+    known.as_bytes()
+}
+
+fn numbered_type(rrtype: u16, room: &mut [u8; 9]) -> &[u8] {
+    let mut digits = [0; 5];
+    let number = decimal(rrtype, &mut digits);
+    let end = 4 + number.len();
+    room[..4].copy_from_slice(b"TYPE");
+    room[4..end].copy_from_slice(number);
+    &room[..end]
+}
+
+fn decimal(value: u16, room: &mut [u8; 5]) -> &[u8] {
+    let (mut at, mut rest) = (room.len(), value);
+    loop {
+        at -= 1;
+        room[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &room[at..];
+        }
+    }
+}
+
+/// As `{:x}` prints it: no leading zeros.
+fn hexadecimal(value: u16, room: &mut [u8; 4]) -> &[u8] {
+    let (mut at, mut rest) = (room.len(), value);
+    loop {
+        at -= 1;
+        room[at] = b"0123456789abcdef"[usize::from(rest & 15)];
+        rest >>= 4;
+        if rest == 0 {
+            return &room[at..];
+        }
+    }
+}

@@ -5,6 +5,9 @@
 
 pub mod dns;
 pub mod http;
+mod http_body;
+mod http_head;
+mod ja3;
 pub mod tls;
 
 use crate::observable::{Observations, Side};
@@ -69,6 +72,10 @@ pub trait Stream: Sized + Default {
     }
     /// One side says no more (FIN), or the flow has ended: what is still open is said now.
     fn end(&mut self, _side: Side, _wants: Wants, _out: &mut Observations) {}
+    /// As good as new for another conversation; a state that owns memory may keep some of it.
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Protocols over datagrams, asked in this order.
@@ -173,7 +180,7 @@ impl<T> Default for Slab<T> {
     }
 }
 
-impl<T: Default> Slab<T> {
+impl<T: Stream> Slab<T> {
     fn insert(&mut self) -> u32 {
         if let Some(handle) = self.free.pop() {
             return handle;
@@ -183,7 +190,7 @@ impl<T: Default> Slab<T> {
     }
 
     fn remove(&mut self, handle: u32) {
-        self.states[handle as usize] = T::default();
+        self.states[handle as usize].clear();
         self.free.push(handle);
     }
 

@@ -1,18 +1,425 @@
-//! tls
+//! TLS: the hellos in clear text, and whether anything was said after them.
+//!
+//! In: records of SSL 3.0 to TLS 1.3 (RFC 8446 section 5.1), cut anywhere. Out: a `tls` observation at the client's
+//! hello with everything that is looked up, one at the server's, and the stage of the contact. A hello that is spread
+//! over several records is the only thing that is gathered here, bounded. Never here: a key, a certificate.
 
+use super::ja3::Ja3;
 use super::{Read, Stream, Verdict, Wants};
-use crate::observable::{Observations, Side};
+use crate::limits::{TLS_ALPNS_MAX, TLS_CIPHERTEXT_BYTES_MAX, TLS_HELLO_BYTES_MAX, TLS_SNI_BYTES_MAX};
+use crate::observable::{Event, Field, Form, Kind, Observations, Saying, Side, Stage, digest, domain};
 
-/// State.
+static TLS: Event = Event { name: "tls", app_proto: None };
+
+static JA3_KINDS: [&Kind; 1] = [&digest::JA3];
+static SNI: Field = Field::sought("tls.sni", &domain::KINDS);
+static SNI_CONTEXT: Field = Field::plain("tls.sni", Form::Text);
+static VERSION: Field = Field::plain("tls.version", Form::Text);
+static CLIENT_ALPN: Field = Field::plain("tls.client_alpns", Form::Text).at("tls.client_alpns[]");
+static SERVER_ALPN: Field = Field::plain("tls.server_alpns", Form::Text).at("tls.server_alpns[]");
+static JA3_HASH: Field = Field::sought("tls.ja3.hash", &JA3_KINDS);
+static JA3_CONTEXT: Field = Field::plain("tls.ja3.hash", Form::Text);
+static JA3_STRING: Field = Field::plain("tls.ja3.string", Form::Text);
+static JA3S_HASH: Field = Field::plain("tls.ja3s.hash", Form::Text);
+static JA3S_STRING: Field = Field::plain("tls.ja3s.string", Form::Text);
+
+const RECORD_HEADER_BYTES: usize = 5;
+const MESSAGE_HEADER_BYTES: usize = 4;
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+const TLS_1_3: u16 = 0x0304;
+
+/// What one side is in the middle of.
 #[derive(Default)]
-pub struct Conversation;
+struct Half {
+    /// Bytes of a record without interest that are still to come.
+    skip: usize,
+    /// The beginning of a hello that goes on in another record.
+    hello: Vec<u8>,
+    /// Records of application data.
+    data: u32,
+    /// A gap has lost the records' beginnings: this side is not read any more.
+    blind: bool,
+    /// It has said its last hello.
+    spoken: bool,
+}
+
+/// One connection.
+#[derive(Default)]
+pub struct Conversation {
+    halves: [Half; 2],
+    /// What the server chose.
+    version: Option<u16>,
+    /// The client's SNI and JA3, repeated in the server's line so that it stands alone.
+    sni: Vec<u8>,
+    ja3: Option<[u8; 32]>,
+}
 
 impl Stream for Conversation {
     const NAME: &'static str = "tls";
-    fn recognise(_bytes: &[u8], _ports: (u16, u16)) -> Verdict {
-        Verdict::Other
+
+    fn recognise(bytes: &[u8], _ports: (u16, u16)) -> Verdict {
+        let expected = |at: usize, is: fn(u8) -> bool| bytes.get(at).copied().is_none_or(is);
+        let like = expected(0, |b| b == HANDSHAKE)
+            && expected(1, |b| b == 3)
+            && expected(2, |b| b <= 4)
+            && expected(3, |b| usize::from(b) << 8 <= TLS_CIPHERTEXT_BYTES_MAX)
+            && expected(5, |b| b == CLIENT_HELLO || b == SERVER_HELLO)
+            && expected(6, |b| b == 0 || b == 1); // no hello has 128 KiB
+        match bytes.get(5) {
+            _ if !like => Verdict::Other,
+            Some(&SERVER_HELLO) => Verdict::Server,
+            Some(_) => Verdict::Client,
+            None => Verdict::Later,
+        }
     }
-    fn read(&mut self, _side: Side, _bytes: &[u8], _wants: Wants, _out: &mut Observations) -> Read {
-        Read::Done
+
+    fn read(&mut self, side: Side, bytes: &[u8], wants: Wants, out: &mut Observations) -> Read {
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.halves[side.index()].blind {
+            let left = rest.len();
+            rest = match self.record(side, rest, wants, out) {
+                Step::Behind(rest) => rest,
+                Step::More => return Read::Took(bytes.len() - left),
+                Step::Done => return Read::Done,
+                Step::Lost => return Read::Lost,
+            };
+        }
+        Read::Took(bytes.len())
+    }
+
+    fn gap(&mut self, side: Side, len: u64, _wants: Wants, _out: &mut Observations) -> Read {
+        let half = &mut self.halves[side.index()];
+        match usize::try_from(len) {
+            Ok(len) if 0 < len && len <= half.skip => half.skip -= len,
+            _ => half.blind = true,
+        }
+        half.hello = Vec::new();
+        if self.halves.iter().all(|half| half.blind) { Read::Lost } else { Read::Took(0) }
+    }
+
+    fn clear(&mut self) {
+        let mut sni = std::mem::take(&mut self.sni);
+        sni.clear();
+        *self = Conversation { sni, ..Default::default() };
+    }
+}
+
+enum Step<'a> {
+    Behind(&'a [u8]),
+    More,
+    Done,
+    Lost,
+}
+
+impl Conversation {
+    /// Reads the record at the beginning of `bytes`, or skips what is there of it.
+    fn record<'a>(&mut self, side: Side, bytes: &'a [u8], wants: Wants, out: &mut Observations) -> Step<'a> {
+        let half = &mut self.halves[side.index()];
+        if half.skip > 0 {
+            let taken = half.skip.min(bytes.len());
+            half.skip -= taken;
+            return bytes.get(taken..).map_or(Step::More, Step::Behind);
+        }
+        let Some((&[kind, major, _, high, low], body)) = bytes.split_first_chunk::<RECORD_HEADER_BYTES>() else {
+            return Step::More;
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if !(20..=24).contains(&kind) || major != 3 || length > TLS_CIPHERTEXT_BYTES_MAX {
+            return Step::Lost;
+        }
+        if kind == HANDSHAKE && self.awaits(side, body) {
+            let Some((body, rest)) = body.split_at_checked(length) else { return Step::More };
+            self.handshake(side, body, wants, out);
+            return Step::Behind(rest);
+        }
+        if kind == APPLICATION_DATA && self.data(side, out) {
+            return Step::Done;
+        }
+        self.halves[side.index()].skip = length;
+        Step::Behind(body)
+    }
+
+    /// Whether a handshake record of this side may hold (more of) a hello. After its first hello a side may say
+    /// another in answer to a retry, always at the beginning of a record; all else is left unread.
+    fn awaits(&self, side: Side, body: &[u8]) -> bool {
+        let half = &self.halves[side.index()];
+        let hello = if side == Side::Client { CLIENT_HELLO } else { SERVER_HELLO };
+        !half.spoken && (!half.hello.is_empty() || body.first().is_none_or(|&kind| kind == hello))
+    }
+
+    fn handshake(&mut self, side: Side, body: &[u8], wants: Wants, out: &mut Observations) {
+        let half = &mut self.halves[side.index()];
+        if half.hello.is_empty() {
+            if let Some(used) = hello_len(body).filter(|&len| len <= body.len()) {
+                return self.hello(side, &body[..used], wants, out);
+            }
+            if hello_len(body).is_some_and(|len| len > TLS_HELLO_BYTES_MAX) {
+                half.spoken = true;
+                return;
+            }
+        }
+        let room = TLS_HELLO_BYTES_MAX.saturating_sub(half.hello.len());
+        half.hello.extend_from_slice(&body[..body.len().min(room)]);
+        let whole = hello_len(&half.hello);
+        if whole.is_some_and(|len| len <= half.hello.len()) {
+            let gathered = std::mem::take(&mut half.hello);
+            self.hello(side, gathered.get(..whole.unwrap_or(0)).unwrap_or_default(), wants, out);
+        } else if half.hello.len() >= TLS_HELLO_BYTES_MAX {
+            half.hello = Vec::new();
+            half.spoken = true;
+        }
+    }
+
+    fn hello(&mut self, side: Side, message: &[u8], wants: Wants, out: &mut Observations) {
+        let body = message.get(MESSAGE_HEADER_BYTES..).unwrap_or_default();
+        match (side, message.first()) {
+            (Side::Client, Some(&CLIENT_HELLO)) => {
+                if let Some(hello) = ClientHello::of(body) {
+                    self.keep(hello.say(out), hello.sni, wants);
+                }
+            }
+            (Side::Server, Some(&SERVER_HELLO)) => {
+                if let Some(hello) = ServerHello::of(body) {
+                    self.version = Some(hello.version);
+                    self.halves[Side::Server.index()].spoken = !hello.retries;
+                    self.say_server(&hello, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn keep(&mut self, ja3: [u8; 32], sni: Option<&[u8]>, wants: Wants) {
+        self.sni.clear();
+        if wants.events {
+            let sni = sni.unwrap_or_default();
+            self.sni.extend_from_slice(&sni[..sni.len().min(TLS_SNI_BYTES_MAX)]);
+            self.ja3 = Some(ja3);
+        }
+    }
+
+    fn say_server(&self, hello: &ServerHello<'_>, out: &mut Observations) {
+        let saying = &mut out.begin(&TLS, Side::Server);
+        saying.stage(Stage::Handshake);
+        if !self.sni.is_empty() {
+            saying.field(&SNI_CONTEXT, &self.sni);
+        }
+        saying.field(&VERSION, version_text(hello.version, &mut [0; 6]));
+        if let Some(ja3) = &self.ja3 {
+            saying.field(&JA3_CONTEXT, ja3);
+        }
+        say_alpns(saying, &SERVER_ALPN, hello.extensions);
+        let mut line = hello.ja3s();
+        let mut hex = [0; 32];
+        let text = line.finish(&mut hex);
+        saying.field(&JA3S_HASH, &hex);
+        if let Some(text) = text {
+            saying.field(&JA3S_STRING, text);
+        }
+    }
+
+    /// Counts a record of application data; true once it says that the handshake was over. In TLS 1.3 the client's
+    /// first such record is its Finished (RFC 8446 section 2), and without the server's hello it could be.
+    fn data(&mut self, side: Side, out: &mut Observations) -> bool {
+        let half = &mut self.halves[side.index()];
+        half.data = half.data.saturating_add(1);
+        let flows = match self.version {
+            Some(version) if version < TLS_1_3 => true,
+            _ => side == Side::Client && half.data >= 2,
+        };
+        if flows {
+            out.begin(&TLS, side).stage(Stage::Data);
+        }
+        flows
+    }
+}
+
+/// The length of the handshake message that begins here, with its header.
+fn hello_len(bytes: &[u8]) -> Option<usize> {
+    let [_, a, b, c] = *bytes.first_chunk::<MESSAGE_HEADER_BYTES>()?;
+    Some(MESSAGE_HEADER_BYTES + (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)))
+}
+
+/// Takes `len` bytes off the front.
+fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+    let (head, rest) = bytes.split_at_checked(len)?;
+    *bytes = rest;
+    Some(head)
+}
+
+fn take_u16(bytes: &mut &[u8]) -> Option<u16> {
+    let (head, rest) = bytes.split_first_chunk::<2>()?;
+    *bytes = rest;
+    Some(u16::from_be_bytes(*head))
+}
+
+/// A vector behind one length byte.
+fn take_short<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (&len, rest) = bytes.split_first()?;
+    *bytes = rest;
+    take(bytes, usize::from(len))
+}
+
+/// A vector behind two length bytes; one that claims too much gives what is there.
+fn take_long<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::from(take_u16(bytes)?).min(bytes.len());
+    take(bytes, len)
+}
+
+/// The extensions of a hello as (type, data); ends where they are damaged.
+fn extensions(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || Some((take_u16(&mut bytes)?, take_long(&mut bytes)?)))
+}
+
+/// RFC 7301 section 3.1.
+fn say_alpns(saying: &mut Saying<'_>, field: &'static Field, all: &[u8]) {
+    let Some((_, mut list)) = extensions(all).find(|&(kind, _)| kind == ALPN) else { return };
+    let Some(mut names) = take_long(&mut list) else { return };
+    for _ in 0..TLS_ALPNS_MAX {
+        let Some(name) = take_short(&mut names) else { return };
+        saying.field(field, name);
+    }
+}
+
+const SERVER_NAME: u16 = 0;
+const SUPPORTED_GROUPS: u16 = 10;
+const EC_POINT_FORMATS: u16 = 11;
+const ALPN: u16 = 16;
+const SUPPORTED_VERSIONS: u16 = 43;
+
+struct ClientHello<'a> {
+    version: u16,
+    ciphers: &'a [u8],
+    extensions: &'a [u8],
+    sni: Option<&'a [u8]>,
+}
+
+impl<'a> ClientHello<'a> {
+    /// RFC 8446 section 4.1.2.
+    fn of(mut body: &'a [u8]) -> Option<Self> {
+        let version = take_u16(&mut body).filter(|version| version >> 8 == 3 || version >> 8 == 0x7f)?;
+        take(&mut body, 32)?;
+        take_short(&mut body)?;
+        let ciphers = take_long(&mut body).filter(|ciphers| !ciphers.is_empty())?;
+        let _ = take_short(&mut body);
+        let extensions = take_long(&mut body).unwrap_or_default();
+        let sni = self::extensions(extensions).find(|&(kind, _)| kind == SERVER_NAME);
+        Some(ClientHello { version, ciphers, extensions, sni: sni.and_then(|(_, data)| host_name(data)) })
+    }
+
+    /// Says it and gives its JA3.
+    fn say(&self, out: &mut Observations) -> [u8; 32] {
+        let saying = &mut out.begin(&TLS, Side::Client);
+        if let Some(sni) = self.sni {
+            saying.field(&SNI, sni);
+        }
+        say_alpns(saying, &CLIENT_ALPN, self.extensions);
+        let mut line = self.ja3();
+        let mut hex = [0; 32];
+        let text = line.finish(&mut hex);
+        saying.field(&JA3_HASH, &hex);
+        if let Some(text) = text {
+            saying.field(&JA3_STRING, text);
+        }
+        hex
+    }
+
+    fn ja3(&self) -> Ja3 {
+        let mut line = Ja3::new();
+        line.number(self.version);
+        line.next();
+        line.numbers(self.ciphers);
+        line.next();
+        let (mut groups, mut formats): (&[u8], &[u8]) = (&[], &[]);
+        for (kind, mut data) in extensions(self.extensions) {
+            line.unless_grease(kind);
+            match kind {
+                SUPPORTED_GROUPS => groups = take_long(&mut data).unwrap_or_default(),
+                EC_POINT_FORMATS => formats = take_short(&mut data).unwrap_or_default(),
+                _ => {}
+            }
+        }
+        line.next();
+        line.numbers(groups);
+        line.next();
+        for &format in formats {
+            line.number(u16::from(format));
+        }
+        line
+    }
+}
+
+/// The first host name of a server name list (RFC 6066 section 3).
+fn host_name(mut data: &[u8]) -> Option<&[u8]> {
+    let mut list = take_long(&mut data)?;
+    let kind = take(&mut list, 1)?;
+    let name = take_long(&mut list)?;
+    (kind == [0] && !name.is_empty()).then_some(name)
+}
+
+struct ServerHello<'a> {
+    /// What was chosen, by the extension where there is one.
+    version: u16,
+    legacy_version: u16,
+    cipher: u16,
+    extensions: &'a [u8],
+    /// It asks for another client hello.
+    retries: bool,
+}
+
+/// A server hello with this random is a HelloRetryRequest (RFC 8446 section 4.1.3).
+const RETRY: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
+    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
+impl<'a> ServerHello<'a> {
+    fn of(mut body: &'a [u8]) -> Option<Self> {
+        let legacy_version = take_u16(&mut body).filter(|version| version >> 8 == 3 || version >> 8 == 0x7f)?;
+        let random = take(&mut body, 32)?;
+        // The drafts of TLS 1.3 up to 21 chose by the version field, and had neither session id nor compression.
+        let is_draft = matches!(legacy_version, TLS_1_3 | 0x7f00..=0x7f15);
+        if !is_draft {
+            take_short(&mut body)?;
+        }
+        let cipher = take_u16(&mut body)?;
+        if !is_draft {
+            let _ = take(&mut body, 1);
+        }
+        let extensions = take_long(&mut body).unwrap_or_default();
+        let chosen = self::extensions(extensions).find(|&(kind, _)| kind == SUPPORTED_VERSIONS);
+        let version = chosen.and_then(|(_, mut data)| take_u16(&mut data)).unwrap_or(legacy_version);
+        Some(ServerHello { version, legacy_version, cipher, extensions, retries: random == RETRY })
+    }
+
+    fn ja3s(&self) -> Ja3 {
+        let mut line = Ja3::new();
+        line.number(self.legacy_version);
+        line.next();
+        line.number(self.cipher);
+        line.next();
+        for (kind, _) in extensions(self.extensions) {
+            line.number(kind);
+        }
+        line
+    }
+}
+
+fn version_text(version: u16, room: &mut [u8; 6]) -> &[u8] {
+    match version {
+        0x0300 => b"SSLv3",
+        0x0301 => b"TLSv1",
+        0x0302 => b"TLS 1.1",
+        0x0303 => b"TLS 1.2",
+        TLS_1_3 => b"TLS 1.3",
+        0x7f00..=0x7fff => b"TLS 1.3 draft",
+        _ => {
+            let digit = |shift: u16| super::ja3::hex_digit((version >> shift & 15) as u8);
+            *room = [b'0', b'x', digit(12), digit(8), digit(4), digit(0)];
+            room
+        }
     }
 }
