@@ -11,12 +11,15 @@ pub mod replay;
 mod tree;
 mod written;
 
+#[cfg(test)]
+mod mistakes;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
-pub use check::{Config, Eve, Limits, Rules, Site};
+pub use check::{Config, Eve, Limits, Rules, Site, sound_url};
 pub use fault::{Fault, Place};
 pub use replay::{CentreOptions, Output, Replay};
 pub use written::{EventType, Language, Networks, Proxy, Size, Workers, Written};

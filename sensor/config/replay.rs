@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::check::{Config, Limits};
+use super::check::Config;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Replay {
     pub paths: Vec<PathBuf>,
     /// Indicator files and folders: `-S`, or else the configuration's set and local rules.
     pub rules: Vec<PathBuf>,
-    /// The checked configuration.
+    /// The checked configuration; bounds are in its `limits`.
     pub config: Config,
     /// How many workers, 1 to 256.
     pub workers: usize,
@@ -50,8 +50,6 @@ pub struct Replay {
     pub screen: bool,
     /// Whether to print every refused rule and not only their number.
     pub verbose: bool,
-    /// Bounds.
-    pub limits: Limits,
 }
 
 /// Where a replay's alerts are delivered.
