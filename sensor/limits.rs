@@ -162,3 +162,35 @@ pub const HTTP_URL_KEPT_BYTES_MAX: usize = 4096;
 
 /// The text of all awaited requests of one connection.
 pub const HTTP_KEPT_BYTES_MAX: usize = 16 * 1024;
+
+// Room: config and cli.
+
+/// A worker owns at least one shard.
+pub const WORKERS_MAX: usize = SHARDS;
+
+/// A configuration is written by hand; more than this is the wrong file.
+pub const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
+
+/// A site's identifier is repeated in every alert.
+pub const SITE_ID_BYTES_MAX: usize = 64;
+
+/// Below 128 bits a key can be searched for.
+pub const SITE_KEY_BYTES_MIN: u64 = 16;
+
+/// Confidence is a percentage.
+pub const CONFIDENCE_MAX: u8 = 100;
+
+/// Flows followed at once if nothing else is said: a busy site's ten minutes in a few hundred megabytes.
+pub const FLOWS_DEFAULT: u64 = 1_000_000;
+
+/// Flows followed at once, at most: they are numbered with 32 bits, with room for flags.
+pub const FLOWS_MAX: u64 = 1_000_000_000;
+
+/// Bytes kept out of order if nothing else is said: a second of loss on some thousand connections.
+pub const REASSEMBLY_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// Bytes kept out of order, at least: 4 KiB for each shard, two full segments.
+pub const REASSEMBLY_BYTES_MIN: u64 = 1 << 20;
+
+/// Bytes kept out of order, at most: no machine has more to give.
+pub const REASSEMBLY_BYTES_MAX: u64 = 1 << 40;

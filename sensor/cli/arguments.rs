@@ -1,0 +1,240 @@
+//! The command line as it is typed: flags as users of Suricata type them, and sub-commands that spell the same out.
+//!
+//! In: words. Out: [`Arguments`]. Never here: what an option means together with others.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Output, Workers};
+use crate::limits::BATCH_FRAMES_MAX;
+
+const EXAMPLES: &str = "\
+Examples:
+  haetae -r pcaps/ -S rules/                       read captures, print for a person
+  haetae -r a.pcap b.pcap -S rules/ --alerts -     alerts as EVE lines on standard output
+  haetae -r ring.0 ring.1 --continuous -l out/     rotated files as one capture, all types into out/eve.json
+  haetae -r a.pcap -c haetae.yaml --fail-on-match  with a site's networks and allow-lists; exit 1 on a match
+  haetae -T -c haetae.yaml                         check a configuration
+  haetae lookup c2.bad.example -S rules/           what is known of a value
+  haetae rules test -S rules/                      run the tests that rule files bring along
+
+Nothing leaves this machine unless --centre and --as exercise are both given.
+
+Exit codes: 0; 1 a match with --fail-on-match, or a failing rule test; 2 usage; 65 damaged capture with --strict;
+74 input/output; 77 permission; 78 configuration.
+Environment: HAETAE_CONFIG (as -c), NO_COLOR.";
+
+/// A network sensor for threat-sharing alliances.
+#[derive(Debug, Parser)]
+#[command(
+    name = "haetae",
+    version,
+    about = "Reads every packet, matches the shared indicator set, delivers alerts without losing one.",
+    after_help = EXAMPLES,
+    override_usage = "haetae -r PATH... [-S RULES]... [-c FILE] [OPTIONS]\n       haetae <COMMAND>",
+    disable_help_subcommand = true,
+    max_term_width = 120
+)]
+pub(crate) struct Arguments {
+    /// A sub-command.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// Capture files (pcap, pcapng) and folders of them
+    #[arg(short = 'r', value_name = "PATH", num_args = 1.., help_heading = "Input")]
+    pub(crate) read: Vec<PathBuf>,
+
+    /// Check the configuration and go
+    #[arg(short = 'T', help_heading = "Input")]
+    pub(crate) test: bool,
+
+    #[command(flatten)]
+    pub(crate) site: Site,
+
+    #[command(flatten)]
+    pub(crate) options: Options,
+
+    /// Words behind the options: a packet filter for users of Suricata.
+    #[arg(value_name = "FILTER", hide = true)]
+    pub(crate) words: Vec<String>,
+}
+
+/// The same thing spelled out.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read captures (as -r)
+    Replay {
+        /// Capture files (pcap, pcapng) and folders of them
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        site: Site,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Check a configuration (as -T)
+    Check {
+        #[command(flatten)]
+        site: Site,
+    },
+    /// Say what is known of a value: an address, a name, a URL, a digest
+    Lookup {
+        /// The value
+        value: String,
+        #[command(flatten)]
+        site: Site,
+    },
+    /// Work on rule files
+    Rules {
+        #[command(subcommand)]
+        what: RulesCommand,
+    },
+}
+
+/// Work on rule files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Run the tests that rule files bring along
+    Test {
+        #[command(flatten)]
+        site: Site,
+    },
+}
+
+/// What the site is and looks for.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Site {
+    /// Indicator file or folder, instead of the configuration's; may be repeated
+    #[arg(short = 'S', value_name = "RULES", help_heading = "Input")]
+    pub(crate) rules: Vec<PathBuf>,
+
+    /// Configuration; every option is in deploy/haetae.yaml
+    #[arg(short = 'c', value_name = "FILE", help_heading = "Input")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Override an option of the configuration: --set limits.flows_max=50000
+    #[arg(long, value_name = "A.B=C", help_heading = "Input")]
+    pub(crate) set: Vec<String>,
+
+    /// Say more: every refused rule, not only how many
+    #[arg(short = 'v', action = ArgAction::Count, help_heading = "Input")]
+    pub(crate) verbose: u8,
+}
+
+/// How captures are read, and where things go.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Options {
+    /// Paths are rotated pieces of one capture; else each has a fresh start
+    #[arg(long, help_heading = "Input")]
+    pub(crate) continuous: bool,
+
+    /// Worker threads: auto, or a number; results do not depend on it
+    #[arg(long, value_name = "N", value_parser = workers, help_heading = "Input")]
+    pub(crate) workers: Option<Workers>,
+
+    /// Checksums: not verified (`none` is the only mode)
+    #[arg(short = 'k', value_name = "none", value_parser = ["all", "none"], hide_possible_values = true, help_heading = "Input")]
+    pub(crate) checksums: Option<String>,
+
+    /// A damaged or cut capture is an error (exit 65); all of them are read nevertheless
+    #[arg(long, help_heading = "Input")]
+    pub(crate) strict: bool,
+
+    /// Frames of a batch; no output depends on it
+    #[arg(long, value_name = "N", value_parser = batch, hide = true)]
+    pub(crate) batch_size: Option<usize>,
+
+    /// Write one eve.json with all types into a folder
+    #[arg(short = 'l', value_name = "DIR", help_heading = "Output (none: print for a person)")]
+    pub(crate) log_dir: Option<PathBuf>,
+
+    /// Write alerts as EVE lines
+    #[arg(long, value_name = "FILE|-", value_parser = output, help_heading = "Output (none: print for a person)")]
+    pub(crate) alerts: Option<Output>,
+
+    /// Write an EVE line per observation (dns, http, tls, fileinfo, flow), and stats at the end
+    #[arg(long, value_name = "FILE|-", value_parser = output, help_heading = "Output (none: print for a person)")]
+    pub(crate) events: Option<Output>,
+
+    /// Write one CASE.eve.json per capture into a folder
+    #[arg(long, value_name = "DIR", help_heading = "Output (none: print for a person)")]
+    pub(crate) events_dir: Option<PathBuf>,
+
+    /// Write counters: every frame has a fate
+    #[arg(long, value_name = "FILE|-", value_parser = output, help_heading = "Output (none: print for a person)")]
+    pub(crate) stats: Option<Output>,
+
+    /// Exit 1 if any indicator was met
+    #[arg(long, help_heading = "Output (none: print for a person)")]
+    pub(crate) fail_on_match: bool,
+
+    /// Deliver alerts to a centre's ingest endpoint; needs --as exercise
+    #[arg(long, value_name = "URL", help_heading = "Delivery")]
+    pub(crate) centre: Option<String>,
+
+    /// Say what delivered alerts are: a replay is an exercise
+    #[arg(long = "as", value_name = "exercise", help_heading = "Delivery")]
+    pub(crate) mode: Option<Mode>,
+
+    /// Folder in which alerts wait until the centre has committed them
+    #[arg(long, value_name = "DIR", help_heading = "Delivery")]
+    pub(crate) spool: Option<PathBuf>,
+
+    /// File with the centre's bearer token
+    #[arg(long, value_name = "FILE", help_heading = "Delivery")]
+    pub(crate) token: Option<PathBuf>,
+
+    /// PEM file of authorities to trust instead of the system's
+    #[arg(long, value_name = "PEM", help_heading = "Delivery")]
+    pub(crate) authority: Option<PathBuf>,
+}
+
+/// What delivered alerts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(crate) enum Mode {
+    /// Not an incident: the alerts say `mode: exercise`.
+    #[value(hide = true)]
+    Exercise,
+}
+
+fn output(text: &str) -> Result<Output, String> {
+    match text {
+        "" => Err("a file name, or - for standard output".to_string()),
+        "-" => Ok(Output::Stdout),
+        _ => Ok(Output::File(PathBuf::from(text))),
+    }
+}
+
+fn workers(text: &str) -> Result<Workers, String> {
+    text.parse().map_err(|problem: String| problem.replace('\n', ": "))
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(frames) if (1..=BATCH_FRAMES_MAX).contains(&frames) => Ok(frames),
+        _ => Err(format!("1 to {BATCH_FRAMES_MAX}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_options_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn paths_and_rules_are_told_apart() {
+        let arguments = Arguments::try_parse_from(["haetae", "-r", "a", "b", "-S", "r", "-S", "s", "tcp", "port"]);
+        let arguments = arguments.expect("it is sound");
+        assert_eq!(arguments.read, ["a", "b"].map(PathBuf::from));
+        assert_eq!(arguments.site.rules, ["r", "s"].map(PathBuf::from));
+        assert_eq!(arguments.words, ["tcp", "port"]);
+    }
+}

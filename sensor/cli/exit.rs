@@ -1,0 +1,46 @@
+//! Exit codes, as `sysexits.h` has them where it has one.
+
+use std::io::ErrorKind;
+
+use crate::config::Refused;
+use crate::control::Failure;
+
+/// All went well.
+pub const SOUND: u8 = 0;
+/// An indicator was met and `--fail-on-match` was given; or a rule test failed.
+pub const MATCHED: u8 = 1;
+/// The command line makes no sense.
+pub const USAGE: u8 = 2;
+/// A capture was damaged and `--strict` was given.
+pub const DAMAGED: u8 = 65;
+/// A file or stream could not be used.
+pub const IO: u8 = 74;
+/// There was no permission to use it.
+pub const PERMISSION: u8 = 77;
+/// The configuration is wrong.
+pub const CONFIGURATION: u8 = 78;
+
+/// The code for an error of input or output. A reader that has gone away (`| head`) is no error.
+pub fn of_io(error: &std::io::Error) -> u8 {
+    match error.kind() {
+        ErrorKind::BrokenPipe => SOUND,
+        ErrorKind::PermissionDenied => PERMISSION,
+        _ => IO,
+    }
+}
+
+/// The code for a failed replay.
+pub fn of_failure(failure: &Failure) -> u8 {
+    match failure {
+        Failure::Io(_, error) => of_io(error),
+        Failure::Configuration(_) => CONFIGURATION,
+    }
+}
+
+/// The code for a configuration that was not taken: a file that is not there is a wrong configuration too.
+pub fn of_refused(refused: &Refused) -> u8 {
+    match refused {
+        Refused::Unreadable(_, error) if error.kind() == ErrorKind::PermissionDenied => PERMISSION,
+        _ => CONFIGURATION,
+    }
+}

@@ -1,0 +1,164 @@
+//! From what was typed to a replay: what options ask of each other.
+//!
+//! In: arguments and the checked configuration. Out: a [`Replay`], or why the command line makes no sense.
+//! Never here: a file.
+
+use std::path::PathBuf;
+
+use super::arguments::{Mode, Options, Site};
+use crate::config::fault::suggest;
+use crate::config::{CentreOptions, Config, Output, Replay, Workers, sound_url};
+use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
+
+/// Frames of a batch if nothing else is said: what `BATCH_FRAMES_MAX` allows, a quarter of it keeps lines in cache.
+pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
+
+/// The replay that was asked for.
+///
+/// # Errors
+/// Why the options make no sense together.
+pub(crate) fn replay(paths: Vec<PathBuf>, site: &Site, options: &Options, config: Config) -> Result<Replay, String> {
+    if options.checksums.as_deref() == Some("all") {
+        return Err("-k all: checksums are not verified, `-k none` is the only mode".to_string());
+    }
+    let outputs = [&options.alerts, &options.events, &options.stats];
+    distinct(outputs)?;
+    let folders = [&options.log_dir, &options.events_dir];
+    let screen = outputs.iter().all(|output| output.is_none()) && folders.iter().all(|folder| folder.is_none());
+    Ok(Replay {
+        paths,
+        rules: rules(site, &config),
+        workers: count(options.workers.unwrap_or(config.limits.workers)),
+        batch: options.batch_size.unwrap_or(BATCH_DEFAULT),
+        continuous: options.continuous,
+        log_dir: options.log_dir.clone(),
+        alerts: options.alerts.clone(),
+        events: options.events.clone(),
+        events_dir: options.events_dir.clone(),
+        stats: options.stats.clone(),
+        centre: centre(options, &config)?,
+        strict: options.strict,
+        fail_on_match: options.fail_on_match,
+        screen,
+        verbose: site.verbose > 0,
+        config,
+    })
+}
+
+/// Where indicators come from: `-S`, or else the configuration's set and local rules.
+pub(crate) fn rules(site: &Site, config: &Config) -> Vec<PathBuf> {
+    if !site.rules.is_empty() {
+        return site.rules.clone();
+    }
+    config.rules.set.iter().chain(&config.rules.local).cloned().collect()
+}
+
+/// Why a word behind the options is not taken.
+pub(crate) fn stray(word: &str, commands: &[&str]) -> String {
+    let nearest = suggest(word, commands);
+    if nearest.starts_with("did you mean") {
+        return format!("`{word}` is not a command: {nearest}");
+    }
+    format!("`{word}`: packet filters (BPF) are not supported when captures are read; every packet is")
+}
+
+fn count(workers: Workers) -> usize {
+    match workers {
+        Workers::Count(count) => count,
+        Workers::Auto => std::thread::available_parallelism().map_or(1, |count| count.get().min(WORKERS_MAX)),
+    }
+}
+
+fn distinct(outputs: [&Option<Output>; 3]) -> Result<(), String> {
+    let given: Vec<&Output> = outputs.into_iter().flatten().collect();
+    for (at, output) in given.iter().enumerate() {
+        if given[..at].contains(output) {
+            let name = match output {
+                Output::Stdout => "standard output".to_string(),
+                Output::File(path) => path.display().to_string(),
+            };
+            return Err(format!("two outputs go to {name}: -l DIR writes one eve.json with all types"));
+        }
+    }
+    Ok(())
+}
+
+fn centre(options: &Options, config: &Config) -> Result<Option<CentreOptions>, String> {
+    let ours = config.centre.as_ref();
+    if options.mode != Some(Mode::Exercise) {
+        return match (&options.centre, &options.spool, &options.token, &options.authority) {
+            (None, None, None, None) => Ok(None),
+            (None, ..) => Err("--spool, --token and --authority are for --centre URL --as exercise".to_string()),
+            _ => Err("--centre on a replay needs `--as exercise`: what a capture shows is not happening now, and the \
+                      centre must not take it for an incident"
+                .to_string()),
+        };
+    }
+    let url = options.centre.clone().or_else(|| ours.map(|centre| centre.url.clone()));
+    let url = url.ok_or("--as exercise: where to? --centre URL, or -c FILE with `centre:`")?;
+    sound_url(&url).map_err(|help| format!("--centre `{url}` is not usable: {help}"))?;
+    let spool = options.spool.clone().or_else(|| ours.and_then(|centre| centre.spool.clone()));
+    let spool = spool.ok_or("--centre needs --spool DIR: alerts wait there until the centre has committed them")?;
+    // A token and an authority belong to the centre that the configuration names; another URL gets neither.
+    let same = ours.filter(|centre| centre.url == url);
+    Ok(Some(CentreOptions {
+        token: options.token.clone().or_else(|| same.and_then(|centre| centre.token.clone())),
+        authority: options.authority.clone().or_else(|| same.and_then(|centre| centre.authority.clone())),
+        gate: ours.and_then(|centre| centre.gate.clone()),
+        exercise: true,
+        url,
+        spool,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::arguments::Arguments;
+    use super::*;
+
+    fn ordered(words: &[&str], config: Config) -> Result<Replay, String> {
+        let arguments = Arguments::try_parse_from([&["haetae", "-r", "a.pcap"], words].concat()).expect("it parses");
+        replay(arguments.read, &arguments.site, &arguments.options, config)
+    }
+
+    fn with_centre() -> Config {
+        let centre = crate::emit::Written {
+            url: "https://centre.example/".into(),
+            gate: Some("gate.yaml".into()),
+            token: Some("token".into()),
+            authority: None,
+            spool: Some("spool".into()),
+        };
+        Config { centre: Some(centre), ..Config::default() }
+    }
+
+    #[test]
+    fn a_configured_centre_gets_nothing_from_a_replay_by_accident() {
+        assert_eq!(ordered(&[], with_centre()).expect("it is sound").centre, None);
+    }
+
+    #[test]
+    fn an_exercise_takes_what_the_configuration_knows_of_the_same_centre() {
+        let centre = ordered(&["--as", "exercise"], with_centre()).expect("it is sound").centre.expect("it delivers");
+        assert_eq!((centre.url.as_str(), centre.token), ("https://centre.example/", Some("token".into())));
+        let other = ["--as", "exercise", "--centre", "http://127.0.0.1:9/"];
+        let centre = ordered(&other, with_centre()).expect("it is sound").centre.expect("it delivers");
+        assert_eq!((centre.token, centre.gate), (None, Some("gate.yaml".into())), "a token goes to no other centre");
+    }
+
+    #[test]
+    fn a_person_is_printed_for_only_when_nothing_else_was_asked() {
+        assert!(ordered(&["--fail-on-match"], Config::default()).expect("it is sound").screen);
+        for words in [["--alerts", "-"], ["-l", "out"], ["--events-dir", "out"], ["--stats", "s.json"]] {
+            assert!(!ordered(&words, Config::default()).expect("it is sound").screen, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn two_outputs_never_share_a_file() {
+        assert!(ordered(&["--alerts", "-", "--stats", "-"], Config::default()).is_err());
+        assert!(ordered(&["--alerts", "a", "--stats", "-"], Config::default()).is_ok());
+    }
+}

@@ -1,0 +1,342 @@
+//! From what is written to what holds: defaults, ranges, files that must be there, and what one section asks of another.
+//!
+//! In: [`Written`] and the places of its options. Out: [`Config`] and faults. Never here: a guess; what is wrong is said.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::fault::{Fault, Place};
+use super::tree::Tree;
+use super::written::{self, EventType, Language, Networks, Size, Workers, Written};
+use crate::emit;
+use crate::limits::{
+    CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_MAX, REASSEMBLY_BYTES_MIN,
+    SHARDS, SITE_ID_BYTES_MAX, SITE_KEY_BYTES_MIN,
+};
+
+/// The checked configuration.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// Who we are.
+    pub site: Site,
+    /// What is inside; `None`: private ranges are taken for it, and every output says so.
+    pub networks: Option<Networks>,
+    /// What we look for.
+    pub rules: Rules,
+    /// What is written down here.
+    pub outputs: Eve,
+    /// Where alerts go; `None`: nothing leaves.
+    pub centre: Option<emit::Written>,
+    /// How much of the machine is ours.
+    pub limits: Limits,
+}
+
+/// Who we are.
+#[derive(Debug)]
+pub struct Site {
+    /// The member's identifier; `local` where none is given.
+    pub id: String,
+    /// The sectors that the site belongs to.
+    pub sectors: Vec<String>,
+    /// The language of texts for people.
+    pub language: Language,
+    /// The file with the site's secret key; `None`: the fixed key of replays.
+    pub key: Option<PathBuf>,
+}
+
+/// What we look for.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// The alliance's set; `None`: only local indicators.
+    pub set: Option<PathBuf>,
+    /// Files and folders of the site's own indicators.
+    pub local: Vec<PathBuf>,
+    /// Files and folders of values that raise nothing.
+    pub allow: Vec<PathBuf>,
+    /// Indicators below this confidence raise nothing.
+    pub confidence_min: u8,
+}
+
+/// The local EVE log.
+#[derive(Debug)]
+pub struct Eve {
+    /// Its file; `None`: none is written.
+    pub path: Option<PathBuf>,
+    /// Which records it has.
+    pub events: Vec<EventType>,
+}
+
+/// How much of the machine is ours.
+#[derive(Debug)]
+pub struct Limits {
+    /// How many workers.
+    pub workers: Workers,
+    /// Flows followed at once, all shards together.
+    pub flows_max: usize,
+    /// Bytes of segments and fragments out of order, all shards together.
+    pub reassembly_bytes_max: usize,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Site { id: "local".to_string(), sectors: Vec::new(), language: Language::En, key: None }
+    }
+}
+
+impl Default for Eve {
+    fn default() -> Self {
+        Eve { path: None, events: EventType::ALL.to_vec() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            workers: Workers::Auto,
+            flows_max: FLOWS_DEFAULT as usize,
+            reassembly_bytes_max: REASSEMBLY_BYTES_DEFAULT as usize,
+        }
+    }
+}
+
+/// Checks every section. The result is worth something only if no fault was added.
+pub(crate) fn check(
+    written: Written,
+    tree: &Tree,
+    left_out: &BTreeSet<String>,
+    folder: &Path,
+    faults: &mut Vec<Fault>,
+) -> Config {
+    let mut desk = Desk { tree, folder, faults };
+    if written.centre.is_some() && written.networks.is_none() && !left_out.contains("networks") {
+        let help = "without `networks: { home: [...] }` nothing says what is inside and must not leave";
+        desk.fault("networks", "is missing, and `centre` needs it".to_string(), help);
+    }
+    Config {
+        site: desk.site(written.site),
+        networks: written.networks.map(|networks| desk.networks(networks)),
+        rules: desk.rules(written.rules),
+        outputs: desk.eve(written.outputs.eve),
+        centre: written.centre.map(|centre| desk.centre(centre)),
+        limits: desk.limits(&written.limits),
+    }
+}
+
+/// Where sections are checked.
+struct Desk<'a> {
+    tree: &'a Tree,
+    folder: &'a Path,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Desk<'_> {
+    fn fault(&mut self, path: &str, problem: String, help: &str) {
+        let place: Place = self.tree.place(path);
+        self.faults.push(Fault { path: path.to_string(), problem, place, help: help.to_string() });
+    }
+
+    fn site(&mut self, written: written::Site) -> Site {
+        let default = Site::default();
+        let id = written.id.unwrap_or(default.id);
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if id.is_empty() || id.len() > SITE_ID_BYTES_MAX || !id.bytes().all(letter) {
+            self.fault("site.id", format!("`{id}` is not an identifier"), "1 to 64 letters, digits, `-`, `_`, `.`");
+        }
+        let key = written.key.map(|path| self.file("site.key", path, "head -c 32 /dev/urandom > site.key"));
+        if let Some(length) = key.as_ref().and_then(|path| std::fs::metadata(path).ok()).map(|data| data.len())
+            && length < SITE_KEY_BYTES_MIN
+        {
+            self.fault("site.key", format!("{length} bytes are too few"), "head -c 32 /dev/urandom > site.key");
+        }
+        let sectors = written.sectors.unwrap_or_default();
+        self.each_once("site.sectors", &sectors);
+        Site { id, sectors, language: written.language.unwrap_or_default(), key }
+    }
+
+    fn networks(&mut self, networks: Networks) -> Networks {
+        if networks.home.is_empty() {
+            self.fault("networks.home", "is empty".to_string(), "name your networks: [10.20.0.0/16]");
+        }
+        for (list, values) in [("home", &networks.home), ("never_watch", &networks.never_watch)] {
+            for (at, value) in values.iter().enumerate() {
+                self.network(&format!("networks.{list}[{at}]"), value);
+            }
+            self.each_once(&format!("networks.{list}"), values);
+        }
+        for (name, value) in &networks.named {
+            self.network(&format!("networks.named.{name}"), value);
+        }
+        for (list, values) in [("resolvers", &networks.resolvers), ("nat", &networks.nat)] {
+            for (at, value) in values.iter().enumerate() {
+                self.address(&format!("networks.{list}[{at}]"), value);
+            }
+        }
+        for (at, proxy) in networks.proxies.iter().enumerate() {
+            self.address(&format!("networks.proxies[{at}].address"), &proxy.address);
+        }
+        networks
+    }
+
+    fn network(&mut self, path: &str, value: &str) {
+        let Some((address, prefix)) = value.split_once('/') else {
+            return self.fault(path, format!("`{value}` is not a network"), "with its prefix, like 10.20.0.0/16");
+        };
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return self.fault(path, format!("`{value}` is not a network"), "like 10.20.0.0/16 or \"2001:db8::/32\"");
+        };
+        let (bits, value_bits) = match address {
+            IpAddr::V4(address) => (32, u128::from(u32::from(address)) << 96),
+            IpAddr::V6(address) => (128, u128::from(address)),
+        };
+        match prefix.parse::<u32>() {
+            Ok(prefix) if prefix <= bits => {
+                if value_bits.checked_shl(prefix).unwrap_or(0) != 0 {
+                    let help = "write the network's first address";
+                    self.fault(path, format!("`{value}` has bits set behind its prefix"), help);
+                }
+            }
+            _ => self.fault(path, format!("`{value}` is not a network"), &format!("the prefix is 0 to {bits}")),
+        }
+    }
+
+    fn address(&mut self, path: &str, value: &str) {
+        if value.parse::<IpAddr>().is_err() {
+            self.fault(path, format!("`{value}` is not an address"), "one address, like 10.20.0.53");
+        }
+    }
+
+    fn rules(&mut self, written: written::Rules) -> Rules {
+        let confidence_min = written.confidence_min.unwrap_or(0);
+        if confidence_min > CONFIDENCE_MAX {
+            self.fault("rules.confidence_min", format!("{confidence_min} is out of range"), "0 to 100");
+        }
+        Rules {
+            set: written.set.map(|path| self.file("rules.set", path, "leave it out to use local indicators alone")),
+            local: self.files("rules.local", written.local),
+            allow: self.files("rules.allow", written.allow),
+            confidence_min,
+        }
+    }
+
+    fn eve(&mut self, written: Option<written::Eve>) -> Eve {
+        let written = written.unwrap_or_default();
+        let path = written.path.map(|path| self.folder.join(path));
+        if path.as_ref().is_some_and(|path| path.is_dir()) {
+            self.fault("outputs.eve.path", "is a folder".to_string(), "name the file: .../eve.json");
+        }
+        let events = written.events.unwrap_or_else(|| EventType::ALL.to_vec());
+        self.each_once("outputs.eve.events", &events);
+        if events.is_empty() {
+            self.fault("outputs.eve.events", "is empty".to_string(), "leave it out to get all types");
+        }
+        Eve { path, events }
+    }
+
+    fn centre(&mut self, written: emit::Written) -> emit::Written {
+        if let Err(help) = sound_url(&written.url) {
+            self.fault("centre.url", format!("`{}` is not usable", written.url), help);
+        }
+        let spool = written.spool.map(|path| self.folder.join(path));
+        if spool.as_ref().is_some_and(|path| path.is_file()) {
+            self.fault("centre.spool", "is a file".to_string(), "name a folder; it is made if it is not there");
+        }
+        emit::Written {
+            gate: written.gate.map(|path| self.file("centre.gate", path, "deploy/gate.yaml is one to start from")),
+            token: written.token.map(|path| self.file("centre.token", path, "the centre hands out the token")),
+            authority: written.authority.map(|path| self.file("centre.authority", path, "a PEM file")),
+            url: written.url,
+            spool,
+        }
+    }
+
+    fn limits(&mut self, written: &written::Limits) -> Limits {
+        let flows = written.flows_max.unwrap_or(FLOWS_DEFAULT);
+        if !(SHARDS as u64..=FLOWS_MAX).contains(&flows) {
+            let help = format!("{SHARDS} (one for each shard) to {FLOWS_MAX}");
+            self.fault("limits.flows_max", format!("{flows} is out of range"), &help);
+        }
+        let Size(reassembly) = written.reassembly_max.unwrap_or(Size(REASSEMBLY_BYTES_DEFAULT));
+        if !(REASSEMBLY_BYTES_MIN..=REASSEMBLY_BYTES_MAX).contains(&reassembly) {
+            self.fault("limits.reassembly_max", format!("{reassembly} bytes are out of range"), "1MiB to 1TiB");
+        }
+        Limits {
+            workers: written.workers.unwrap_or_default(),
+            flows_max: flows as usize,
+            reassembly_bytes_max: reassembly as usize,
+        }
+    }
+
+    fn files(&mut self, path: &str, written: Option<Vec<PathBuf>>) -> Vec<PathBuf> {
+        let list = written.unwrap_or_default().into_iter().enumerate();
+        list.map(|(at, file)| self.file(&format!("{path}[{at}]"), file, "a file or a folder that is there")).collect()
+    }
+
+    /// A file or folder that must be there.
+    fn file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
+        let file = self.folder.join(file);
+        if let Err(error) = std::fs::metadata(&file) {
+            let problem = match error.kind() {
+                std::io::ErrorKind::NotFound => "file not found",
+                std::io::ErrorKind::PermissionDenied => "no permission to read",
+                _ => "cannot be read",
+            };
+            self.fault(path, format!("{problem}: {}", file.display()), help);
+        }
+        file
+    }
+
+    fn each_once<T: PartialEq>(&mut self, path: &str, list: &[T]) {
+        for (at, one) in list.iter().enumerate() {
+            if list[..at].contains(one) {
+                self.fault(&format!("{path}[{at}]"), "is given twice".to_string(), "once is enough");
+            }
+        }
+    }
+}
+
+/// Whether alerts may go there: TLS, or a loopback address.
+///
+/// # Errors
+/// What to write instead.
+pub fn sound_url(url: &str) -> Result<(), &'static str> {
+    let wanted = "write https://host/path; http:// goes to loopback alone";
+    let (scheme, rest) = url.split_once("://").ok_or(wanted)?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("no user or password in the URL: use `token`");
+    }
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    match scheme {
+        "https" if !host.is_empty() => Ok(()),
+        "http" if ["localhost", "127.0.0.1", "[::1]"].contains(&host) => Ok(()),
+        _ => Err(wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_go_by_tls_or_to_loopback() {
+        for sound in
+            ["https://ingest.example/v1", "https://[2001:db8::1]:8443/", "http://127.0.0.1:9/x", "http://[::1]/"]
+        {
+            assert_eq!(sound_url(sound), Ok(()), "{sound}");
+        }
+        for wrong in [
+            "http://ingest.example/",
+            "ingest.example",
+            "https://",
+            "ftp://a/",
+            "https://u:p@a/",
+            "http://127.0.0.1@b/",
+        ] {
+            assert!(sound_url(wrong).is_err(), "{wrong}");
+        }
+    }
+}
