@@ -8,7 +8,8 @@ use std::io::{self, Write};
 
 use crossbeam_channel::Receiver;
 
-use crate::alert::{Alert, Desk, screen};
+use crate::alert::record::Desk;
+use crate::alert::{Alert, screen};
 use crate::limits::SPOOL_SYNC_RECORDS;
 use crate::spool::Spool;
 use crate::worker::{Record, Release};
@@ -79,8 +80,10 @@ impl<'a> Collector<'a> {
     }
 
     fn put_out(&mut self, releases: &[Release]) -> io::Result<()> {
-        let mut order: Vec<_> =
-            releases.iter().flat_map(|release| release.records.iter().map(move |(place, record)| (place, release, record))).collect();
+        let mut order: Vec<_> = releases
+            .iter()
+            .flat_map(|release| release.records.iter().map(move |(place, record)| (place, release, record)))
+            .collect();
         // stable: records of one place come from one worker, in order
         order.sort_by_key(|(place, ..)| **place);
         for (_, release, record) in order {

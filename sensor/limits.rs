@@ -18,7 +18,7 @@ pub const EPOCH_PACKETS: u64 = 16_384;
 pub const CHUNK_BYTES: usize = 1 << 20;
 
 /// No link has frames like this; what claims more is damage.
-pub const RECORD_BYTES_MAX: usize = 256 << 20;
+pub const FRAME_BYTES_MAX: usize = 256 << 20;
 
 /// Interfaces of one pcapng section; real ones have a handful.
 pub const INTERFACES_MAX: usize = 4_096;
@@ -50,12 +50,6 @@ pub const FRAGMENT_PIECES_MAX: usize = 1_024;
 pub const FRAGMENT_GAP: Span = Span::seconds(30);
 
 // ---- flow
-
-/// Flows of one capture unless the configuration says otherwise; each costs about 250 bytes.
-pub const FLOWS_MAX: usize = 2_000_000;
-
-/// Bytes kept for flows whose segments are out of order or whose messages are not whole, unless configured otherwise.
-pub const REASSEMBLY_BYTES_MAX: usize = 256 << 20;
 
 /// Flows looked at before one is given up: enough to spare those with data, few enough to cost nothing.
 pub const EVICTION_LOOKS: usize = 16;

@@ -174,7 +174,8 @@ pub fn document(tally: &Tally) -> Value {
         .collect();
     let refusals: Map<String, Value> =
         REFUSALS.iter().zip(tally.refusals).map(|((_, name), count)| ((*name).to_owned(), count.into())).collect();
-    let nanos: Map<String, Value> = STAGES.iter().zip(tally.nanos).map(|(name, ns)| ((*name).to_owned(), ns.into())).collect();
+    let nanos: Map<String, Value> =
+        STAGES.iter().zip(tally.nanos).map(|(name, ns)| ((*name).to_owned(), ns.into())).collect();
     let per_packet: Map<String, Value> = STAGES
         .iter()
         .zip(tally.nanos)

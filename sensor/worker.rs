@@ -325,7 +325,8 @@ impl Worker {
     /// A flow is over: indicators that were not valid yet are asked again, and its alerts get their last revision.
     fn ended(&mut self, scene: &Scene, how: Ended, phase: u8) {
         if !self.early.is_empty() {
-            let (due, rest) = std::mem::take(&mut self.early).into_iter().partition(|early| early.flow == scene.flow.id);
+            let (due, rest) =
+                std::mem::take(&mut self.early).into_iter().partition(|early| early.flow == scene.flow.id);
             self.early = rest;
             let due: Vec<Early> = due;
             for early in due {
@@ -389,6 +390,10 @@ static ADDRESS_FIELDS: [Field; 4] = [
 
 fn addresses_of(scene: &Scene) -> [Option<std::net::IpAddr>; 4] {
     let flow = &scene.flow;
-    [Some(flow.client), Some(flow.server), flow.tunnel.map(|outer| outer.source), flow.tunnel.map(|outer| outer.destination)]
+    [
+        Some(flow.client),
+        Some(flow.server),
+        flow.tunnel.map(|outer| outer.source),
+        flow.tunnel.map(|outer| outer.destination),
+    ]
 }
-

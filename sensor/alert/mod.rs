@@ -227,6 +227,17 @@ pub struct Sightings {
     pub shed: u64,
 }
 
+impl Sightings {
+    /// Adds others.
+    pub fn add(&mut self, other: Sightings) {
+        self.raised += other.raised;
+        self.further += other.further;
+        self.crowded += other.crowded;
+        self.uncounted += other.uncounted;
+        self.shed += other.shed;
+    }
+}
+
 /// The contacts of all open flows of one *shard*: one alert per (flow, indicator), later sightings only count. Keep one
 /// per shard and not one per worker, so that what its bounds do does not depend on the number of workers.
 ///

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::{Batch, Record};
-use crate::limits::{CHUNK_BYTES, DIRECTORY_DEPTH_MAX, RECORD_BYTES_MAX};
+use crate::limits::{CHUNK_BYTES, DIRECTORY_DEPTH_MAX, FRAME_BYTES_MAX};
 
 /// What a format makes of the bytes at the reading place.
 pub(crate) enum Next {
@@ -139,7 +139,7 @@ impl<R: Read> Reader<R> {
         while self.filled < bytes {
             // a header may claim anything: the chunk grows with what really comes
             if self.filled == self.chunk.len() {
-                let larger = (self.chunk.len() * 2).min(RECORD_BYTES_MAX + CHUNK_BYTES);
+                let larger = (self.chunk.len() * 2).min(FRAME_BYTES_MAX + CHUNK_BYTES);
                 self.chunk.resize(larger, 0);
             }
             match self.input.read(&mut self.chunk[self.filled..]) {
@@ -246,7 +246,8 @@ pub fn captures(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn walk(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    let mut entries = std::fs::read_dir(directory)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut entries =
+        std::fs::read_dir(directory)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
     entries.sort();
     for path in entries {
         if path.is_dir() && depth < DIRECTORY_DEPTH_MAX {

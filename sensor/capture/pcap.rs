@@ -2,7 +2,7 @@
 
 use super::file::Next;
 use super::{Link, Record};
-use crate::limits::RECORD_BYTES_MAX;
+use crate::limits::FRAME_BYTES_MAX;
 use crate::time::Timestamp;
 
 pub(super) struct Pcap {
@@ -39,7 +39,7 @@ impl Pcap {
         }
         let field = |at| word(bytes, at, self.big_endian);
         let len = field(8) as usize;
-        if len > RECORD_BYTES_MAX {
+        if len > FRAME_BYTES_MAX {
             return Next::Damaged("a record claims more than a frame can be");
         }
         let advance = self.record_header + len;
@@ -47,7 +47,8 @@ impl Pcap {
             return Next::Need(advance);
         }
         let time = Timestamp::from_parts(i64::from(field(0)), i64::from(field(4)) * self.nanos_per_unit);
-        let record = Record { start: self.record_header, len, length: field(12).max(len as u32), time, link: self.link };
+        let record =
+            Record { start: self.record_header, len, length: field(12).max(len as u32), time, link: self.link };
         Next::Frame { advance, record }
     }
 }

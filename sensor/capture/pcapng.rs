@@ -3,7 +3,7 @@
 
 use super::file::Next;
 use super::{Link, Record};
-use crate::limits::{INTERFACES_MAX, RECORD_BYTES_MAX};
+use crate::limits::{FRAME_BYTES_MAX, INTERFACES_MAX};
 use crate::time::Timestamp;
 
 const SECTION: u32 = 0x0A0D_0D0A;
@@ -34,7 +34,8 @@ impl Pcapng {
     pub(super) fn recognise(head: &[u8]) -> Option<Pcapng> {
         let reversed: Vec<u8> = BYTE_ORDER_MAGIC.iter().rev().copied().collect();
         let magic = head.get(8..12)?;
-        (head.get(..4)? == SECTION.to_be_bytes() && (magic == BYTE_ORDER_MAGIC || magic == reversed)).then(Pcapng::default)
+        (head.get(..4)? == SECTION.to_be_bytes() && (magic == BYTE_ORDER_MAGIC || magic == reversed))
+            .then(Pcapng::default)
     }
 
     pub(super) fn next(&mut self, bytes: &[u8]) -> Next {
@@ -46,7 +47,7 @@ impl Pcapng {
             self.interfaces.clear();
         }
         let (kind, total) = (self.word(bytes, 0), self.word(bytes, 4) as usize);
-        if total < 12 || total > RECORD_BYTES_MAX {
+        if total < 12 || total > FRAME_BYTES_MAX {
             return Next::Damaged("a block has an impossible length");
         }
         // lengths that are no multiple of four occur; their padding is not counted by those who write them
@@ -76,14 +77,20 @@ impl Pcapng {
         if body.len() < 8 || self.interfaces.len() >= INTERFACES_MAX {
             return Next::Damaged("an interface block is short, or one too many");
         }
-        let mut interface =
-            Interface { link: Link(self.half(body, 0)), snap: self.word(body, 4), units_per_second: 1_000_000, offset_seconds: 0 };
+        let mut interface = Interface {
+            link: Link(self.half(body, 0)),
+            snap: self.word(body, 4),
+            units_per_second: 1_000_000,
+            offset_seconds: 0,
+        };
         let mut at = 8;
         while at + 4 <= body.len() {
             let (code, len) = (self.half(body, at), usize::from(self.half(body, at + 2)));
             let Some(value) = body.get(at + 4..at + 4 + len) else { break };
             match (code, value) {
-                (OPTION_TIME_RESOLUTION, [resolution, ..]) => interface.units_per_second = units_per_second(*resolution),
+                (OPTION_TIME_RESOLUTION, [resolution, ..]) => {
+                    interface.units_per_second = units_per_second(*resolution)
+                }
                 (OPTION_TIME_OFFSET, value) if value.len() == 8 => {
                     let (high, low) = if self.big_endian { (0, 4) } else { (4, 0) };
                     let seconds = u64::from(self.word(value, high)) << 32 | u64::from(self.word(value, low));

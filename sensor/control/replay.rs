@@ -11,13 +11,15 @@ use crossbeam_channel::{Sender, bounded};
 use super::delivery::Delivery;
 use super::outputs::{self, Opened};
 use super::{Failure, Outcome, nanos};
-use crate::alert::{Desk, Mode, Site, eve};
+use crate::alert::eve;
+use crate::alert::record::{Desk, Mode, SetVersion, Site};
 use crate::capture::file::{self, Cut, Pieces};
 use crate::cli::screen::{self, Closing};
 use crate::collector::{Collected, Collector, Outputs};
 use crate::config::Replay;
-use crate::feed::{self, Loaded, Policy};
+use crate::feed::{self, Policy};
 use crate::flow::Settings;
+use crate::indicator::IndicatorSet;
 use crate::limits::RELEASES_WAITING_MAX;
 use crate::metrics::{self, Laps, Tally};
 use crate::networks::Networks;
@@ -28,6 +30,12 @@ use crate::worker::{Orders, Release, Worker};
 
 /// The key of shards and tables in replays: fixed, so that what a full table evicts is the same everywhere.
 const REPLAY_KEY: (u64, u64) = (0x6861_6574_6165_0001, 0x6861_6574_6165_0002);
+
+/// The indicators of a replay.
+struct Rules {
+    set: Arc<IndicatorSet>,
+    refused: usize,
+}
 
 /// What one capture came to.
 struct Captured {
@@ -57,8 +65,8 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let loaded = load(replay)?;
     let mut opened = outputs::open(replay)?;
     let mut delivery = replay.centre.as_ref().map(|centre| Delivery::open(centre, &replay.config)).transpose()?;
-    let networks = networks(replay)?;
-    let desk = desk(replay, &networks, &loaded, delivery.as_ref())?;
+    let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
+    let desk = desk(replay, &networks, &loaded, delivery.as_ref());
     let orders = orders(replay, &networks, &loaded);
     let mut all = Vec::new();
     for pieces in &captures {
@@ -106,38 +114,39 @@ fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
     Ok(found.into_iter().map(|path| vec![path]).collect())
 }
 
-fn load(replay: &Replay) -> Result<Loaded, Failure> {
+fn load(replay: &Replay) -> Result<Rules, Failure> {
     let rules = &replay.config.rules;
     let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone() };
     let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
     let told = crate::cli::lookup::refused(&loaded.refusals, replay.verbose, &mut io::stderr());
     told.map_err(|error| Failure::Io("standard error".into(), error))?;
-    Ok(loaded)
+    Ok(Rules { set: Arc::new(loaded.set), refused: loaded.refusals.len() })
 }
 
-fn networks(replay: &Replay) -> Result<Arc<Networks>, Failure> {
-    Ok(Arc::new(replay.config.networks.clone().unwrap_or_default()))
-}
-
-fn desk(replay: &Replay, networks: &Arc<Networks>, loaded: &Loaded, delivery: Option<&Delivery>) -> Result<Desk, Failure> {
+fn desk(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules, delivery: Option<&Delivery>) -> Desk {
     let site = &replay.config.site;
     let key = match delivery {
         Some(delivery) => delivery.key().to_vec(),
         // nothing leaves: identities only tell alerts of one replay apart, and are the same each time
         None => REPLAY_KEY.0.to_be_bytes().to_vec(),
     };
-    Ok(Desk::new(Site {
+    Desk::new(Site {
         id: site.id.clone(),
         language: site.language.name().to_string(),
         key,
         networks: Arc::clone(networks),
         mode: if delivery.is_some() { Mode::Exercise } else { Mode::Replay },
-        set: loaded.set.version().into(),
+        set: SetVersion { version: number_of(loaded.set.version()), age_seconds: None },
         ..Site::default()
-    }))
+    })
 }
 
-fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Loaded) -> Orders {
+/// A set's version as a number that every JSON reader keeps exact: its first 52 bits.
+fn number_of(version: &str) -> u64 {
+    version.get(..13).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
+}
+
+fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
     let events = replay.events.is_some() || replay.events_dir.is_some() || replay.log_dir.is_some();
     let set = Arc::clone(&loaded.set);
     let wants = Wants { sha256: events || set.holds(&digest::SHA256), events };
@@ -177,7 +186,12 @@ fn capture(
         let outputs = Outputs {
             alerts: opened.alerts.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
             events: opened.events.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
-            all: opened.all.iter_mut().chain(own.as_mut()).map(|output| &mut *output.writer as &mut dyn Write).collect(),
+            all: opened
+                .all
+                .iter_mut()
+                .chain(own.as_mut())
+                .map(|output| &mut *output.writer as &mut dyn Write)
+                .collect(),
             screen: replay.screen.then_some(person),
             spool: delivery.map(Delivery::spool),
         };
@@ -219,8 +233,14 @@ fn join(worker: ScopedJoinHandle<'_, Result<Read, Failure>>) -> Result<Read, Fai
 }
 
 fn together(name: PathBuf, reads: Vec<Read>, collected: Collected) -> Captured {
-    let mut captured =
-        Captured { name, tally: Tally::default(), cuts: Vec::new(), collected, first: None, last: Timestamp::default() };
+    let mut captured = Captured {
+        name,
+        tally: Tally::default(),
+        cuts: Vec::new(),
+        collected,
+        first: None,
+        last: Timestamp::default(),
+    };
     for read in reads {
         captured.tally.join(&read.tally);
         captured.cuts = read.cuts; // every worker has read the same
@@ -250,7 +270,7 @@ fn stats_line(captured: &Captured) -> Vec<u8> {
 }
 
 /// What `--stats` writes: all captures together, then each.
-fn document(all: &[Captured], loaded: &Loaded, seconds: f64) -> serde_json::Value {
+fn document(all: &[Captured], loaded: &Rules, seconds: f64) -> serde_json::Value {
     let mut sum = Tally::default();
     all.iter().for_each(|captured| sum.append(&captured.tally));
     let captures: Vec<_> = all
@@ -266,7 +286,7 @@ fn document(all: &[Captured], loaded: &Loaded, seconds: f64) -> serde_json::Valu
         })
         .collect();
     let mut document = metrics::document(&sum);
-    document["indicators"] = serde_json::json!({"loaded": loaded.set.len(), "refused": loaded.refusals.len()});
+    document["indicators"] = serde_json::json!({"loaded": loaded.set.len(), "refused": loaded.refused});
     document["seconds"] = seconds.into();
     document["captures"] = captures.into();
     document
@@ -274,7 +294,7 @@ fn document(all: &[Captured], loaded: &Loaded, seconds: f64) -> serde_json::Valu
 
 fn closing(
     all: &[Captured],
-    loaded: &Loaded,
+    loaded: &Rules,
     networks: &Networks,
     delivered: Option<screen::Delivery>,
     seconds: f64,
@@ -292,7 +312,7 @@ fn closing(
         alerts: all.iter().map(|captured| captured.collected.alerts).sum(),
         seconds,
         indicators: Some(loaded.set.len() as u64),
-        rules_refused: loaded.refusals.len() as u64,
+        rules_refused: loaded.refused as u64,
         cut: all.iter().flat_map(cut).collect(),
         not_seen: metrics::not_seen(&sum),
         networks_given: networks.given(),

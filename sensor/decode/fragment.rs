@@ -4,8 +4,8 @@
 //! shard of the outer address pair, so that what is evicted does not depend on who decodes. Where pieces overlap, the
 //! bytes that came first stay, and the overlap is counted.
 
-use super::{Address, Fate, Malformed};
 use super::shard::{Shard, shard_of};
+use super::{Address, Fate, Malformed};
 use crate::limits::{
     DATAGRAM_BYTES_MAX, FRAGMENT_BYTES_MAX, FRAGMENT_DATAGRAMS_MAX, FRAGMENT_GAP, FRAGMENT_PIECES_MAX, SHARDS,
 };
@@ -56,7 +56,11 @@ impl Counts {
 
     /// Of two that counted the same fragments, the one that saw more of them.
     pub fn most(self, other: Counts) -> Counts {
-        if other.whole + other.evicted + other.timeouts > self.whole + self.evicted + self.timeouts { other } else { self }
+        if other.whole + other.evicted + other.timeouts > self.whole + self.evicted + self.timeouts {
+            other
+        } else {
+            self
+        }
     }
 }
 
@@ -124,7 +128,8 @@ impl Fragments {
     /// The datagram that the piece belongs to, with room for it made.
     fn place(&mut self, shard: usize, piece: &Piece, end: usize, now: Timestamp) -> Result<usize, Fate> {
         let waiting = &mut self.shards[shard];
-        let mut found = waiting.iter().position(|w| w.id == piece.id && w.protocol == piece.protocol && w.pair == piece.pair);
+        let mut found =
+            waiting.iter().position(|w| w.id == piece.id && w.protocol == piece.protocol && w.pair == piece.pair);
         if let Some(at) = found
             && now.since(waiting[at].last) > FRAGMENT_GAP
         {
@@ -152,7 +157,8 @@ impl Fragments {
             if held + grows <= FRAGMENT_BYTES_MAX && waiting.len() <= FRAGMENT_DATAGRAMS_MAX {
                 return Ok(keep);
             }
-            let oldest = (0..waiting.len()).filter(|&at| at != keep).min_by_key(|&at| (waiting[at].last, waiting[at].id));
+            let oldest =
+                (0..waiting.len()).filter(|&at| at != keep).min_by_key(|&at| (waiting[at].last, waiting[at].id));
             let Some(oldest) = oldest else { return Err(Fate::FragmentShed) };
             waiting.swap_remove(oldest);
             self.counts.evicted += 1;

@@ -57,4 +57,3 @@ fn plain(kind: u8, payload: &[u8]) -> bool {
 fn half(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
 }
-

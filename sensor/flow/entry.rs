@@ -128,7 +128,9 @@ impl Flow {
         let answered = self.packets[0] > 0 && self.packets[1] > 0;
         match self.key.protocol {
             protocol::TCP if self.closed() => FLOW_GAP_CLOSED,
-            protocol::TCP if self.payload == [0, 0] && !(answered && self.flags[0] & self.flags[1] & tcp_flag::ACK != 0) => {
+            protocol::TCP
+                if self.payload == [0, 0] && !(answered && self.flags[0] & self.flags[1] & tcp_flag::ACK != 0) =>
+            {
                 FLOW_GAP_TCP_HALF_OPEN
             }
             protocol::TCP => FLOW_GAP_TCP,

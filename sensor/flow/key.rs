@@ -44,9 +44,7 @@ fn tunnel_key(tunnel: &Peeled) -> u64 {
     }
     let (one, other) = tunnel.pair;
     // sums of halves do not depend on the order; both halves of both addresses take part
-    let half = |address: &Address, at: usize| {
-        u64::from_be_bytes(*address[at..].first_chunk::<8>().unwrap_or(&[0; 8]))
-    };
+    let half = |address: &Address, at: usize| u64::from_be_bytes(*address[at..].first_chunk::<8>().unwrap_or(&[0; 8]));
     let mix = |address: &Address| half(address, 0).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ half(address, 8);
     mix(&one).wrapping_add(mix(&other)) | 1 << 63
 }

@@ -222,7 +222,14 @@ impl Flows {
     }
 
     /// Whether the flow that was found is over, so that this packet begins another.
-    fn is_over(&mut self, shard: usize, number: u32, moment: Moment, packet: &Packet, direction: usize) -> Option<Ended> {
+    fn is_over(
+        &mut self,
+        shard: usize,
+        number: u32,
+        moment: Moment,
+        packet: &Packet,
+        direction: usize,
+    ) -> Option<Ended> {
         let flow = self.shards[shard].table.flow(number);
         if moment.time.since(flow.last) > flow.gap_max() {
             return Some(Ended::Timeout);
@@ -284,7 +291,9 @@ impl Flows {
     pub fn find_idle(&mut self, epoch: u64) {
         self.idle.clear();
         for (at, shard) in self.shards.iter().enumerate() {
-            let Some(clock) = shard.clock.filter(|_| at as u64 % SWEEP_EPOCHS == epoch % SWEEP_EPOCHS) else { continue };
+            let Some(clock) = shard.clock.filter(|_| at as u64 % SWEEP_EPOCHS == epoch % SWEEP_EPOCHS) else {
+                continue;
+            };
             for number in shard.table.numbers() {
                 let flow = shard.table.peek(number);
                 let silent = clock.since(flow.last).as_nanos();
@@ -388,7 +397,14 @@ fn is_service((source, destination): (u16, u16)) -> bool {
     source < 1_024 && destination >= 1_024
 }
 
-fn tcp(flow: &mut Flow, streams: &mut Streams, packet: &Packet, direction: usize, payload: &[u8], reading: &mut Reading<'_>) {
+fn tcp(
+    flow: &mut Flow,
+    streams: &mut Streams,
+    packet: &Packet,
+    direction: usize,
+    payload: &[u8],
+    reading: &mut Reading<'_>,
+) {
     let flags = packet.segment.flags;
     if flags & tcp_flag::RST != 0 {
         flow.refused |= flow.side(direction) == Side::Server && flow.payload == [0, 0];

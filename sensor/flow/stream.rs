@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use super::entry::{Flow, NONE, Talk};
 use crate::decode::{Segment, tcp_flag};
 use crate::limits::{
-    SEGMENT_DISTANCE_MAX, SEGMENTS_ODD_MAX, UNDECIDED_BYTES_MAX, WAITING_ACKNOWLEDGED, WAITING_SEGMENTS_MAX, WINDOW_BYTES_MAX,
+    SEGMENT_DISTANCE_MAX, SEGMENTS_ODD_MAX, UNDECIDED_BYTES_MAX, WAITING_ACKNOWLEDGED, WAITING_SEGMENTS_MAX,
+    WINDOW_BYTES_MAX,
 };
 use crate::observable::{Observations, Side};
 use crate::protocol::{self, Conversations, Read, Recognised, Wants};
@@ -128,7 +129,15 @@ impl Streams {
     }
 
     /// Bytes at or before their place: what is new of them is in order now.
-    fn arrive(&mut self, flow: &mut Flow, direction: usize, seq: u32, payload: &[u8], fin: bool, reading: &mut Reading<'_>) {
+    fn arrive(
+        &mut self,
+        flow: &mut Flow,
+        direction: usize,
+        seq: u32,
+        payload: &[u8],
+        fin: bool,
+        reading: &mut Reading<'_>,
+    ) {
         let old = flow.next[direction].wrapping_sub(seq) as usize;
         if let Some(fresh) = payload.get(old..) {
             flow.next[direction] = flow.next[direction].wrapping_add(fresh.len() as u32);
@@ -143,7 +152,15 @@ impl Streams {
     }
 
     /// Copies a segment that is ahead of its time.
-    fn keep(&mut self, flow: &mut Flow, direction: usize, seq: u32, payload: &[u8], fin: bool, reading: &mut Reading<'_>) {
+    fn keep(
+        &mut self,
+        flow: &mut Flow,
+        direction: usize,
+        seq: u32,
+        payload: &[u8],
+        fin: bool,
+        reading: &mut Reading<'_>,
+    ) {
         if (payload.is_empty() && !fin) || flow.talk == Talk::Shunted {
             return;
         }

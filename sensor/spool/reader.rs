@@ -96,7 +96,8 @@ impl Reader {
             let held = hold(&mut self.held, key, &segment, from)?;
             while let Some(frame) = next_frame(&held.bytes, held.at, held.sequence) {
                 let wanted = frame.sequence >= from;
-                if wanted && records.len() == records_max || !records.is_empty() && bytes + frame.payload.len() > bytes_max
+                if wanted && records.len() == records_max
+                    || !records.is_empty() && bytes + frame.payload.len() > bytes_max
                 {
                     return Ok(records);
                 }
