@@ -212,8 +212,8 @@ pub const ANSWERS_MAX: usize = 16;
 /// Different indicators that one flow can meet and be remembered for: a proxy's or a resolver's connection meets many.
 pub const CONTACTS_PER_FLOW_MAX: usize = 1024;
 
-/// Open contacts that are kept in full per shard until their flow ends: about 1.5 KiB each, 256 shards.
-pub const CONTACTS_PER_SHARD_MAX: usize = 2048;
+/// Open contacts that are kept in full per shard until their flow ends: about 1.5 KiB each, so 400 MB in 256 full shards.
+pub const CONTACTS_PER_SHARD_MAX: usize = 1024;
 
 /// Entries in one list of `networks:`; look-ups stay a handful of comparisons.
 pub const NETWORKS_MAX: usize = 65_536;

@@ -128,13 +128,18 @@ mod tests {
         let (a, b) = ("fe80::200:86ff:fe05:80da", "fe80::260:97ff:fe07:69ea");
         let want = "1:dGHyGvjMfljg6Bppwm3bg0LO8TY=";
         assert_eq!([id(a, 135, b, 0, 58), id(b, 136, a, 0, 58)], [want, want]);
-        assert_eq!(id(a, 133, "ff02::2", 0, 58), "1:zavyT/cezQr1fmImYCwYnMXbgck=");
+        let want = "1:zavyT/cezQr1fmImYCwYnMXbgck=";
+        assert_eq!([id(b, 135, a, 0, 58), id(a, 136, b, 0, 58)], [want, want]);
+        assert_eq!(id(a, 133, "ff02::2", 0, 58), "1:hO+sN4H+MG5MY/8hIrXPqc4ZQz0=");
+        assert_eq!(id(b, 134, "ff02::1", 0, 58), "1:pkvHqCL88/tg1k4cPigmZXUtL00=");
     }
 
     #[test]
     fn a_message_without_an_answer_keeps_its_direction_and_code() {
         let to = "3ffe:507:0:1:200:86ff:fe05:80da";
-        assert_eq!(id("3ffe:501:410:0:2c0:dfff:fe47:33e", 1, to, 4, 58), "1:hO+sN4H+MG5MY/8hIrXPqc4ZQz0=");
+        assert_eq!(id("3ffe:501:410:0:2c0:dfff:fe47:33e", 1, to, 4, 58), "1:hLZd0XGWojozrvxqE0dWB1iM6R0=");
+        assert_eq!(id("3ffe:501:1800:2345::2", 3, to, 0, 58), "1:2ObVBgIn28oZvibYZhZMBgh7WdQ=");
+        assert_eq!(id("10.0.0.1", 11, "10.0.0.2", 0, 1), "1:YHxtAirCG//0OzkcVAukqKQN9xM=");
         assert_ne!(id("10.0.0.1", 11, "10.0.0.2", 0, 1), id("10.0.0.2", 11, "10.0.0.1", 0, 1));
     }
 

@@ -270,3 +270,70 @@ pub fn write_stats(out: &mut Vec<u8>, time: Timestamp, totals: &Totals) {
     }
     out.push(b'\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{DNS, RRNAME, flow, resolver_flow, scene};
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    fn of_question(flow: FlowView) -> String {
+        let mut observations = Observations::default();
+        observations.begin(&DNS, Side::Server).field(&RRNAME, b"a.example");
+        written(|out| write_event(out, &observations, &observations.list()[0], &scene(flow, 5_000)))
+    }
+
+    #[test]
+    fn an_event_is_a_line_with_the_client_as_its_source() {
+        let want = concat!(
+            r#"{"timestamp":"1970-01-01T00:00:00.000005+0000","event_type":"dns","src_ip":"10.77.0.2","src_port":51544,"#,
+            r#""dest_ip":"10.77.0.53","dest_port":53,"proto":"UDP","ip_v":4,"community_id":"1:"#,
+        );
+        let line = of_question(resolver_flow(7));
+        assert!(line.starts_with(want), "{line}");
+        assert!(
+            line.ends_with("\"app_proto\":\"dns\",\"dns\":{\"queries\":[{\"rrname\":\"a.example\"}]}}\n"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn icmp_has_a_type_and_no_ports_and_the_nameless_has_its_number() {
+        let line = of_question(FlowView { protocol: 1, client_port: 3, server_port: 1, ..flow(7) });
+        assert!(line.contains(r#""proto":"ICMP","icmp_type":3,"icmp_code":1"#) && !line.contains("src_port"), "{line}");
+        let line = of_question(FlowView { protocol: 253, ..flow(7) });
+        assert!(line.contains(r#""proto":"253""#) && !line.contains("src_port"), "{line}");
+    }
+
+    #[test]
+    fn vlans_and_the_outermost_tunnel_are_shown() {
+        let tunnel = Tunnel { name: "vxlan", source: flow(7).server, destination: flow(7).client, id: 9, depth: 1 };
+        let line = of_question(FlowView { vlans: [7, 12], tunnel: Some(tunnel), ..flow(7) });
+        assert!(line.contains(r#""vlan":[7,12]"#), "{line}");
+        let want = r#""tunnel":{"src_ip":"203.0.113.66","dest_ip":"10.77.0.2","proto":"VXLAN","depth":1}"#;
+        assert!(line.contains(want), "{line}");
+    }
+
+    #[test]
+    fn a_flow_says_what_became_of_it() {
+        let line = written(|out| write_flow_alerted(out, &flow(7), Ended::Timeout, true));
+        assert!(line.contains(r#""age":1,"state":"established","reason":"timeout","alerted":true"#), "{line}");
+        assert!(
+            line.contains(r#""tcp_flags":"1b","tcp_flags_ts":"1b","tcp_flags_tc":"12","fin":true,"syn":true"#),
+            "{line}"
+        );
+        let line = written(|out| write_flow(out, &FlowView { stage: Stage::Attempted, ..flow(7) }, Ended::Evicted));
+        assert!(line.contains(r#""state":"new","reason":"forced"}"#), "{line}");
+    }
+
+    #[test]
+    fn statistics_are_a_line_too() {
+        let line = written(|out| write_stats(out, Timestamp::default(), &Totals { packets: 17, ..Totals::default() }));
+        assert!(line.contains(r#""decoder":{"pkts":17,"bytes":0,"invalid":0}"#) && !line.contains("capture"), "{line}");
+    }
+}

@@ -20,6 +20,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
+use siphasher::sip::SipHasher13;
+
 use crate::flow::{Ended, FlowView, Scene};
 use crate::indicator::{Entry, Ioc};
 use crate::limits::{
@@ -208,7 +210,7 @@ fn context(sighting: &Sighting<'_>) -> Vec<u8> {
 
 /// A contact that was raised; without an alert it is only remembered, so that it is not raised twice.
 struct Contact {
-    entry: Entry,
+    indicator: u64,
     alert: Option<Box<Alert>>,
 }
 
@@ -242,7 +244,7 @@ impl Sightings {
 /// per shard and not one per worker, so that what its bounds do does not depend on the number of workers.
 ///
 /// At [`CONTACTS_PER_SHARD_MAX`] a new contact is raised once, with its first revision marked final, and then only its
-/// (flow, entry) is remembered, 16 bytes until the flow ends: it is never raised twice. That memory needs no bound of
+/// (flow, indicator) is remembered, 16 bytes until the flow ends: it is never raised twice. That memory needs no bound of
 /// its own, it is at most [`CONTACTS_PER_FLOW_MAX`] for each flow that the shard's flow table holds.
 #[derive(Default)]
 pub struct Contacts {
@@ -254,8 +256,9 @@ pub struct Contacts {
 impl Contacts {
     /// Takes note of a sighting. The first of a (flow, indicator) gives revision 1, to be raised now.
     pub fn sight(&mut self, sighting: Sighting<'_>) -> Option<Alert> {
+        let indicator = indicator(&sighting);
         let contacts = self.flows.entry(sighting.scene.flow.id).or_default();
-        if let Some(known) = contacts.iter_mut().find(|contact| contact.entry == sighting.entry) {
+        if let Some(known) = contacts.iter_mut().find(|contact| contact.indicator == indicator) {
             match &mut known.alert {
                 Some(alert) => {
                     alert.again(&sighting);
@@ -279,7 +282,7 @@ impl Contacts {
             self.open += 1;
             Some(Box::new(alert.clone()))
         };
-        contacts.push(Contact { entry: alert.entry, alert: kept });
+        contacts.push(Contact { indicator, alert: kept });
         Some(alert)
     }
 
@@ -314,6 +317,17 @@ impl Contacts {
     }
 }
 
+/// The same number for the same indicator in every generation of the set, which an [`Entry`] is not: a flow that lives
+/// through a reload does not raise twice, nor hides behind another indicator's number.
+fn indicator(sighting: &Sighting<'_>) -> u64 {
+    let Some(ioc) = sighting.iocs.first() else { return u64::from(sighting.entry.0) };
+    let mut hasher = SipHasher13::new();
+    hasher.write(ioc.kind.as_bytes());
+    hasher.write_u8(0);
+    hasher.write(ioc.value.as_bytes());
+    hasher.finish()
+}
+
 /// Packet numbers are unique and given by us: spreading their bits is all the hashing they need.
 #[derive(Default)]
 struct PacketNumber(u64);
@@ -337,7 +351,7 @@ impl Hasher for PacketNumber {
 
 #[cfg(test)]
 mod tests {
-    use super::sample::{DNS, RESPONSE, RRNAME, TLS_SNI, flow, ioc, met, resolver_flow, scene, tls_met};
+    use super::sample::{DNS, RESPONSE, RRNAME, TLS_SNI, flow, ioc, met, resolver_flow, scene, sighted, tls_met};
     use super::*;
 
     #[test]
@@ -364,6 +378,21 @@ mod tests {
         let last = contacts.end(&flow(7), Ended::Timeout);
         assert_eq!(last.iter().map(|alert| alert.entry.0).collect::<Vec<_>>(), [1, 2]);
         assert!(contacts.has_met(8) && !contacts.has_met(7));
+    }
+
+    #[test]
+    fn a_reload_that_numbers_entries_anew_raises_nothing_twice() {
+        let mut contacts = Contacts::default();
+        let of = scene(flow(7), 10);
+        let value = |value| ioc("domain", value);
+        let mut sight = |number, ioc| {
+            sighted(&mut contacts, (number, ioc), &of, &DNS, |say| {
+                say.field(&RRNAME, b"a.example");
+            })
+        };
+        assert!(sight(1, value("a.example")).is_some());
+        assert!(sight(2, value("a.example")).is_none(), "the same indicator under another number");
+        assert!(sight(1, value("b.example")).is_some(), "another indicator under the same number");
     }
 
     #[test]

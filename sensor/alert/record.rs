@@ -47,8 +47,8 @@ pub struct SetVersion {
     pub age_seconds: Option<u64>,
 }
 
-/// What a desk is made of.
-#[derive(Clone, Debug, Default)]
+/// What a desk is made of. It has no `Debug`: the key must not reach a log.
+#[derive(Clone, Default)]
 pub struct Site {
     /// `site-0017`.
     pub id: String,
@@ -71,7 +71,7 @@ pub struct Site {
 }
 
 /// Where records are written: made once by control, again when the set or the networks change.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Desk {
     site: Site,
     key: hmac::Key,

@@ -94,7 +94,8 @@ pub fn sighted(
 }
 
 pub fn met(contacts: &mut Contacts, entry: u32, scene: &Scene, name: &[u8]) -> Option<Alert> {
-    sighted(contacts, (entry, ioc("domain_suffix", "bad.example")), scene, &TLS, |say| {
+    let value = if entry == 1 { "bad.example".to_owned() } else { format!("bad{entry}.example") };
+    sighted(contacts, (entry, ioc("domain_suffix", &value)), scene, &TLS, |say| {
         say.field(&TLS_SNI, name).stage(Stage::Handshake);
     })
 }
