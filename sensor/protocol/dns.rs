@@ -71,7 +71,9 @@ impl Stream for Conversation {
         if length < HEADER_BYTES {
             return Verdict::Other;
         }
-        let Some(header) = Header::of(rest) else { return Verdict::Later };
+        let Some(header) = Header::of(rest) else {
+            return if is_lenient || begins_plain(rest) { Verdict::Later } else { Verdict::Other };
+        };
         match rest.get(..length) {
             _ if is_lenient => header.is_sane().then(|| header.speaker()).unwrap_or(Verdict::Other),
             None if header.is_plain() => Verdict::Later,
@@ -98,6 +100,15 @@ impl Stream for Conversation {
 fn framed(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     Some((usize::from(u16::from_be_bytes(*length)), rest))
+}
+
+/// Whether a header cut short may still be one of a standard query or its answer, with one question.
+fn begins_plain(bytes: &[u8]) -> bool {
+    let may = |at: usize, is: fn(u8) -> bool| bytes.get(at).copied().is_none_or(is);
+    may(2, |high| high & 0x78 == 0)
+        && may(3, |low| low & 0x40 == 0)
+        && may(4, |high| high == 0)
+        && may(5, |low| low == 1)
 }
 
 /// How much a message must show before it is taken for DNS.
@@ -495,6 +506,169 @@ fn hexadecimal(value: u16, room: &mut [u8; 4]) -> &[u8] {
         rest >>= 4;
         if rest == 0 {
             return &room[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::told;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A header of `flags` and counts, then `body`.
+    fn message(flags: u16, counts: [u16; 4], body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x12, 0x34];
+        bytes.extend(flags.to_be_bytes());
+        bytes.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+        bytes.extend(body);
+        bytes
+    }
+
+    fn asked() -> Vec<u8> {
+        message(0x0100, [1, 0, 0, 0], b"\x03www\x07example\x02kr\0\0\x01\0\x01")
+    }
+
+    fn answered() -> Vec<u8> {
+        let mut body = b"\x03www\x07example\x02kr\0\0\x01\0\x01".to_vec();
+        body.extend(b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x06\x03cdn\xc0\x10");
+        body.extend(b"\xc0\x2c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x07");
+        body.extend(b"\xc0\x0c\0\x0f\0\x01\0\0\0\x3c\0\x04\0\x0a\xc0\x2c");
+        body.extend(b"\xc0\x0c\0\x10\0\x01\0\0\0\x3c\0\x03\x02hi");
+        message(0x8180, [1, 4, 0, 0], &body)
+    }
+
+    fn said(bytes: &[u8]) -> Vec<String> {
+        let mut out = Observations::default();
+        read_datagram(bytes, Side::Client, told::ALL, &mut out);
+        told::lines(&out)
+    }
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        [&(message.len() as u16).to_be_bytes()[..], message].concat()
+    }
+
+    #[test]
+    fn a_question_is_said_with_its_header() {
+        let expected = "dns client asked dns.version=3 dns.type=request dns.id=4660 dns.flags=100 dns.rd=1 \
+                        dns.opcode=0 dns.rrname=www.example.kr dns.rrtype=A";
+        assert_eq!(said(&asked()), [expected]);
+    }
+
+    #[test]
+    fn an_answer_is_said_with_its_names_and_addresses() {
+        let line = &said(&answered())[0];
+        for part in [
+            "answered dns.version=3 dns.type=response",
+            "dns.flags=8180 dns.qr=1 dns.rd=1 dns.ra=1 dns.opcode=0 dns.rcode=NOERROR",
+            "dns.answers.rrtype=CNAME dns.answers.ttl=60 dns.answers.rdata=cdn.example.kr",
+            "dns.answers.rrname=cdn.example.kr dns.answers.rrtype=A dns.answers.ttl=60 dns.answers.rdata=192.0.2.7",
+            "dns.answers.rrtype=MX dns.answers.ttl=60 dns.answers.rdata=cdn.example.kr",
+            "dns.answers.rrtype=TXT dns.answers.ttl=60 dns.answers.rdata=hi",
+        ] {
+            assert!(line.contains(part), "{part}\n{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_says_so() {
+        let line = &said(&message(0x8183, [1, 0, 0, 0], b"\x01a\0\0\x1c\0\x01"))[0];
+        assert!(line.starts_with("dns client nxdomain") && line.contains("dns.rcode=NXDOMAIN"), "{line}");
+    }
+
+    #[test]
+    fn what_was_read_before_the_damage_is_said() {
+        for cut in asked().len()..answered().len() {
+            let line = &said(&answered()[..cut])[0];
+            assert!(line.contains("dns.rrname=www.example.kr dns.rrtype=A"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_that_runs_in_circles_ends() {
+        assert_eq!(said(&message(0x0100, [1, 0, 0, 0], b"\xc0\x0c\0\x01\0\x01")), [""; 0]);
+        assert_eq!(said(&message(0x0100, [1, 0, 0, 0], b"\x01a\xc0\x0c\0\x01\0\x01")), [""; 0]);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_read_does_not_hide_the_record_behind_it() {
+        let body = b"\x01a\0\0\x01\0\x01\xc0\xff\0\x01\0\x01\0\0\0\0\0\x04\x01\x02\x03\x04";
+        assert!(said(&message(0x8180, [1, 1, 0, 0], body))[0].ends_with("dns.answers.rdata=1.2.3.4"));
+    }
+
+    #[test]
+    fn names_that_unfold_without_end_stop_at_the_budget() {
+        let mut body = vec![63; 64 * 3];
+        body.extend(b"\0\0\x01\0\x01");
+        body.extend(b"\xc0\x0c\0\x05\0\x01\0\0\0\0\0\x02\xc0\x0c".repeat(4_000));
+        let line = &said(&message(0x8180, [1, 4_000, 0, 0], &body))[0];
+        assert!(line.matches("rdata=").count() < 400);
+    }
+
+    #[test]
+    fn types_and_rcodes_without_a_name_are_numbers() {
+        assert!(said(&message(0x810f, [1, 0, 0, 0], b"\x01a\0\xff\xff\0\x01"))[0].contains("rcode=15"));
+        assert!(said(&message(0x0100, [1, 0, 0, 0], b"\x01a\0\xff\xff\0\x01"))[0].ends_with("rrtype=TYPE65535"));
+        assert!(said(&message(0x0100, [1, 0, 0, 0], b"\0\0\x02\0\x01"))[0].ends_with("dns.rrname= dns.rrtype=NS"));
+    }
+
+    #[test]
+    fn other_ports_ask_for_a_whole_and_readable_message() {
+        let verdict = |bytes: &[u8], port| recognise_message(bytes, (50_000, port));
+        assert_eq!(verdict(&asked(), 4444), Verdict::Client);
+        assert_eq!(recognise_message(&answered(), (4444, 50_000)), Verdict::Server);
+        assert_eq!(verdict(&asked()[..asked().len() - 1], 4444), Verdict::Other);
+        assert_eq!(verdict(&asked()[..asked().len() - 1], 53), Verdict::Client);
+        assert_eq!(verdict(&[asked(), vec![0]].concat(), 4444), Verdict::Other);
+        for port in OTHER_PROTOCOLS {
+            assert_eq!(verdict(&asked(), port), Verdict::Other);
+        }
+    }
+
+    #[test]
+    fn a_stream_carries_messages_one_behind_the_other() {
+        let parts = [told::client([framed(&asked()), framed(&asked())].concat()), told::server(framed(&answered()))];
+        let lines = told::of::<Conversation>(&parts);
+        assert_eq!(lines.len(), 3);
+        assert!(lines[2].starts_with("dns server answered"));
+    }
+
+    #[test]
+    fn a_stream_is_recognised_whole_or_by_its_port() {
+        let bytes = framed(&asked());
+        for end in 1..bytes.len() {
+            assert_eq!(Conversation::recognise(&bytes[..end], (50_000, 4444)), Verdict::Later, "{end}");
+        }
+        assert_eq!(Conversation::recognise(&bytes, (50_000, 4444)), Verdict::Client);
+        assert_eq!(Conversation::recognise(&bytes[..14], (50_000, 53)), Verdict::Client);
+        assert_eq!(Conversation::recognise(b"GET / HTTP/1.1", (50_000, 80)), Verdict::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
+                                  changes in proptest::collection::vec((0..120usize, any::<u8>()), 0..6)) {
+            let mut damaged = answered();
+            for (at, byte) in changes {
+                let len = damaged.len();
+                damaged[at % len] = byte;
+            }
+            for bytes in [&mut bytes, &mut damaged] {
+                recognise_message(bytes, (50_000, 4444));
+                recognise_message(bytes, (53, 53));
+                said(bytes);
+            }
+        }
+
+        #[test]
+        fn any_stream_is_survived(parts in told::any_parts(b"\0\x1b\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01a\x01b\x01c\x01d\0\0\x01\0\x01")) {
+            told::conversation::<Conversation>(&parts, &[7, 1], told::ALL);
+        }
+
+        #[test]
+        fn cutting_a_stream_changes_nothing(cuts in proptest::collection::vec(1..40usize, 1..8)) {
+            let parts = [told::client([framed(&asked()), framed(&asked())].concat()), told::server(framed(&answered()))];
+            prop_assert_eq!(told::conversation::<Conversation>(&parts, &cuts, told::ALL).0, told::of::<Conversation>(&parts));
         }
     }
 }

@@ -423,3 +423,135 @@ fn version_text(version: u16, room: &mut [u8; 6]) -> &[u8] {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::told::{self, client, server};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn long(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
+    }
+
+    fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
+        [&kind.to_be_bytes()[..], &long(data)].concat()
+    }
+
+    fn handshake(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind, 0][..], &long(body)].concat()
+    }
+
+    fn record(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind, 3, 3][..], &long(body)].concat()
+    }
+
+    fn client_hello() -> Vec<u8> {
+        let mut extensions = extension(0x2a2a, b"");
+        extensions.extend(extension(SERVER_NAME, &long(&[&[0][..], &long(b"c2.example.kr")].concat())));
+        extensions.extend(extension(SUPPORTED_GROUPS, &long(&[0x6a, 0x6a, 0, 29, 0, 23])));
+        extensions.extend(extension(EC_POINT_FORMATS, &[1, 0]));
+        extensions.extend(extension(ALPN, &long(b"\x02h2\x08http/1.1")));
+        let ciphers = long(&[0x5a, 0x5a, 0x13, 0x01, 0xc0, 0x2f]);
+        let body = [&[3, 3][..], &[7; 32], &[0], &ciphers, &[1, 0], &long(&extensions)].concat();
+        handshake(CLIENT_HELLO, &body)
+    }
+
+    fn server_hello(random: [u8; 32], extensions: &[u8]) -> Vec<u8> {
+        let body = [&[3, 3][..], &random, &[0], &[0x13, 0x01], &[0], &long(extensions)].concat();
+        handshake(SERVER_HELLO, &body)
+    }
+
+    const SAID: &str = "tls client - tls.sni=c2.example.kr tls.client_alpns=h2 tls.client_alpns=http/1.1 \
+                        tls.ja3.hash=314abbbcca48548317336aed70894d82 tls.ja3.string=771,4865-49199,0-10-11-16,29-23,0";
+
+    fn tls13() -> Vec<told::Part> {
+        let chosen = extension(SUPPORTED_VERSIONS, &[3, 4]);
+        let hello = server_hello([9; 32], &chosen);
+        let sent = [record(HANDSHAKE, &hello), record(20, &[1]), record(APPLICATION_DATA, &[0; 300])].concat();
+        let finished = [record(20, &[1]), record(APPLICATION_DATA, &[0; 53])].concat();
+        let asked = record(APPLICATION_DATA, &[0; 90]);
+        vec![client(record(HANDSHAKE, &client_hello())), server(sent), client(finished), client(asked)]
+    }
+
+    #[test]
+    fn a_client_hello_is_said_before_any_answer() {
+        assert_eq!(told::of::<Conversation>(&tls13()[..1]), [SAID]);
+    }
+
+    #[test]
+    fn a_server_hello_repeats_whom_it_answers() {
+        let lines = told::of::<Conversation>(&tls13());
+        assert!(lines[1].starts_with("tls server handshake tls.sni=c2.example.kr tls.version=TLS 1.3"), "{}", lines[1]);
+        assert!(lines[1].ends_with("tls.ja3s.string=771,4865,43"));
+    }
+
+    #[test]
+    fn data_begins_behind_the_clients_finished_and_ends_the_reading() {
+        let (lines, last) = told::conversation::<Conversation>(&tls13(), &[], told::ALL);
+        assert_eq!((lines[2].as_str(), last), ("tls client data", Read::Done));
+        assert_eq!(told::of::<Conversation>(&tls13()[..3]).len(), 2);
+    }
+
+    #[test]
+    fn before_tls_1_3_the_first_data_is_data() {
+        let hello = server_hello([9; 32], &extension(ALPN, &long(b"\x02h2")));
+        let parts = [server(record(HANDSHAKE, &hello)), client(record(APPLICATION_DATA, &[0; 30]))];
+        let lines = told::of::<Conversation>(&parts);
+        assert!(lines[0].contains("tls.version=TLS 1.2 tls.server_alpns=h2"), "{}", lines[0]);
+        assert_eq!(lines[1], "tls client data");
+    }
+
+    #[test]
+    fn a_hello_over_several_records_is_read() {
+        let hello = client_hello();
+        for at in 1..hello.len() {
+            let (first, second) = hello.split_at(at);
+            let parts = [client([record(HANDSHAKE, first), record(HANDSHAKE, second)].concat())];
+            assert_eq!(told::of::<Conversation>(&parts), [SAID], "{at}");
+        }
+    }
+
+    #[test]
+    fn a_retry_brings_another_hello() {
+        let retry = record(HANDSHAKE, &server_hello(RETRY, &extension(SUPPORTED_VERSIONS, &[3, 4])));
+        let mut parts = tls13();
+        parts.splice(1..1, [server(retry), client(record(20, &[1])), client(record(HANDSHAKE, &client_hello()))]);
+        let lines = told::of::<Conversation>(&parts);
+        assert_eq!((lines.len(), lines[2].as_str()), (5, SAID));
+    }
+
+    #[test]
+    fn a_gap_in_a_long_record_is_counted_off() {
+        let mut parts = tls13();
+        let long = record(APPLICATION_DATA, &[0; 1000]);
+        parts.splice(3..3, [server(&long[..100]), told::Part::Gap(Side::Server, 800), server(&long[900..])]);
+        assert_eq!(told::of::<Conversation>(&parts).len(), 3);
+    }
+
+    #[test]
+    fn a_gap_elsewhere_blinds_one_side_only() {
+        let mut parts = tls13();
+        parts.insert(1, told::Part::Gap(Side::Server, 5));
+        assert_eq!(told::of::<Conversation>(&parts), [SAID, "tls client data"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_stream_is_survived(parts in told::any_parts(include_hello())) {
+            told::conversation::<Conversation>(&parts, &[13, 1], told::ALL);
+        }
+
+        #[test]
+        fn cutting_a_stream_changes_nothing(cuts in proptest::collection::vec(1..200usize, 1..8)) {
+            prop_assert_eq!(
+                told::conversation::<Conversation>(&tls13(), &cuts, told::ALL),
+                told::conversation::<Conversation>(&tls13(), &[], told::ALL)
+            );
+        }
+    }
+
+    fn include_hello() -> &'static [u8] {
+        Box::leak(record(HANDSHAKE, &client_hello()).into_boxed_slice())
+    }
+}
