@@ -4,8 +4,12 @@
 //! its questions and, of a response, its answer section. What was read before a damaged record is said all the same.
 //! Never here: a resolver's memory; who asked what and when is for those who come after.
 
+use super::dns_message::{
+    A, AAAA, CNAME, DNAME, HEADER_BYTES, Header, MX, Message, NS, Name, PTR, RCODES, Record, TXT, decimal, hexadecimal,
+    type_text,
+};
 use super::{Datagram, Read, Stream, Verdict, Wants};
-use crate::limits::{DNS_NAME_BYTES_MAX, DNS_NAMES_BYTES_MAX, DNS_POINTERS_MAX, DNS_QUESTIONS_MAX, DNS_RECORDS_MAX};
+use crate::limits::{DNS_QUESTIONS_MAX, DNS_RECORDS_MAX};
 use crate::observable::{Event, Field, Form, Observations, Saying, Side, Stage, address, domain};
 
 static DNS: Event = Event { name: "dns", app_proto: None };
@@ -31,7 +35,6 @@ static RDATA_ADDRESS: Field = Field::sought("dns.answers.rdata", &address::KINDS
 static RDATA_NAME: Field = Field::sought("dns.answers.rdata", &domain::KINDS).at("dns.answers[].rdata");
 static RDATA_TEXT: Field = Field::plain("dns.answers.rdata", Form::Text).at("dns.answers[].rdata");
 
-const HEADER_BYTES: usize = 12;
 const PORT: u16 = 53;
 /// NetBIOS, multicast DNS and LLMNR look alike, but they are protocols of their own with truths of their own.
 const OTHER_PROTOCOLS: [u16; 3] = [137, 5353, 5355];
@@ -75,7 +78,13 @@ impl Stream for Conversation {
             return if is_lenient || begins_plain(rest) { Verdict::Later } else { Verdict::Other };
         };
         match rest.get(..length) {
-            _ if is_lenient => header.is_sane().then(|| header.speaker()).unwrap_or(Verdict::Other),
+            _ if is_lenient => {
+                if header.is_sane() {
+                    header.speaker()
+                } else {
+                    Verdict::Other
+                }
+            }
             None if header.is_plain() => Verdict::Later,
             Some(message) if header.is_plain() && is_whole(message, &header) => header.speaker(),
             _ => Verdict::Other,
@@ -129,82 +138,6 @@ fn manner(ports: (u16, u16)) -> Manner {
     }
 }
 
-struct Header {
-    id: u16,
-    flags: u16,
-    questions: u16,
-    answers: u16,
-    authorities: u16,
-    additionals: u16,
-}
-
-impl Header {
-    fn of(bytes: &[u8]) -> Option<Self> {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes.first_chunk::<HEADER_BYTES>()?;
-        Some(Header {
-            id: u16::from_be_bytes([a, b]),
-            flags: u16::from_be_bytes([c, d]),
-            questions: u16::from_be_bytes([e, f]),
-            answers: u16::from_be_bytes([g, h]),
-            authorities: u16::from_be_bytes([i, j]),
-            additionals: u16::from_be_bytes([k, l]),
-        })
-    }
-
-    fn is_response(&self) -> bool {
-        self.flags & 0x8000 != 0
-    }
-
-    fn opcode(&self) -> u16 {
-        self.flags >> 11 & 15
-    }
-
-    fn rcode(&self) -> u16 {
-        self.flags & 15
-    }
-
-    fn speaker(&self) -> Verdict {
-        if self.is_response() { Verdict::Server } else { Verdict::Client }
-    }
-
-    /// On DNS's own port: a number of questions that someone might ask.
-    fn is_sane(&self) -> bool {
-        usize::from(self.questions) <= DNS_QUESTIONS_MAX && (self.questions > 0 || self.is_response())
-    }
-
-    /// On any port: one question of a standard query, no reserved bit, and nothing that answers in what asks.
-    fn is_plain(&self) -> bool {
-        let asks = self.answers == 0 && self.authorities == 0 && self.rcode() == 0;
-        self.opcode() == 0 && self.questions == 1 && self.flags & 0x40 == 0 && (self.is_response() || asks)
-    }
-
-    fn say(&self, saying: &mut Saying<'_>) {
-        let response = self.is_response();
-        let mut hex = [0; 4];
-        saying.number(&VERSION, 3);
-        saying.field(&TYPE, if response { b"response" } else { b"request" });
-        saying.number(&ID, u64::from(self.id)).field(&FLAGS, hexadecimal(self.flags, &mut hex));
-        for (bit, field) in [(0x8000, &QR), (0x0400, &AA), (0x0200, &TC), (0x0100, &RD), (0x0080, &RA)] {
-            if self.flags & bit != 0 {
-                saying.flag(field, true);
-            }
-        }
-        saying.number(&OPCODE, u64::from(self.opcode()));
-        if response {
-            let mut digits = [0; 5];
-            let rcode = RCODES
-                .get(usize::from(self.rcode()))
-                .map_or_else(|| decimal(self.rcode(), &mut digits), |name| name.as_bytes());
-            saying.field(&RCODE, rcode);
-        }
-        saying.stage(match (response, self.rcode()) {
-            (false, _) => Stage::Asked,
-            (true, 3) => Stage::Nxdomain,
-            (true, _) => Stage::Answered,
-        });
-    }
-}
-
 /// Says one message; `None` if not even its first question could be read.
 fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> {
     let header = Header::of(bytes)?;
@@ -215,7 +148,7 @@ fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> 
         _ => Some(message.question(&mut name)?),
     };
     let saying = &mut out.begin(&DNS, side);
-    header.say(saying);
+    say_header(saying, &header);
     if let Some(rrtype) = first {
         say_question(saying, &name, rrtype);
         for _ in 1..header.questions.min(DNS_QUESTIONS_MAX as u16) {
@@ -230,6 +163,32 @@ fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> 
         say_answers(saying, &mut message, &header, &mut name);
     }
     Some(())
+}
+
+fn say_header(saying: &mut Saying<'_>, header: &Header) {
+    let response = header.is_response();
+    let mut hex = [0; 4];
+    saying.number(&VERSION, 3);
+    saying.field(&TYPE, if response { b"response" } else { b"request" });
+    saying.number(&ID, u64::from(header.id)).field(&FLAGS, hexadecimal(header.flags, &mut hex));
+    for (bit, field) in [(0x8000, &QR), (0x0400, &AA), (0x0200, &TC), (0x0100, &RD), (0x0080, &RA)] {
+        if header.flags & bit != 0 {
+            saying.flag(field, true);
+        }
+    }
+    saying.number(&OPCODE, u64::from(header.opcode()));
+    if response {
+        let mut digits = [0; 5];
+        let rcode = RCODES
+            .get(usize::from(header.rcode()))
+            .map_or_else(|| decimal(header.rcode(), &mut digits), |name| name.as_bytes());
+        saying.field(&RCODE, rcode);
+    }
+    saying.stage(match (response, header.rcode()) {
+        (false, _) => Stage::Asked,
+        (true, 3) => Stage::Nxdomain,
+        (true, _) => Stage::Answered,
+    });
 }
 
 fn say_question(saying: &mut Saying<'_>, name: &Name, rrtype: u16) {
@@ -292,222 +251,6 @@ fn is_whole(bytes: &[u8], header: &Header) -> bool {
     records <= DNS_RECORDS_MAX
         && (0..records).all(|_| message.skip_name().is_some() && message.record().is_some())
         && message.at == bytes.len()
-}
-
-/// A name as it is read: labels joined by dots, without the last one. A dot inside a label stays a dot.
-struct Name {
-    room: [u8; DNS_NAME_BYTES_MAX],
-    len: usize,
-}
-
-impl Name {
-    fn new() -> Self {
-        Name { room: [0; DNS_NAME_BYTES_MAX], len: 0 }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.room.get(..self.len).unwrap_or_default()
-    }
-
-    fn push(&mut self, label: &[u8]) -> Option<()> {
-        if self.len > 0 {
-            *self.room.get_mut(self.len)? = b'.';
-            self.len += 1;
-        }
-        self.room.get_mut(self.len..self.len + label.len())?.copy_from_slice(label);
-        self.len += label.len();
-        Some(())
-    }
-}
-
-/// What stands behind a record's name; `start` to `end` is its data, which lies inside the message.
-struct Record {
-    rrtype: u16,
-    ttl: u32,
-    start: usize,
-    end: usize,
-}
-
-/// A place in a message, and how many bytes of names may still be said of it: pointers make names cheap to repeat.
-struct Message<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    budget: usize,
-}
-
-impl<'a> Message<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Message { bytes, at: HEADER_BYTES, budget: DNS_NAMES_BYTES_MAX }
-    }
-
-    fn u16_at(&self, at: usize) -> Option<u16> {
-        self.bytes.get(at..)?.first_chunk().map(|two| u16::from_be_bytes(*two))
-    }
-
-    /// A name and the type behind it; goes on behind the class.
-    fn question(&mut self, name: &mut Name) -> Option<u16> {
-        self.name(name)?;
-        let rrtype = self.u16_at(self.at)?;
-        self.u16_at(self.at + 2)?;
-        self.at += 4;
-        Some(rrtype)
-    }
-
-    /// Goes on behind a question whose name cannot be read.
-    fn skip_question(&mut self) -> Option<()> {
-        self.skip_name()?;
-        self.at += 4;
-        Some(())
-    }
-
-    /// What stands behind a record's name; goes on behind its data.
-    fn record(&mut self) -> Option<Record> {
-        let [t, u, _, _, a, b, c, d, l, m] = *self.bytes.get(self.at..)?.first_chunk::<10>()?;
-        let start = self.at + 10;
-        let end = start + usize::from(u16::from_be_bytes([l, m]));
-        if end > self.bytes.len() {
-            return None;
-        }
-        self.at = end;
-        Some(Record { rrtype: u16::from_be_bytes([t, u]), ttl: u32::from_be_bytes([a, b, c, d]), start, end })
-    }
-
-    /// Reads a name, through at most [`DNS_POINTERS_MAX`] pointers (which also ends every loop); goes on behind it.
-    fn name(&mut self, name: &mut Name) -> Option<()> {
-        let (mut at, mut pointers, mut behind) = (self.at, 0, None);
-        name.len = 0;
-        loop {
-            let length = *self.bytes.get(at)?;
-            match length {
-                0 => break,
-                1..=63 => {
-                    let end = at + 1 + usize::from(length);
-                    name.push(self.bytes.get(at + 1..end)?)?;
-                    at = end;
-                }
-                64..=191 => return None, // RFC 6891 section 5: extended label types were given up
-                192.. => {
-                    behind = behind.or(Some(at + 2));
-                    pointers += 1;
-                    if pointers > DNS_POINTERS_MAX {
-                        return None;
-                    }
-                    at = usize::from(self.u16_at(at)? & 0x3fff);
-                }
-            }
-        }
-        self.budget = self.budget.checked_sub(name.len)?;
-        self.at = behind.unwrap_or(at + 1);
-        Some(())
-    }
-
-    /// Goes on behind a name without following its pointers.
-    fn skip_name(&mut self) -> Option<()> {
-        loop {
-            let length = *self.bytes.get(self.at)?;
-            match length {
-                0 => self.at += 1,
-                1..=63 => {
-                    self.at += 1 + usize::from(length);
-                    continue;
-                }
-                64..=191 => return None,
-                192.. => self.at += 2,
-            }
-            return Some(());
-        }
-    }
-}
-
-const A: u16 = 1;
-const NS: u16 = 2;
-const CNAME: u16 = 5;
-const PTR: u16 = 12;
-const MX: u16 = 15;
-const TXT: u16 = 16;
-const AAAA: u16 = 28;
-const DNAME: u16 = 39;
-
-static RCODES: [&str; 11] = [
-    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
-    "NOTZONE",
-];
-
-/// The mnemonic of a record type, or `TYPE` and its number (RFC 3597 section 5).
-fn type_text(rrtype: u16, room: &mut [u8; 9]) -> &[u8] {
-    let known: &'static str = match rrtype {
-        A => "A",
-        NS => "NS",
-        CNAME => "CNAME",
-        6 => "SOA",
-        10 => "NULL",
-        PTR => "PTR",
-        13 => "HINFO",
-        MX => "MX",
-        TXT => "TXT",
-        24 => "SIG",
-        25 => "KEY",
-        AAAA => "AAAA",
-        29 => "LOC",
-        33 => "SRV",
-        35 => "NAPTR",
-        37 => "CERT",
-        DNAME => "DNAME",
-        41 => "OPT",
-        43 => "DS",
-        44 => "SSHFP",
-        46 => "RRSIG",
-        47 => "NSEC",
-        48 => "DNSKEY",
-        50 => "NSEC3",
-        51 => "NSEC3PARAM",
-        52 => "TLSA",
-        64 => "SVCB",
-        65 => "HTTPS",
-        99 => "SPF",
-        249 => "TKEY",
-        250 => "TSIG",
-        251 => "IXFR",
-        252 => "AXFR",
-        255 => "ANY",
-        257 => "CAA",
-        _ => return numbered_type(rrtype, room),
-    };
-    known.as_bytes()
-}
-
-fn numbered_type(rrtype: u16, room: &mut [u8; 9]) -> &[u8] {
-    let mut digits = [0; 5];
-    let number = decimal(rrtype, &mut digits);
-    let end = 4 + number.len();
-    room[..4].copy_from_slice(b"TYPE");
-    room[4..end].copy_from_slice(number);
-    &room[..end]
-}
-
-fn decimal(value: u16, room: &mut [u8; 5]) -> &[u8] {
-    let (mut at, mut rest) = (room.len(), value);
-    loop {
-        at -= 1;
-        room[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return &room[at..];
-        }
-    }
-}
-
-/// As `{:x}` prints it: no leading zeros.
-fn hexadecimal(value: u16, room: &mut [u8; 4]) -> &[u8] {
-    let (mut at, mut rest) = (room.len(), value);
-    loop {
-        at -= 1;
-        room[at] = b"0123456789abcdef"[usize::from(rest & 15)];
-        rest >>= 4;
-        if rest == 0 {
-            return &room[at..];
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! (what they leave is offered again with more behind it), never log, know no indicator, and are told of gaps.
 
 pub mod dns;
+mod dns_message;
 pub mod http;
 mod http_body;
 mod http_head;
 mod ja3;
 pub mod tls;
+mod tls_hello;
 
 use crate::observable::{Observations, Side};
 

@@ -4,7 +4,10 @@
 //! hello with everything that is looked up, one at the server's, and the stage of the contact. A hello that is spread
 //! over several records is the only thing that is gathered here, bounded. Never here: a key, a certificate.
 
-use super::ja3::Ja3;
+use super::tls_hello::{
+    ALPN, CLIENT_HELLO, ClientHello, MESSAGE_HEADER_BYTES, SERVER_HELLO, ServerHello, TLS_1_3, extensions, hello_len,
+    take_long, take_short,
+};
 use super::{Read, Stream, Verdict, Wants};
 use crate::limits::{TLS_ALPNS_MAX, TLS_CIPHERTEXT_BYTES_MAX, TLS_HELLO_BYTES_MAX, TLS_SNI_BYTES_MAX};
 use crate::observable::{Event, Field, Form, Kind, Observations, Saying, Side, Stage, digest, domain};
@@ -24,12 +27,8 @@ static JA3S_HASH: Field = Field::plain("tls.ja3s.hash", Form::Text);
 static JA3S_STRING: Field = Field::plain("tls.ja3s.string", Form::Text);
 
 const RECORD_HEADER_BYTES: usize = 5;
-const MESSAGE_HEADER_BYTES: usize = 4;
 const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
-const CLIENT_HELLO: u8 = 1;
-const SERVER_HELLO: u8 = 2;
-const TLS_1_3: u16 = 0x0304;
 
 /// What one side is in the middle of.
 #[derive(Default)]
@@ -178,7 +177,7 @@ impl Conversation {
         match (side, message.first()) {
             (Side::Client, Some(&CLIENT_HELLO)) => {
                 if let Some(hello) = ClientHello::of(body) {
-                    self.keep(hello.say(out), hello.sni, wants);
+                    self.keep(say_client(&hello, out), hello.sni, wants);
                 }
             }
             (Side::Server, Some(&SERVER_HELLO)) => {
@@ -237,41 +236,21 @@ impl Conversation {
     }
 }
 
-/// The length of the handshake message that begins here, with its header.
-fn hello_len(bytes: &[u8]) -> Option<usize> {
-    let [_, a, b, c] = *bytes.first_chunk::<MESSAGE_HEADER_BYTES>()?;
-    Some(MESSAGE_HEADER_BYTES + (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)))
-}
-
-/// Takes `len` bytes off the front.
-fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (head, rest) = bytes.split_at_checked(len)?;
-    *bytes = rest;
-    Some(head)
-}
-
-fn take_u16(bytes: &mut &[u8]) -> Option<u16> {
-    let (head, rest) = bytes.split_first_chunk::<2>()?;
-    *bytes = rest;
-    Some(u16::from_be_bytes(*head))
-}
-
-/// A vector behind one length byte.
-fn take_short<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (&len, rest) = bytes.split_first()?;
-    *bytes = rest;
-    take(bytes, usize::from(len))
-}
-
-/// A vector behind two length bytes; one that claims too much gives what is there.
-fn take_long<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = usize::from(take_u16(bytes)?).min(bytes.len());
-    take(bytes, len)
-}
-
-/// The extensions of a hello as (type, data); ends where they are damaged.
-fn extensions(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || Some((take_u16(&mut bytes)?, take_long(&mut bytes)?)))
+/// Says a client's hello and gives its JA3.
+fn say_client(hello: &ClientHello<'_>, out: &mut Observations) -> [u8; 32] {
+    let saying = &mut out.begin(&TLS, Side::Client);
+    if let Some(sni) = hello.sni {
+        saying.field(&SNI, sni);
+    }
+    say_alpns(saying, &CLIENT_ALPN, hello.extensions);
+    let mut line = hello.ja3();
+    let mut hex = [0; 32];
+    let text = line.finish(&mut hex);
+    saying.field(&JA3_HASH, &hex);
+    if let Some(text) = text {
+        saying.field(&JA3_STRING, text);
+    }
+    hex
 }
 
 /// RFC 7301 section 3.1.
@@ -281,130 +260,6 @@ fn say_alpns(saying: &mut Saying<'_>, field: &'static Field, all: &[u8]) {
     for _ in 0..TLS_ALPNS_MAX {
         let Some(name) = take_short(&mut names) else { return };
         saying.field(field, name);
-    }
-}
-
-const SERVER_NAME: u16 = 0;
-const SUPPORTED_GROUPS: u16 = 10;
-const EC_POINT_FORMATS: u16 = 11;
-const ALPN: u16 = 16;
-const SUPPORTED_VERSIONS: u16 = 43;
-
-struct ClientHello<'a> {
-    version: u16,
-    ciphers: &'a [u8],
-    extensions: &'a [u8],
-    sni: Option<&'a [u8]>,
-}
-
-impl<'a> ClientHello<'a> {
-    /// RFC 8446 section 4.1.2.
-    fn of(mut body: &'a [u8]) -> Option<Self> {
-        let version = take_u16(&mut body).filter(|version| version >> 8 == 3 || version >> 8 == 0x7f)?;
-        take(&mut body, 32)?;
-        take_short(&mut body)?;
-        let ciphers = take_long(&mut body).filter(|ciphers| !ciphers.is_empty())?;
-        let _ = take_short(&mut body);
-        let extensions = take_long(&mut body).unwrap_or_default();
-        let sni = self::extensions(extensions).find(|&(kind, _)| kind == SERVER_NAME);
-        Some(ClientHello { version, ciphers, extensions, sni: sni.and_then(|(_, data)| host_name(data)) })
-    }
-
-    /// Says it and gives its JA3.
-    fn say(&self, out: &mut Observations) -> [u8; 32] {
-        let saying = &mut out.begin(&TLS, Side::Client);
-        if let Some(sni) = self.sni {
-            saying.field(&SNI, sni);
-        }
-        say_alpns(saying, &CLIENT_ALPN, self.extensions);
-        let mut line = self.ja3();
-        let mut hex = [0; 32];
-        let text = line.finish(&mut hex);
-        saying.field(&JA3_HASH, &hex);
-        if let Some(text) = text {
-            saying.field(&JA3_STRING, text);
-        }
-        hex
-    }
-
-    fn ja3(&self) -> Ja3 {
-        let mut line = Ja3::new();
-        line.number(self.version);
-        line.next();
-        line.numbers(self.ciphers);
-        line.next();
-        let (mut groups, mut formats): (&[u8], &[u8]) = (&[], &[]);
-        for (kind, mut data) in extensions(self.extensions) {
-            line.unless_grease(kind);
-            match kind {
-                SUPPORTED_GROUPS => groups = take_long(&mut data).unwrap_or_default(),
-                EC_POINT_FORMATS => formats = take_short(&mut data).unwrap_or_default(),
-                _ => {}
-            }
-        }
-        line.next();
-        line.numbers(groups);
-        line.next();
-        for &format in formats {
-            line.number(u16::from(format));
-        }
-        line
-    }
-}
-
-/// The first host name of a server name list (RFC 6066 section 3).
-fn host_name(mut data: &[u8]) -> Option<&[u8]> {
-    let mut list = take_long(&mut data)?;
-    let kind = take(&mut list, 1)?;
-    let name = take_long(&mut list)?;
-    (kind == [0] && !name.is_empty()).then_some(name)
-}
-
-struct ServerHello<'a> {
-    /// What was chosen, by the extension where there is one.
-    version: u16,
-    legacy_version: u16,
-    cipher: u16,
-    extensions: &'a [u8],
-    /// It asks for another client hello.
-    retries: bool,
-}
-
-/// A server hello with this random is a HelloRetryRequest (RFC 8446 section 4.1.3).
-const RETRY: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
-    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
-];
-
-impl<'a> ServerHello<'a> {
-    fn of(mut body: &'a [u8]) -> Option<Self> {
-        let legacy_version = take_u16(&mut body).filter(|version| version >> 8 == 3 || version >> 8 == 0x7f)?;
-        let random = take(&mut body, 32)?;
-        // The drafts of TLS 1.3 up to 21 chose by the version field, and had neither session id nor compression.
-        let is_draft = matches!(legacy_version, TLS_1_3 | 0x7f00..=0x7f15);
-        if !is_draft {
-            take_short(&mut body)?;
-        }
-        let cipher = take_u16(&mut body)?;
-        if !is_draft {
-            let _ = take(&mut body, 1);
-        }
-        let extensions = take_long(&mut body).unwrap_or_default();
-        let chosen = self::extensions(extensions).find(|&(kind, _)| kind == SUPPORTED_VERSIONS);
-        let version = chosen.and_then(|(_, mut data)| take_u16(&mut data)).unwrap_or(legacy_version);
-        Some(ServerHello { version, legacy_version, cipher, extensions, retries: random == RETRY })
-    }
-
-    fn ja3s(&self) -> Ja3 {
-        let mut line = Ja3::new();
-        line.number(self.legacy_version);
-        line.next();
-        line.number(self.cipher);
-        line.next();
-        for (kind, _) in extensions(self.extensions) {
-            line.number(kind);
-        }
-        line
     }
 }
 
@@ -426,6 +281,7 @@ fn version_text(version: u16, room: &mut [u8; 6]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tls_hello::{EC_POINT_FORMATS, RETRY, SERVER_NAME, SUPPORTED_GROUPS, SUPPORTED_VERSIONS};
     use super::super::told::{self, client, server};
     use super::*;
     use proptest::prelude::*;
