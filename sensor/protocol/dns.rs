@@ -4,8 +4,12 @@
 //! its questions and, of a response, its answer section. What was read before a damaged record is said all the same.
 //! Never here: a resolver's memory; who asked what and when is for those who come after.
 
+use super::dns_message::{
+    A, AAAA, CNAME, DNAME, HEADER_BYTES, Header, MX, Message, NS, Name, PTR, RCODES, Record, TXT, decimal, hexadecimal,
+    type_text,
+};
 use super::{Datagram, Read, Stream, Verdict, Wants};
-use crate::limits::{DNS_NAME_BYTES_MAX, DNS_NAMES_BYTES_MAX, DNS_POINTERS_MAX, DNS_QUESTIONS_MAX, DNS_RECORDS_MAX};
+use crate::limits::{DNS_QUESTIONS_MAX, DNS_RECORDS_MAX};
 use crate::observable::{Event, Field, Form, Observations, Saying, Side, Stage, address, domain};
 
 static DNS: Event = Event { name: "dns", app_proto: None };
@@ -31,7 +35,6 @@ static RDATA_ADDRESS: Field = Field::sought("dns.answers.rdata", &address::KINDS
 static RDATA_NAME: Field = Field::sought("dns.answers.rdata", &domain::KINDS).at("dns.answers[].rdata");
 static RDATA_TEXT: Field = Field::plain("dns.answers.rdata", Form::Text).at("dns.answers[].rdata");
 
-const HEADER_BYTES: usize = 12;
 const PORT: u16 = 53;
 /// NetBIOS, multicast DNS and LLMNR look alike, but they are protocols of their own with truths of their own.
 const OTHER_PROTOCOLS: [u16; 3] = [137, 5353, 5355];
@@ -71,9 +74,17 @@ impl Stream for Conversation {
         if length < HEADER_BYTES {
             return Verdict::Other;
         }
-        let Some(header) = Header::of(rest) else { return Verdict::Later };
+        let Some(header) = Header::of(rest) else {
+            return if is_lenient || begins_plain(rest) { Verdict::Later } else { Verdict::Other };
+        };
         match rest.get(..length) {
-            _ if is_lenient => header.is_sane().then(|| header.speaker()).unwrap_or(Verdict::Other),
+            _ if is_lenient => {
+                if header.is_sane() {
+                    header.speaker()
+                } else {
+                    Verdict::Other
+                }
+            }
             None if header.is_plain() => Verdict::Later,
             Some(message) if header.is_plain() && is_whole(message, &header) => header.speaker(),
             _ => Verdict::Other,
@@ -100,6 +111,15 @@ fn framed(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((usize::from(u16::from_be_bytes(*length)), rest))
 }
 
+/// Whether a header cut short may still be one of a standard query or its answer, with one question.
+fn begins_plain(bytes: &[u8]) -> bool {
+    let may = |at: usize, is: fn(u8) -> bool| bytes.get(at).copied().is_none_or(is);
+    may(2, |high| high & 0x78 == 0)
+        && may(3, |low| low & 0x40 == 0)
+        && may(4, |high| high == 0)
+        && may(5, |low| low == 1)
+}
+
 /// How much a message must show before it is taken for DNS.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
@@ -118,82 +138,6 @@ fn manner(ports: (u16, u16)) -> Manner {
     }
 }
 
-struct Header {
-    id: u16,
-    flags: u16,
-    questions: u16,
-    answers: u16,
-    authorities: u16,
-    additionals: u16,
-}
-
-impl Header {
-    fn of(bytes: &[u8]) -> Option<Self> {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes.first_chunk::<HEADER_BYTES>()?;
-        Some(Header {
-            id: u16::from_be_bytes([a, b]),
-            flags: u16::from_be_bytes([c, d]),
-            questions: u16::from_be_bytes([e, f]),
-            answers: u16::from_be_bytes([g, h]),
-            authorities: u16::from_be_bytes([i, j]),
-            additionals: u16::from_be_bytes([k, l]),
-        })
-    }
-
-    fn is_response(&self) -> bool {
-        self.flags & 0x8000 != 0
-    }
-
-    fn opcode(&self) -> u16 {
-        self.flags >> 11 & 15
-    }
-
-    fn rcode(&self) -> u16 {
-        self.flags & 15
-    }
-
-    fn speaker(&self) -> Verdict {
-        if self.is_response() { Verdict::Server } else { Verdict::Client }
-    }
-
-    /// On DNS's own port: a number of questions that someone might ask.
-    fn is_sane(&self) -> bool {
-        usize::from(self.questions) <= DNS_QUESTIONS_MAX && (self.questions > 0 || self.is_response())
-    }
-
-    /// On any port: one question of a standard query, no reserved bit, and nothing that answers in what asks.
-    fn is_plain(&self) -> bool {
-        let asks = self.answers == 0 && self.authorities == 0 && self.rcode() == 0;
-        self.opcode() == 0 && self.questions == 1 && self.flags & 0x40 == 0 && (self.is_response() || asks)
-    }
-
-    fn say(&self, saying: &mut Saying<'_>) {
-        let response = self.is_response();
-        let mut hex = [0; 4];
-        saying.number(&VERSION, 3);
-        saying.field(&TYPE, if response { b"response" } else { b"request" });
-        saying.number(&ID, u64::from(self.id)).field(&FLAGS, hexadecimal(self.flags, &mut hex));
-        for (bit, field) in [(0x8000, &QR), (0x0400, &AA), (0x0200, &TC), (0x0100, &RD), (0x0080, &RA)] {
-            if self.flags & bit != 0 {
-                saying.flag(field, true);
-            }
-        }
-        saying.number(&OPCODE, u64::from(self.opcode()));
-        if response {
-            let mut digits = [0; 5];
-            let rcode = RCODES
-                .get(usize::from(self.rcode()))
-                .map_or_else(|| decimal(self.rcode(), &mut digits), |name| name.as_bytes());
-            saying.field(&RCODE, rcode);
-        }
-        saying.stage(match (response, self.rcode()) {
-            (false, _) => Stage::Asked,
-            (true, 3) => Stage::Nxdomain,
-            (true, _) => Stage::Answered,
-        });
-    }
-}
-
 /// Says one message; `None` if not even its first question could be read.
 fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> {
     let header = Header::of(bytes)?;
@@ -204,7 +148,7 @@ fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> 
         _ => Some(message.question(&mut name)?),
     };
     let saying = &mut out.begin(&DNS, side);
-    header.say(saying);
+    say_header(saying, &header);
     if let Some(rrtype) = first {
         say_question(saying, &name, rrtype);
         for _ in 1..header.questions.min(DNS_QUESTIONS_MAX as u16) {
@@ -219,6 +163,32 @@ fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> 
         say_answers(saying, &mut message, &header, &mut name);
     }
     Some(())
+}
+
+fn say_header(saying: &mut Saying<'_>, header: &Header) {
+    let response = header.is_response();
+    let mut hex = [0; 4];
+    saying.number(&VERSION, 3);
+    saying.field(&TYPE, if response { b"response" } else { b"request" });
+    saying.number(&ID, u64::from(header.id)).field(&FLAGS, hexadecimal(header.flags, &mut hex));
+    for (bit, field) in [(0x8000, &QR), (0x0400, &AA), (0x0200, &TC), (0x0100, &RD), (0x0080, &RA)] {
+        if header.flags & bit != 0 {
+            saying.flag(field, true);
+        }
+    }
+    saying.number(&OPCODE, u64::from(header.opcode()));
+    if response {
+        let mut digits = [0; 5];
+        let rcode = RCODES
+            .get(usize::from(header.rcode()))
+            .map_or_else(|| decimal(header.rcode(), &mut digits), |name| name.as_bytes());
+        saying.field(&RCODE, rcode);
+    }
+    saying.stage(match (response, header.rcode()) {
+        (false, _) => Stage::Asked,
+        (true, 3) => Stage::Nxdomain,
+        (true, _) => Stage::Answered,
+    });
 }
 
 fn say_question(saying: &mut Saying<'_>, name: &Name, rrtype: u16) {
@@ -283,218 +253,165 @@ fn is_whole(bytes: &[u8], header: &Header) -> bool {
         && message.at == bytes.len()
 }
 
-/// A name as it is read: labels joined by dots, without the last one. A dot inside a label stays a dot.
-struct Name {
-    room: [u8; DNS_NAME_BYTES_MAX],
-    len: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::super::told;
+    use super::*;
+    use proptest::prelude::*;
 
-impl Name {
-    fn new() -> Self {
-        Name { room: [0; DNS_NAME_BYTES_MAX], len: 0 }
+    /// A header of `flags` and counts, then `body`.
+    fn message(flags: u16, counts: [u16; 4], body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x12, 0x34];
+        bytes.extend(flags.to_be_bytes());
+        bytes.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+        bytes.extend(body);
+        bytes
     }
 
-    fn bytes(&self) -> &[u8] {
-        self.room.get(..self.len).unwrap_or_default()
+    fn asked() -> Vec<u8> {
+        message(0x0100, [1, 0, 0, 0], b"\x03www\x07example\x02kr\0\0\x01\0\x01")
     }
 
-    fn push(&mut self, label: &[u8]) -> Option<()> {
-        if self.len > 0 {
-            *self.room.get_mut(self.len)? = b'.';
-            self.len += 1;
+    fn answered() -> Vec<u8> {
+        let mut body = b"\x03www\x07example\x02kr\0\0\x01\0\x01".to_vec();
+        body.extend(b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x06\x03cdn\xc0\x10");
+        body.extend(b"\xc0\x2c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x07");
+        body.extend(b"\xc0\x0c\0\x0f\0\x01\0\0\0\x3c\0\x04\0\x0a\xc0\x2c");
+        body.extend(b"\xc0\x0c\0\x10\0\x01\0\0\0\x3c\0\x03\x02hi");
+        message(0x8180, [1, 4, 0, 0], &body)
+    }
+
+    fn said(bytes: &[u8]) -> Vec<String> {
+        let mut out = Observations::default();
+        read_datagram(bytes, Side::Client, told::ALL, &mut out);
+        told::lines(&out)
+    }
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        [&(message.len() as u16).to_be_bytes()[..], message].concat()
+    }
+
+    #[test]
+    fn a_question_is_said_with_its_header() {
+        let expected = "dns client asked dns.version=3 dns.type=request dns.id=4660 dns.flags=100 dns.rd=1 \
+                        dns.opcode=0 dns.rrname=www.example.kr dns.rrtype=A";
+        assert_eq!(said(&asked()), [expected]);
+    }
+
+    #[test]
+    fn an_answer_is_said_with_its_names_and_addresses() {
+        let line = &said(&answered())[0];
+        for part in [
+            "answered dns.version=3 dns.type=response",
+            "dns.flags=8180 dns.qr=1 dns.rd=1 dns.ra=1 dns.opcode=0 dns.rcode=NOERROR",
+            "dns.answers.rrtype=CNAME dns.answers.ttl=60 dns.answers.rdata=cdn.example.kr",
+            "dns.answers.rrname=cdn.example.kr dns.answers.rrtype=A dns.answers.ttl=60 dns.answers.rdata=192.0.2.7",
+            "dns.answers.rrtype=MX dns.answers.ttl=60 dns.answers.rdata=cdn.example.kr",
+            "dns.answers.rrtype=TXT dns.answers.ttl=60 dns.answers.rdata=hi",
+        ] {
+            assert!(line.contains(part), "{part}\n{line}");
         }
-        self.room.get_mut(self.len..self.len + label.len())?.copy_from_slice(label);
-        self.len += label.len();
-        Some(())
-    }
-}
-
-/// What stands behind a record's name; `start` to `end` is its data, which lies inside the message.
-struct Record {
-    rrtype: u16,
-    ttl: u32,
-    start: usize,
-    end: usize,
-}
-
-/// A place in a message, and how many bytes of names may still be said of it: pointers make names cheap to repeat.
-struct Message<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    budget: usize,
-}
-
-impl<'a> Message<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Message { bytes, at: HEADER_BYTES, budget: DNS_NAMES_BYTES_MAX }
     }
 
-    fn u16_at(&self, at: usize) -> Option<u16> {
-        self.bytes.get(at..)?.first_chunk().map(|two| u16::from_be_bytes(*two))
+    #[test]
+    fn a_name_that_does_not_exist_says_so() {
+        let line = &said(&message(0x8183, [1, 0, 0, 0], b"\x01a\0\0\x1c\0\x01"))[0];
+        assert!(line.starts_with("dns client nxdomain") && line.contains("dns.rcode=NXDOMAIN"), "{line}");
     }
 
-    /// A name and the type behind it; goes on behind the class.
-    fn question(&mut self, name: &mut Name) -> Option<u16> {
-        self.name(name)?;
-        let rrtype = self.u16_at(self.at)?;
-        self.u16_at(self.at + 2)?;
-        self.at += 4;
-        Some(rrtype)
-    }
-
-    /// Goes on behind a question whose name cannot be read.
-    fn skip_question(&mut self) -> Option<()> {
-        self.skip_name()?;
-        self.at += 4;
-        Some(())
-    }
-
-    /// What stands behind a record's name; goes on behind its data.
-    fn record(&mut self) -> Option<Record> {
-        let [t, u, _, _, a, b, c, d, l, m] = *self.bytes.get(self.at..)?.first_chunk::<10>()?;
-        let start = self.at + 10;
-        let end = start + usize::from(u16::from_be_bytes([l, m]));
-        if end > self.bytes.len() {
-            return None;
+    #[test]
+    fn what_was_read_before_the_damage_is_said() {
+        for cut in asked().len()..answered().len() {
+            let line = &said(&answered()[..cut])[0];
+            assert!(line.contains("dns.rrname=www.example.kr dns.rrtype=A"), "{line}");
         }
-        self.at = end;
-        Some(Record { rrtype: u16::from_be_bytes([t, u]), ttl: u32::from_be_bytes([a, b, c, d]), start, end })
     }
 
-    /// Reads a name, through at most [`DNS_POINTERS_MAX`] pointers (which also ends every loop); goes on behind it.
-    fn name(&mut self, name: &mut Name) -> Option<()> {
-        let (mut at, mut pointers, mut behind) = (self.at, 0, None);
-        name.len = 0;
-        loop {
-            let length = *self.bytes.get(at)?;
-            match length {
-                0 => break,
-                1..=63 => {
-                    let end = at + 1 + usize::from(length);
-                    name.push(self.bytes.get(at + 1..end)?)?;
-                    at = end;
-                }
-                64..=191 => return None, // RFC 6891 section 5: extended label types were given up
-                192.. => {
-                    behind = behind.or(Some(at + 2));
-                    pointers += 1;
-                    if pointers > DNS_POINTERS_MAX {
-                        return None;
-                    }
-                    at = usize::from(self.u16_at(at)? & 0x3fff);
-                }
+    #[test]
+    fn a_pointer_that_runs_in_circles_ends() {
+        assert_eq!(said(&message(0x0100, [1, 0, 0, 0], b"\xc0\x0c\0\x01\0\x01")), [""; 0]);
+        assert_eq!(said(&message(0x0100, [1, 0, 0, 0], b"\x01a\xc0\x0c\0\x01\0\x01")), [""; 0]);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_read_does_not_hide_the_record_behind_it() {
+        let body = b"\x01a\0\0\x01\0\x01\xc0\xff\0\x01\0\x01\0\0\0\0\0\x04\x01\x02\x03\x04";
+        assert!(said(&message(0x8180, [1, 1, 0, 0], body))[0].ends_with("dns.answers.rdata=1.2.3.4"));
+    }
+
+    #[test]
+    fn names_that_unfold_without_end_stop_at_the_budget() {
+        let mut body = vec![63; 64 * 3];
+        body.extend(b"\0\0\x01\0\x01");
+        body.extend(b"\xc0\x0c\0\x05\0\x01\0\0\0\0\0\x02\xc0\x0c".repeat(4_000));
+        let line = &said(&message(0x8180, [1, 4_000, 0, 0], &body))[0];
+        assert!(line.matches("rdata=").count() < 400);
+    }
+
+    #[test]
+    fn types_and_rcodes_without_a_name_are_numbers() {
+        assert!(said(&message(0x810f, [1, 0, 0, 0], b"\x01a\0\xff\xff\0\x01"))[0].contains("rcode=15"));
+        assert!(said(&message(0x0100, [1, 0, 0, 0], b"\x01a\0\xff\xff\0\x01"))[0].ends_with("rrtype=TYPE65535"));
+        assert!(said(&message(0x0100, [1, 0, 0, 0], b"\0\0\x02\0\x01"))[0].ends_with("dns.rrname= dns.rrtype=NS"));
+    }
+
+    #[test]
+    fn other_ports_ask_for_a_whole_and_readable_message() {
+        let verdict = |bytes: &[u8], port| recognise_message(bytes, (50_000, port));
+        assert_eq!(verdict(&asked(), 4444), Verdict::Client);
+        assert_eq!(recognise_message(&answered(), (4444, 50_000)), Verdict::Server);
+        assert_eq!(verdict(&asked()[..asked().len() - 1], 4444), Verdict::Other);
+        assert_eq!(verdict(&asked()[..asked().len() - 1], 53), Verdict::Client);
+        assert_eq!(verdict(&[asked(), vec![0]].concat(), 4444), Verdict::Other);
+        for port in OTHER_PROTOCOLS {
+            assert_eq!(verdict(&asked(), port), Verdict::Other);
+        }
+    }
+
+    #[test]
+    fn a_stream_carries_messages_one_behind_the_other() {
+        let parts = [told::client([framed(&asked()), framed(&asked())].concat()), told::server(framed(&answered()))];
+        let lines = told::of::<Conversation>(&parts);
+        assert_eq!(lines.len(), 3);
+        assert!(lines[2].starts_with("dns server answered"));
+    }
+
+    #[test]
+    fn a_stream_is_recognised_whole_or_by_its_port() {
+        let bytes = framed(&asked());
+        for end in 1..bytes.len() {
+            assert_eq!(Conversation::recognise(&bytes[..end], (50_000, 4444)), Verdict::Later, "{end}");
+        }
+        assert_eq!(Conversation::recognise(&bytes, (50_000, 4444)), Verdict::Client);
+        assert_eq!(Conversation::recognise(&bytes[..14], (50_000, 53)), Verdict::Client);
+        assert_eq!(Conversation::recognise(b"GET / HTTP/1.1", (50_000, 80)), Verdict::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
+                                  changes in proptest::collection::vec((0..120usize, any::<u8>()), 0..6)) {
+            let mut damaged = answered();
+            for (at, byte) in changes {
+                let len = damaged.len();
+                damaged[at % len] = byte;
+            }
+            for bytes in [&mut bytes, &mut damaged] {
+                recognise_message(bytes, (50_000, 4444));
+                recognise_message(bytes, (53, 53));
+                said(bytes);
             }
         }
-        self.budget = self.budget.checked_sub(name.len)?;
-        self.at = behind.unwrap_or(at + 1);
-        Some(())
-    }
 
-    /// Goes on behind a name without following its pointers.
-    fn skip_name(&mut self) -> Option<()> {
-        loop {
-            let length = *self.bytes.get(self.at)?;
-            match length {
-                0 => self.at += 1,
-                1..=63 => {
-                    self.at += 1 + usize::from(length);
-                    continue;
-                }
-                64..=191 => return None,
-                192.. => self.at += 2,
-            }
-            return Some(());
+        #[test]
+        fn any_stream_is_survived(parts in told::any_parts(b"\0\x1b\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01a\x01b\x01c\x01d\0\0\x01\0\x01")) {
+            told::conversation::<Conversation>(&parts, &[7, 1], told::ALL);
         }
-    }
-}
 
-const A: u16 = 1;
-const NS: u16 = 2;
-const CNAME: u16 = 5;
-const PTR: u16 = 12;
-const MX: u16 = 15;
-const TXT: u16 = 16;
-const AAAA: u16 = 28;
-const DNAME: u16 = 39;
-
-static RCODES: [&str; 11] = [
-    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
-    "NOTZONE",
-];
-
-/// The mnemonic of a record type, or `TYPE` and its number (RFC 3597 section 5).
-fn type_text(rrtype: u16, room: &mut [u8; 9]) -> &[u8] {
-    let known: &'static str = match rrtype {
-        A => "A",
-        NS => "NS",
-        CNAME => "CNAME",
-        6 => "SOA",
-        10 => "NULL",
-        PTR => "PTR",
-        13 => "HINFO",
-        MX => "MX",
-        TXT => "TXT",
-        24 => "SIG",
-        25 => "KEY",
-        AAAA => "AAAA",
-        29 => "LOC",
-        33 => "SRV",
-        35 => "NAPTR",
-        37 => "CERT",
-        DNAME => "DNAME",
-        41 => "OPT",
-        43 => "DS",
-        44 => "SSHFP",
-        46 => "RRSIG",
-        47 => "NSEC",
-        48 => "DNSKEY",
-        50 => "NSEC3",
-        51 => "NSEC3PARAM",
-        52 => "TLSA",
-        64 => "SVCB",
-        65 => "HTTPS",
-        99 => "SPF",
-        249 => "TKEY",
-        250 => "TSIG",
-        251 => "IXFR",
-        252 => "AXFR",
-        255 => "ANY",
-        257 => "CAA",
-        _ => return numbered_type(rrtype, room),
-    };
-    known.as_bytes()
-}
-
-fn numbered_type(rrtype: u16, room: &mut [u8; 9]) -> &[u8] {
-    let mut digits = [0; 5];
-    let number = decimal(rrtype, &mut digits);
-    let end = 4 + number.len();
-    room[..4].copy_from_slice(b"TYPE");
-    room[4..end].copy_from_slice(number);
-    &room[..end]
-}
-
-fn decimal(value: u16, room: &mut [u8; 5]) -> &[u8] {
-    let (mut at, mut rest) = (room.len(), value);
-    loop {
-        at -= 1;
-        room[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return &room[at..];
-        }
-    }
-}
-
-/// As `{:x}` prints it: no leading zeros.
-fn hexadecimal(value: u16, room: &mut [u8; 4]) -> &[u8] {
-    let (mut at, mut rest) = (room.len(), value);
-    loop {
-        at -= 1;
-        room[at] = b"0123456789abcdef"[usize::from(rest & 15)];
-        rest >>= 4;
-        if rest == 0 {
-            return &room[at..];
+        #[test]
+        fn cutting_a_stream_changes_nothing(cuts in proptest::collection::vec(1..40usize, 1..8)) {
+            let parts = [told::client([framed(&asked()), framed(&asked())].concat()), told::server(framed(&answered()))];
+            prop_assert_eq!(told::conversation::<Conversation>(&parts, &cuts, told::ALL).0, told::of::<Conversation>(&parts));
         }
     }
 }

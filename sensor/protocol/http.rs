@@ -391,3 +391,188 @@ fn split_port(host: &[u8]) -> (&[u8], Option<u16>) {
     let port = port.get(1..).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     (name, port)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::told::{self, Part, client, server};
+    use super::*;
+    use proptest::prelude::*;
+
+    const GET: &str =
+        "GET /a?b=c HTTP/1.1\r\nHost: Lure.example.kr:8080\r\nUser-Agent: x/1\r\nReferer: http://r/\r\n\r\n";
+    const ASKED: &str = "http client - http.hostname=Lure.example.kr http.http_port=8080 http.url=/a?b=c \
+                         http.url=http://Lure.example.kr:8080/a?b=c http.http_user_agent=x/1 http.http_refer=http://r/ \
+                         http.http_method=GET http.protocol=HTTP/1.1";
+    const CONTEXT: &str = "http.hostname=Lure.example.kr http.http_port=8080 http.url=/a?b=c http.http_method=GET";
+    /// SHA-256 of `hello`.
+    const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    fn file(lines: &[String]) -> &str {
+        lines.iter().find(|line| line.starts_with("fileinfo")).map_or("", |line| line)
+    }
+
+    fn answer(bytes: &str) -> Vec<String> {
+        told::of::<Conversation>(&[client(GET), server(bytes)])
+    }
+
+    fn long_conversation() -> Vec<Part> {
+        let chunked =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: 1\r\n\r\n";
+        vec![
+            client([GET, "HEAD /b HTTP/1.1\r\nHost: h\r\n\r\n", GET].concat()),
+            server([chunked, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"].concat()),
+            server("HTTP/1.1 404 No\r\nContent-Length: 5\r\nContent-Type: text/html; charset=x\r\n\r\nhello"),
+            client("POST /up HTTP/1.1\nHost: h\nContent-Length: 5\nExpect: 100-continue\n\n"),
+            server("HTTP/1.1 100 Continue\r\n\r\n"),
+            client("hello"),
+            server("HTTP/1.1 200 OK\r\n\r\nhello"),
+        ]
+    }
+
+    #[test]
+    fn a_request_is_said_before_any_answer() {
+        assert_eq!(told::of::<Conversation>(&[client(GET)]), [ASKED]);
+    }
+
+    #[test]
+    fn an_answer_repeats_what_was_asked() {
+        let lines = answer("HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(lines[1], format!("http server data {CONTEXT} http.protocol=HTTP/1.1 http.status=204"));
+    }
+
+    #[test]
+    fn an_answer_alone_is_said() {
+        let lines = told::of::<Conversation>(&[server("HTTP/1.0 200 OK\r\n\r\nhello")]);
+        assert_eq!(lines[0], "http server data http.protocol=HTTP/1.0 http.status=200");
+        assert!(lines[1].contains(HELLO));
+    }
+
+    #[test]
+    fn a_body_ends_by_length_by_chunks_or_with_its_connection() {
+        for head in [
+            "Content-Length: 5\r\n\r\nhello",
+            "Transfer-Encoding:\r\n chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            "\r\nhello",
+        ] {
+            let expected = format!(
+                "fileinfo server data {CONTEXT} fileinfo.filename=/a fileinfo.gaps=0 fileinfo.state=CLOSED \
+                 fileinfo.sha256={HELLO} fileinfo.size=5"
+            );
+            assert_eq!(file(&answer(&format!("HTTP/1.1 200 OK\r\n{head}"))), expected, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_stays_short_has_no_digest() {
+        let line = file(&answer("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello")).to_owned();
+        assert!(line.ends_with("fileinfo.gaps=0 fileinfo.state=TRUNCATED fileinfo.size=5"), "{line}");
+    }
+
+    #[test]
+    fn pipelined_answers_find_their_requests() {
+        let lines = told::of::<Conversation>(&long_conversation());
+        let answers: Vec<_> = lines.iter().filter(|line| line.starts_with("http server")).collect();
+        let expected = [
+            "GET http.protocol=HTTP/1.1 http.status=200",
+            "HEAD http.protocol=HTTP/1.1 http.status=200",
+            "GET http.protocol=HTTP/1.1 http.status=404",
+            "POST http.protocol=HTTP/1.1 http.status=100",
+            "POST http.protocol=HTTP/1.1 http.status=200",
+        ];
+        assert_eq!(answers.len(), expected.len());
+        for (line, part) in answers.iter().zip(expected) {
+            assert!(line.contains(part), "{line}\n{part}");
+        }
+        assert_eq!(lines.iter().filter(|line| line.contains(HELLO)).count(), 4);
+        assert!(lines.iter().any(|line| line.contains("http_content_type=text/html http.length=5")));
+    }
+
+    #[test]
+    fn more_requests_than_are_kept_are_still_counted() {
+        let count = HTTP_ASKED_MAX + 3;
+        let head = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(count);
+        let lines = told::of::<Conversation>(&[
+            client(head),
+            server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(count)),
+            client(GET),
+            server("HTTP/1.1 200 OK\r\n\r\n"),
+        ]);
+        assert!(lines.last().is_some_and(|line| line.contains(CONTEXT)));
+    }
+
+    #[test]
+    fn a_gap_in_a_body_is_counted_off() {
+        let parts = [
+            client([GET, GET].concat()),
+            server("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello"),
+            Part::Gap(Side::Server, 40),
+            server("worldHTTP/1.1 404 No\r\n\r\n"),
+        ];
+        let lines = told::of::<Conversation>(&parts);
+        assert!(file(&lines).ends_with("fileinfo.gaps=1 fileinfo.state=TRUNCATED fileinfo.size=50"));
+        assert!(lines.last().is_some_and(|line| line.contains("http.status=404")));
+    }
+
+    #[test]
+    fn behind_a_gap_between_messages_the_next_head_is_found() {
+        let parts = [client(&GET[..30]), Part::Gap(Side::Client, 700), client("x: y\r\n\r\n"), client(GET)];
+        assert_eq!(told::of::<Conversation>(&parts), [ASKED]);
+    }
+
+    #[test]
+    fn tunnels_and_upgrades_end_the_reading() {
+        let connect = "CONNECT h.kr:443 HTTP/1.1\r\nHost: h.kr:443\r\n\r\n";
+        let parts = [client(connect), server("HTTP/1.1 200 OK\r\n\r\n")];
+        let (lines, last) = told::conversation::<Conversation>(&parts, &[], told::ALL);
+        assert_eq!(last, Read::Done);
+        assert!(lines[0].contains("http.hostname=h.kr http.http_port=443 http.url=h.kr:443 http.http_method=CONNECT"));
+        let parts = [client(GET), server("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n")];
+        assert_eq!(told::conversation::<Conversation>(&parts, &[], told::ALL).1, Read::Done);
+    }
+
+    #[test]
+    fn an_absolute_target_is_the_url() {
+        let lines = told::of::<Conversation>(&[client("GET http://u@a.kr:81/p?q HTTP/1.0\r\n\r\n")]);
+        let expected = "http client - http.hostname=a.kr http.http_port=81 http.url=http://u@a.kr:81/p?q \
+                        http.url=http://u@a.kr:81/p?q http.http_method=GET http.protocol=HTTP/1.0";
+        assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn ports_are_cut_off_hosts() {
+        assert_eq!(split_port(b"a.kr:80"), (&b"a.kr"[..], Some(80)));
+        assert_eq!(split_port(b"[2001:db8::1]:80"), (&b"[2001:db8::1]"[..], Some(80)));
+        assert_eq!(split_port(b"2001:db8::1"), (&b"2001:db8::1"[..], None));
+        assert_eq!(split_port(b"a.kr:"), (&b"a.kr"[..], None));
+    }
+
+    #[test]
+    fn a_head_without_end_is_given_up() {
+        let endless = "GET / HTTP/1.1\r\n".to_owned() + &"a: b\r\n".repeat(20_000);
+        assert_eq!(told::conversation::<Conversation>(&[client(endless)], &[], told::ALL).1, Read::Lost);
+    }
+
+    #[test]
+    fn without_a_want_for_files_bodies_are_passed_over() {
+        let wants = Wants { sha256: false, events: false };
+        let lines = told::conversation::<Conversation>(&long_conversation(), &[], wants).0;
+        assert!(lines.iter().all(|line| line.starts_with("http ")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_stream_is_survived(parts in told::any_parts(
+            b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd"
+        )) {
+            told::conversation::<Conversation>(&parts, &[13, 1], told::ALL);
+        }
+
+        #[test]
+        fn cutting_a_stream_changes_nothing(cuts in proptest::collection::vec(1..90usize, 1..8)) {
+            prop_assert_eq!(
+                told::conversation::<Conversation>(&long_conversation(), &cuts, told::ALL),
+                told::conversation::<Conversation>(&long_conversation(), &[], told::ALL)
+            );
+        }
+    }
+}

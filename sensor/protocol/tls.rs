@@ -4,7 +4,10 @@
 //! hello with everything that is looked up, one at the server's, and the stage of the contact. A hello that is spread
 //! over several records is the only thing that is gathered here, bounded. Never here: a key, a certificate.
 
-use super::ja3::Ja3;
+use super::tls_hello::{
+    ALPN, CLIENT_HELLO, ClientHello, MESSAGE_HEADER_BYTES, SERVER_HELLO, ServerHello, TLS_1_3, extensions, hello_len,
+    take_long, take_short,
+};
 use super::{Read, Stream, Verdict, Wants};
 use crate::limits::{TLS_ALPNS_MAX, TLS_CIPHERTEXT_BYTES_MAX, TLS_HELLO_BYTES_MAX, TLS_SNI_BYTES_MAX};
 use crate::observable::{Event, Field, Form, Kind, Observations, Saying, Side, Stage, digest, domain};
@@ -24,12 +27,8 @@ static JA3S_HASH: Field = Field::plain("tls.ja3s.hash", Form::Text);
 static JA3S_STRING: Field = Field::plain("tls.ja3s.string", Form::Text);
 
 const RECORD_HEADER_BYTES: usize = 5;
-const MESSAGE_HEADER_BYTES: usize = 4;
 const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
-const CLIENT_HELLO: u8 = 1;
-const SERVER_HELLO: u8 = 2;
-const TLS_1_3: u16 = 0x0304;
 
 /// What one side is in the middle of.
 #[derive(Default)]
@@ -178,7 +177,7 @@ impl Conversation {
         match (side, message.first()) {
             (Side::Client, Some(&CLIENT_HELLO)) => {
                 if let Some(hello) = ClientHello::of(body) {
-                    self.keep(hello.say(out), hello.sni, wants);
+                    self.keep(say_client(&hello, out), hello.sni, wants);
                 }
             }
             (Side::Server, Some(&SERVER_HELLO)) => {
@@ -237,41 +236,21 @@ impl Conversation {
     }
 }
 
-/// The length of the handshake message that begins here, with its header.
-fn hello_len(bytes: &[u8]) -> Option<usize> {
-    let [_, a, b, c] = *bytes.first_chunk::<MESSAGE_HEADER_BYTES>()?;
-    Some(MESSAGE_HEADER_BYTES + (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)))
-}
-
-/// Takes `len` bytes off the front.
-fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (head, rest) = bytes.split_at_checked(len)?;
-    *bytes = rest;
-    Some(head)
-}
-
-fn take_u16(bytes: &mut &[u8]) -> Option<u16> {
-    let (head, rest) = bytes.split_first_chunk::<2>()?;
-    *bytes = rest;
-    Some(u16::from_be_bytes(*head))
-}
-
-/// A vector behind one length byte.
-fn take_short<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (&len, rest) = bytes.split_first()?;
-    *bytes = rest;
-    take(bytes, usize::from(len))
-}
-
-/// A vector behind two length bytes; one that claims too much gives what is there.
-fn take_long<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = usize::from(take_u16(bytes)?).min(bytes.len());
-    take(bytes, len)
-}
-
-/// The extensions of a hello as (type, data); ends where they are damaged.
-fn extensions(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || Some((take_u16(&mut bytes)?, take_long(&mut bytes)?)))
+/// Says a client's hello and gives its JA3.
+fn say_client(hello: &ClientHello<'_>, out: &mut Observations) -> [u8; 32] {
+    let saying = &mut out.begin(&TLS, Side::Client);
+    if let Some(sni) = hello.sni {
+        saying.field(&SNI, sni);
+    }
+    say_alpns(saying, &CLIENT_ALPN, hello.extensions);
+    let mut line = hello.ja3();
+    let mut hex = [0; 32];
+    let text = line.finish(&mut hex);
+    saying.field(&JA3_HASH, &hex);
+    if let Some(text) = text {
+        saying.field(&JA3_STRING, text);
+    }
+    hex
 }
 
 /// RFC 7301 section 3.1.
@@ -281,130 +260,6 @@ fn say_alpns(saying: &mut Saying<'_>, field: &'static Field, all: &[u8]) {
     for _ in 0..TLS_ALPNS_MAX {
         let Some(name) = take_short(&mut names) else { return };
         saying.field(field, name);
-    }
-}
-
-const SERVER_NAME: u16 = 0;
-const SUPPORTED_GROUPS: u16 = 10;
-const EC_POINT_FORMATS: u16 = 11;
-const ALPN: u16 = 16;
-const SUPPORTED_VERSIONS: u16 = 43;
-
-struct ClientHello<'a> {
-    version: u16,
-    ciphers: &'a [u8],
-    extensions: &'a [u8],
-    sni: Option<&'a [u8]>,
-}
-
-impl<'a> ClientHello<'a> {
-    /// RFC 8446 section 4.1.2.
-    fn of(mut body: &'a [u8]) -> Option<Self> {
-        let version = take_u16(&mut body).filter(|version| version >> 8 == 3 || version >> 8 == 0x7f)?;
-        take(&mut body, 32)?;
-        take_short(&mut body)?;
-        let ciphers = take_long(&mut body).filter(|ciphers| !ciphers.is_empty())?;
-        let _ = take_short(&mut body);
-        let extensions = take_long(&mut body).unwrap_or_default();
-        let sni = self::extensions(extensions).find(|&(kind, _)| kind == SERVER_NAME);
-        Some(ClientHello { version, ciphers, extensions, sni: sni.and_then(|(_, data)| host_name(data)) })
-    }
-
-    /// Says it and gives its JA3.
-    fn say(&self, out: &mut Observations) -> [u8; 32] {
-        let saying = &mut out.begin(&TLS, Side::Client);
-        if let Some(sni) = self.sni {
-            saying.field(&SNI, sni);
-        }
-        say_alpns(saying, &CLIENT_ALPN, self.extensions);
-        let mut line = self.ja3();
-        let mut hex = [0; 32];
-        let text = line.finish(&mut hex);
-        saying.field(&JA3_HASH, &hex);
-        if let Some(text) = text {
-            saying.field(&JA3_STRING, text);
-        }
-        hex
-    }
-
-    fn ja3(&self) -> Ja3 {
-        let mut line = Ja3::new();
-        line.number(self.version);
-        line.next();
-        line.numbers(self.ciphers);
-        line.next();
-        let (mut groups, mut formats): (&[u8], &[u8]) = (&[], &[]);
-        for (kind, mut data) in extensions(self.extensions) {
-            line.unless_grease(kind);
-            match kind {
-                SUPPORTED_GROUPS => groups = take_long(&mut data).unwrap_or_default(),
-                EC_POINT_FORMATS => formats = take_short(&mut data).unwrap_or_default(),
-                _ => {}
-            }
-        }
-        line.next();
-        line.numbers(groups);
-        line.next();
-        for &format in formats {
-            line.number(u16::from(format));
-        }
-        line
-    }
-}
-
-/// The first host name of a server name list (RFC 6066 section 3).
-fn host_name(mut data: &[u8]) -> Option<&[u8]> {
-    let mut list = take_long(&mut data)?;
-    let kind = take(&mut list, 1)?;
-    let name = take_long(&mut list)?;
-    (kind == [0] && !name.is_empty()).then_some(name)
-}
-
-struct ServerHello<'a> {
-    /// What was chosen, by the extension where there is one.
-    version: u16,
-    legacy_version: u16,
-    cipher: u16,
-    extensions: &'a [u8],
-    /// It asks for another client hello.
-    retries: bool,
-}
-
-/// A server hello with this random is a HelloRetryRequest (RFC 8446 section 4.1.3).
-const RETRY: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
-    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
-];
-
-impl<'a> ServerHello<'a> {
-    fn of(mut body: &'a [u8]) -> Option<Self> {
-        let legacy_version = take_u16(&mut body).filter(|version| version >> 8 == 3 || version >> 8 == 0x7f)?;
-        let random = take(&mut body, 32)?;
-        // The drafts of TLS 1.3 up to 21 chose by the version field, and had neither session id nor compression.
-        let is_draft = matches!(legacy_version, TLS_1_3 | 0x7f00..=0x7f15);
-        if !is_draft {
-            take_short(&mut body)?;
-        }
-        let cipher = take_u16(&mut body)?;
-        if !is_draft {
-            let _ = take(&mut body, 1);
-        }
-        let extensions = take_long(&mut body).unwrap_or_default();
-        let chosen = self::extensions(extensions).find(|&(kind, _)| kind == SUPPORTED_VERSIONS);
-        let version = chosen.and_then(|(_, mut data)| take_u16(&mut data)).unwrap_or(legacy_version);
-        Some(ServerHello { version, legacy_version, cipher, extensions, retries: random == RETRY })
-    }
-
-    fn ja3s(&self) -> Ja3 {
-        let mut line = Ja3::new();
-        line.number(self.legacy_version);
-        line.next();
-        line.number(self.cipher);
-        line.next();
-        for (kind, _) in extensions(self.extensions) {
-            line.number(kind);
-        }
-        line
     }
 }
 
@@ -421,5 +276,138 @@ fn version_text(version: u16, room: &mut [u8; 6]) -> &[u8] {
             *room = [b'0', b'x', digit(12), digit(8), digit(4), digit(0)];
             room
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tls_hello::{EC_POINT_FORMATS, RETRY, SERVER_NAME, SUPPORTED_GROUPS, SUPPORTED_VERSIONS};
+    use super::super::told::{self, client, server};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn long(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
+    }
+
+    fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
+        [&kind.to_be_bytes()[..], &long(data)].concat()
+    }
+
+    fn handshake(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind, 0][..], &long(body)].concat()
+    }
+
+    fn record(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind, 3, 3][..], &long(body)].concat()
+    }
+
+    fn client_hello() -> Vec<u8> {
+        let mut extensions = extension(0x2a2a, b"");
+        extensions.extend(extension(SERVER_NAME, &long(&[&[0][..], &long(b"c2.example.kr")].concat())));
+        extensions.extend(extension(SUPPORTED_GROUPS, &long(&[0x6a, 0x6a, 0, 29, 0, 23])));
+        extensions.extend(extension(EC_POINT_FORMATS, &[1, 0]));
+        extensions.extend(extension(ALPN, &long(b"\x02h2\x08http/1.1")));
+        let ciphers = long(&[0x5a, 0x5a, 0x13, 0x01, 0xc0, 0x2f]);
+        let body = [&[3, 3][..], &[7; 32], &[0], &ciphers, &[1, 0], &long(&extensions)].concat();
+        handshake(CLIENT_HELLO, &body)
+    }
+
+    fn server_hello(random: [u8; 32], extensions: &[u8]) -> Vec<u8> {
+        let body = [&[3, 3][..], &random, &[0], &[0x13, 0x01], &[0], &long(extensions)].concat();
+        handshake(SERVER_HELLO, &body)
+    }
+
+    const SAID: &str = "tls client - tls.sni=c2.example.kr tls.client_alpns=h2 tls.client_alpns=http/1.1 \
+                        tls.ja3.hash=314abbbcca48548317336aed70894d82 tls.ja3.string=771,4865-49199,0-10-11-16,29-23,0";
+
+    fn tls13() -> Vec<told::Part> {
+        let chosen = extension(SUPPORTED_VERSIONS, &[3, 4]);
+        let hello = server_hello([9; 32], &chosen);
+        let sent = [record(HANDSHAKE, &hello), record(20, &[1]), record(APPLICATION_DATA, &[0; 300])].concat();
+        let finished = [record(20, &[1]), record(APPLICATION_DATA, &[0; 53])].concat();
+        let asked = record(APPLICATION_DATA, &[0; 90]);
+        vec![client(record(HANDSHAKE, &client_hello())), server(sent), client(finished), client(asked)]
+    }
+
+    #[test]
+    fn a_client_hello_is_said_before_any_answer() {
+        assert_eq!(told::of::<Conversation>(&tls13()[..1]), [SAID]);
+    }
+
+    #[test]
+    fn a_server_hello_repeats_whom_it_answers() {
+        let lines = told::of::<Conversation>(&tls13());
+        assert!(lines[1].starts_with("tls server handshake tls.sni=c2.example.kr tls.version=TLS 1.3"), "{}", lines[1]);
+        assert!(lines[1].ends_with("tls.ja3s.string=771,4865,43"));
+    }
+
+    #[test]
+    fn data_begins_behind_the_clients_finished_and_ends_the_reading() {
+        let (lines, last) = told::conversation::<Conversation>(&tls13(), &[], told::ALL);
+        assert_eq!((lines[2].as_str(), last), ("tls client data", Read::Done));
+        assert_eq!(told::of::<Conversation>(&tls13()[..3]).len(), 2);
+    }
+
+    #[test]
+    fn before_tls_1_3_the_first_data_is_data() {
+        let hello = server_hello([9; 32], &extension(ALPN, &long(b"\x02h2")));
+        let parts = [server(record(HANDSHAKE, &hello)), client(record(APPLICATION_DATA, &[0; 30]))];
+        let lines = told::of::<Conversation>(&parts);
+        assert!(lines[0].contains("tls.version=TLS 1.2 tls.server_alpns=h2"), "{}", lines[0]);
+        assert_eq!(lines[1], "tls client data");
+    }
+
+    #[test]
+    fn a_hello_over_several_records_is_read() {
+        let hello = client_hello();
+        for at in 1..hello.len() {
+            let (first, second) = hello.split_at(at);
+            let parts = [client([record(HANDSHAKE, first), record(HANDSHAKE, second)].concat())];
+            assert_eq!(told::of::<Conversation>(&parts), [SAID], "{at}");
+        }
+    }
+
+    #[test]
+    fn a_retry_brings_another_hello() {
+        let retry = record(HANDSHAKE, &server_hello(RETRY, &extension(SUPPORTED_VERSIONS, &[3, 4])));
+        let mut parts = tls13();
+        parts.splice(1..1, [server(retry), client(record(20, &[1])), client(record(HANDSHAKE, &client_hello()))]);
+        let lines = told::of::<Conversation>(&parts);
+        assert_eq!((lines.len(), lines[2].as_str()), (5, SAID));
+    }
+
+    #[test]
+    fn a_gap_in_a_long_record_is_counted_off() {
+        let mut parts = tls13();
+        let long = record(APPLICATION_DATA, &[0; 1000]);
+        parts.splice(3..3, [server(&long[..100]), told::Part::Gap(Side::Server, 800), server(&long[900..])]);
+        assert_eq!(told::of::<Conversation>(&parts).len(), 3);
+    }
+
+    #[test]
+    fn a_gap_elsewhere_blinds_one_side_only() {
+        let mut parts = tls13();
+        parts.insert(1, told::Part::Gap(Side::Server, 5));
+        assert_eq!(told::of::<Conversation>(&parts), [SAID, "tls client data"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_stream_is_survived(parts in told::any_parts(include_hello())) {
+            told::conversation::<Conversation>(&parts, &[13, 1], told::ALL);
+        }
+
+        #[test]
+        fn cutting_a_stream_changes_nothing(cuts in proptest::collection::vec(1..200usize, 1..8)) {
+            prop_assert_eq!(
+                told::conversation::<Conversation>(&tls13(), &cuts, told::ALL),
+                told::conversation::<Conversation>(&tls13(), &[], told::ALL)
+            );
+        }
+    }
+
+    fn include_hello() -> &'static [u8] {
+        Box::leak(record(HANDSHAKE, &client_hello()).into_boxed_slice())
     }
 }
