@@ -1,1 +1,4 @@
+//! Everything that needs the built binary or the source tree as a whole.
 
+mod commands;
+mod tidy;
