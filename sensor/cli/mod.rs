@@ -117,11 +117,7 @@ impl Desk<'_> {
             Ok(replay) => replay,
             Err(problem) => return self.usage(&problem),
         };
-        for path in replay.paths.iter().chain(&replay.rules) {
-            if let Err(error) = std::fs::metadata(path) {
-                return self.failed(&Failure::Io(path.clone(), error));
-            }
-        }
+        self.all_there(replay.paths.iter().chain(&replay.rules))?;
         match control::replay(&replay, self.out) {
             Ok(outcome) if outcome.damaged && replay.strict => Ok(exit::DAMAGED),
             Ok(outcome) if outcome.matched && replay.fail_on_match => Ok(exit::MATCHED),
@@ -145,6 +141,7 @@ impl Desk<'_> {
         if rules.is_empty() {
             return self.usage("look it up where? -S RULES, or -c FILE with `rules:`");
         }
+        self.all_there(&rules)?;
         match lookup::run(value, &rules, &config, site.verbose > 0, self.out, self.complaints) {
             Ok(()) => Ok(exit::SOUND),
             Err(failure) => self.failed(&failure),
@@ -157,12 +154,23 @@ impl Desk<'_> {
         if paths.is_empty() {
             return self.usage("which rules? -S RULES, or -c FILE with `rules:`");
         }
+        self.all_there(&paths)?;
         let replay = Replay { rules: paths, config, workers: 1, batch: order::BATCH_DEFAULT, ..Replay::default() };
         match rules::run(replay, self.out, self.complaints) {
             Ok(true) => Ok(exit::SOUND),
             Ok(false) => Ok(exit::MATCHED),
             Err(failure) => self.failed(&failure),
         }
+    }
+
+    /// Stops at the first path that cannot be used, before anything is begun.
+    fn all_there<'p>(&mut self, paths: impl IntoIterator<Item = &'p std::path::PathBuf>) -> Result<(), Stop> {
+        for path in paths {
+            if let Err(error) = std::fs::metadata(path) {
+                return Err(Stop(self.failed(&Failure::Io(path.clone(), error))?));
+            }
+        }
+        Ok(())
     }
 
     /// The checked configuration; if it is faulty, all faults are told, and `consequence`.

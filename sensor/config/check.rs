@@ -109,7 +109,7 @@ pub(crate) fn check(
     folder: &Path,
     faults: &mut Vec<Fault>,
 ) -> Config {
-    let mut desk = Desk { tree, folder, faults };
+    let mut desk = Desk { tree, left_out, folder, faults };
     if written.centre.is_some() && written.networks.is_none() && !left_out.contains("networks") {
         let help = "without `networks: { home: [...] }` nothing says what is inside and must not leave";
         desk.fault("networks", "is missing, and `centre` needs it".to_string(), help);
@@ -127,12 +127,19 @@ pub(crate) fn check(
 /// Where sections are checked.
 struct Desk<'a> {
     tree: &'a Tree,
+    left_out: &'a BTreeSet<String>,
     folder: &'a Path,
     faults: &'a mut Vec<Fault>,
 }
 
 impl Desk<'_> {
     fn fault(&mut self, path: &str, problem: String, help: &str) {
+        // What was left out has been told already; and behind it the items of a list have lost their numbers.
+        let list = path.rfind('[').map_or(path, |at| &path[..at]);
+        let below = |option: &String| option.strip_prefix(list).is_some_and(|rest| rest.starts_with(['[', '.']));
+        if self.left_out.iter().any(below) {
+            return;
+        }
         let place: Place = self.tree.place(path);
         self.faults.push(Fault { path: path.to_string(), problem, place, help: help.to_string() });
     }

@@ -20,7 +20,7 @@ static MISTAKES: &[Mistake] = &[
     ("limits: { flow_max: 5000 }\n", "limits.flow_max", (1, 11), "unknown option", "did you mean `flows_max`?"),
     ("outputs: { eve: { file: a } }\n", "outputs.eve.file", (1, 19), "unknown option", "one of path, events"),
     ("outputs: { syslog: {} }\n", "outputs.syslog", (1, 12), "unknown option", "eve"),
-    ("networks:\n  home: [10.0.0.0/8]\n  proxy: []\n", "networks.proxy", (3, 3), "unknown option", "`proxies`"),
+    ("networks:\n  home: [10.0.0.0/8]\n  proxy: []\n", "networks.proxy", (3, 3), "unknown option", "proxies"),
     // Types.
     ("site: a\n", "site", (1, 7), "must be a section", "id, sectors, language, key"),
     ("site: { id: [a] }\n", "site.id", (1, 13), "wrong type", "expected a string"),
@@ -50,7 +50,7 @@ static MISTAKES: &[Mistake] = &[
     ("limits: { flows_max: 255 }\n", "limits.flows_max", (1, 22), "out of range", "256"),
     ("limits: { reassembly_max: 1MB }\n", "limits.reassembly_max", (1, 27), "`1MB` is no size", "MiB"),
     ("limits: { reassembly_max: 4KiB }\n", "limits.reassembly_max", (1, 27), "out of range", "1MiB to 1TiB"),
-    ("limits: { reassembly_max: 9000000TiB }\n", "limits.reassembly_max", (1, 27), "no size", "256MiB"),
+    ("limits: { reassembly_max: 99999999TiB }\n", "limits.reassembly_max", (1, 27), "no size", "256MiB"),
     // Addresses.
     ("networks: {}\n", "networks.home", (1, 11), "is missing", "add `home:`"),
     ("networks: { home: [] }\n", "networks.home", (1, 19), "is empty", "10.20.0.0/16"),
@@ -99,7 +99,7 @@ static MISTAKES: &[Mistake] = &[
     ("site: { id: \"${OPEN\" }\n", "site.id", (1, 13), "without `}`", "${NAME}"),
     // YAML itself.
     ("site: { id: a }\nsite: { id: b }\n", "", (2, 1), "site", "given once"),
-    ("site:\n\tid: a\n", "", (2, 1), "", ""),
+    ("site:\n\tid: a\n", "", (2, 2), "tabs", "indent with spaces"),
     ("site: { id: *gone }\n", "", (1, 13), "", "YAML"),
 ];
 
