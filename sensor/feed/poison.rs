@@ -2,17 +2,18 @@
 
 use std::net::IpAddr;
 
-use crate::observable::{Kind, Refused, address, domain};
+use crate::observable::{Kind, Refused, address, digest, domain};
 
 /// Looks at a canonical value.
 pub(super) type Check = fn(&[u8]) -> Result<(), Refused>;
 
 /// What is checked beyond the canonical form.
-static CHECKS: [(&Kind, Check); 4] = [
+static CHECKS: [(&Kind, Check); 5] = [
     (&address::IP, check_address),
     (&address::CIDR, check_network),
     (&domain::DOMAIN, check_name),
     (&domain::DOMAIN_SUFFIX, check_suffix),
+    (&digest::SHA256, check_digest),
 ];
 
 /// Networks wider than these hold whole countries.
@@ -26,6 +27,12 @@ static REGISTRIES: [&[u8]; 48] = [
     b"com.pl", b"com.ru", b"com.sg", b"com.tr", b"com.tw", b"com.ua", b"com.vn", b"edu.au", b"edu.cn", b"go.jp",
     b"go.kr", b"gov.au", b"gov.br", b"gov.cn", b"gov.in", b"gov.uk", b"ne.jp", b"ne.kr", b"net.au", b"net.br",
     b"net.cn", b"or.jp", b"or.kr", b"org.au", b"org.cn", b"org.uk", b"re.kr",
+];
+
+/// SHA-256 of nothing.
+const EMPTY_FILE: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
 /// The check for a kind.
@@ -59,6 +66,11 @@ fn check_name(value: &[u8]) -> Result<(), Refused> {
     if address { Err(Refused("an address, not a name")) } else { Ok(()) }
 }
 
+/// Every site transfers empty files.
+fn check_digest(value: &[u8]) -> Result<(), Refused> {
+    if value == EMPTY_FILE { Err(Refused("the digest of the empty file")) } else { Ok(()) }
+}
+
 fn check_suffix(value: &[u8]) -> Result<(), Refused> {
     match value.iter().filter(|&&byte| byte == b'.').count() {
         0 => Err(Refused("a whole top-level domain")),
@@ -88,6 +100,13 @@ mod tests {
         assert_eq!(checked(&address::CIDR, "2000::/3"), Err("network wider than /16"));
         assert_eq!(checked(&address::CIDR, "10.0.0.0/8"), Ok(()));
         assert!(REGISTRIES.is_sorted());
+    }
+
+    #[test]
+    fn nothing_at_all_is_no_indicator() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(checked(&digest::SHA256, empty), Err("the digest of the empty file"));
+        assert_eq!(checked(&digest::SHA256, &"0".repeat(64)), Ok(()));
     }
 
     #[test]
