@@ -232,7 +232,8 @@ impl Spool {
     /// The segment being written if the pending records fit, else a new one.
     fn segment_for_pending(&mut self) -> io::Result<Active> {
         let wanted = self.pending.len() as u64;
-        if let Some(active) = self.active.take().filter(|active| active.bytes + wanted <= self.options.segment_bytes_max)
+        if let Some(active) =
+            self.active.take().filter(|active| active.bytes + wanted <= self.options.segment_bytes_max)
         {
             return Ok(active);
         }

@@ -93,10 +93,18 @@ impl Reader {
         let (mut records, mut bytes, mut from) = (Vec::new(), 0, from.0);
         while records.len() < records_max {
             let Some((key, segment)) = self.segment_with(from) else { break };
-            let held = hold(&mut self.held, key, &segment, from)?;
+            let held = match hold(&mut self.held, key, &segment, from) {
+                Ok(held) => held,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    from = segment.last + 1; // somebody took the file away: that is damage, too
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             while let Some(frame) = next_frame(&held.bytes, held.at, held.sequence) {
                 let wanted = frame.sequence >= from;
-                if wanted && records.len() == records_max || !records.is_empty() && bytes + frame.payload.len() > bytes_max
+                if wanted && records.len() == records_max
+                    || !records.is_empty() && bytes + frame.payload.len() > bytes_max
                 {
                     return Ok(records);
                 }
