@@ -88,8 +88,7 @@ impl Https {
     }
 
     fn post(&self, to: &str, body: &[u8]) -> Result<(u16, HeaderMap, Vec<u8>), String> {
-        let mut request =
-            self.agent.post(format!("{}/{to}", self.url)).header("Content-Type", "application/json");
+        let mut request = self.agent.post(format!("{}/{to}", self.url)).header("Content-Type", "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
