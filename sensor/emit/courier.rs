@@ -297,7 +297,10 @@ mod tests {
 
     /// Answers in turn what it was told to, then commits; remembers the sequences of every attempt.
     #[derive(Clone, Default)]
-    struct Centre(Arc<Mutex<(Vec<Delivery>, Vec<Vec<u64>>)>>);
+    struct Centre(Arc<Mutex<Talk>>);
+
+    /// Answers still to give, and attempts made.
+    type Talk = (Vec<Delivery>, Vec<Vec<u64>>);
 
     impl Sink for Centre {
         fn deliver(&mut self, batch: &Batch) -> Delivery {

@@ -218,7 +218,7 @@ mod tests {
     fn a_token_is_one_line_and_not_for_everyone() {
         let directory = tempfile::TempDir::new().unwrap();
         let path = directory.path().join("token");
-        let mut put = |text: &str, mode| {
+        let put = |text: &str, mode| {
             std::fs::write(&path, text).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             read_token(&path)

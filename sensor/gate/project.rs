@@ -252,26 +252,23 @@ fn spelled(marking: Tlp) -> &'static str {
 
 /// The sentence, of what has been let out already.
 fn sentence(out: &Map<String, Value>) -> String {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let get = |path: &[&str]| {
-        path.iter().try_fold(None, |at: Option<&Value>, name| {
-            Some(Some(at.map_or_else(|| out.get(*name), |at| at.get(*name))?))
-        })
-    };
-    let found = |path: &[&str]| get(path).flatten().and_then(text);
+    let inner = |outer: &str, name: &str| out.get(outer).and_then(|value| value.get(name));
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let first = out.get("indicators").and_then(|list| list.get(0));
-    let what = first.and_then(|one| ["seen", "value", "id"].iter().find_map(|name| one.get(*name).and_then(text)));
-    let (who, what) =
-        (found(&["asset", "token"]).unwrap_or_else(|| "a host".into()), what.unwrap_or_else(|| "an indicator".into()));
-    let stage = found(&["contact", "stage"]).unwrap_or_default();
-    let verb = STAGES.iter().find(|(word, _)| *word == stage).map_or("met", |(_, verb)| verb);
-    let why = found(&["category"]).map(|category| format!(" ({category})")).unwrap_or_default();
-    if found(&["direction"]).as_deref() == Some("inbound") {
+    let what = ["seen", "value", "id"].iter().find_map(|name| text(first?.get(*name)));
+    let what = what.unwrap_or_else(|| "an indicator".into());
+    let who = text(inner("asset", "token")).unwrap_or_else(|| "a host".into());
+    let why = text(out.get("category")).map(|category| format!(" ({category})")).unwrap_or_default();
+    if out.get("direction").is_some_and(|direction| direction == "inbound") {
         return format!("{what} came to {who}{why}");
     }
-    match get(&["contact", "bytes_out"]).flatten().and_then(Value::as_u64).filter(|_| stage == "data") {
+    let stage = text(inner("contact", "stage")).unwrap_or_default();
+    match inner("contact", "bytes_out").and_then(Value::as_u64).filter(|_| stage == "data") {
         Some(bytes) => format!("{who} sent {} to {what}{why}", size(bytes)),
-        None => format!("{who} {verb} {what}{why}"),
+        None => {
+            let verb = STAGES.iter().find(|(word, _)| *word == stage).map_or("met", |(_, verb)| verb);
+            format!("{who} {verb} {what}{why}")
+        }
     }
 }
 

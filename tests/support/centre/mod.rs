@@ -6,7 +6,9 @@
 pub mod certificates;
 pub mod contract;
 pub mod ledger;
+#[cfg(test)]
 pub mod running;
 pub mod server;
 
+#[cfg(test)]
 pub use running::{Running, Setting};

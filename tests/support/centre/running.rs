@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::certificates;
 use super::ledger::Book;
 use super::server::{Behaviour, Server, announce};
-use super::{certificates, server};
 
 /// The variable that makes this test binary a centre.
 const SETTING: &str = "HAETAE_TEST_CENTRE";
@@ -20,18 +20,12 @@ const SETTING: &str = "HAETAE_TEST_CENTRE";
 pub const TOKEN: &str = "a-token-for-tests";
 
 /// How a child is to behave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Setting {
     /// Port on loopback; 0: any.
     pub port: u16,
-    /// What [`server::Behaviour`] says; `slow` is left out.
+    /// Its faults; `print` is left out.
     pub behaviour: Behaviour,
-}
-
-impl Default for Setting {
-    fn default() -> Self {
-        Setting { port: 0, behaviour: server::Behaviour::default() }
-    }
 }
 
 /// A running centre.
