@@ -32,6 +32,8 @@ pub enum Withheld {
     NotAnAlert,
     /// An alert without identity and revision.
     NoIdentity,
+    /// Of a replay that was not meant as an exercise: it must not reach anyone by accident.
+    Replay,
     /// On an indicator above the policy's TLP.
     AboveTlp,
 }
@@ -43,6 +45,7 @@ impl Withheld {
             Withheld::Unreadable => "unreadable",
             Withheld::NotAnAlert => "not_an_alert",
             Withheld::NoIdentity => "no_identity",
+            Withheld::Replay => "replay",
             Withheld::AboveTlp => "above_tlp",
         }
     }

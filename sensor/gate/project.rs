@@ -38,6 +38,9 @@ pub(super) fn project(gate: &Gate, position: Position, record: &Value) -> Result
     let (alert, own) = (&record["alert"], &record["alert"]["context"]["haetae"]);
     let id = own["id"].as_str().filter(|id| is_name(id)).ok_or(Withheld::NoIdentity)?;
     let revision = own["revision"].as_u64().filter(|revision| *revision > 0).ok_or(Withheld::NoIdentity)?;
+    if own["mode"] == "replay" {
+        return Err(Withheld::Replay);
+    }
     let marking = marking(alert);
     if marking > gate.policy.tlp_max {
         return Err(Withheld::AboveTlp);
@@ -97,7 +100,9 @@ impl Scene<'_> {
             let coverage = &self.own["coverage"];
             let mut new = Map::new();
             put(&mut new, "both_directions", flag(&coverage["both_directions"]));
+            put(&mut new, "missing_bytes", coverage["missing_bytes"].as_u64());
             put(&mut new, "loss_ppm", coverage["loss_ppm"].as_u64());
+            put(&mut new, "midstream", flag(&coverage["midstream"]));
             put(&mut new, "name_hidden", flag(&coverage["name_hidden"]));
             put(out, "coverage", filled(new));
         }
@@ -167,18 +172,22 @@ impl Scene<'_> {
     fn peer(&self) -> Option<Value> {
         let asset = self.address(&self.own["asset"]["ip"])?;
         let (source, target) = (self.address(&self.record["src_ip"])?, self.address(&self.record["dest_ip"])?);
-        let served = source == asset;
-        let peer = if served { target } else { source };
-        let asset_there = served || target == asset;
+        let (peer, port) = match asset {
+            asset if asset == source => (target, "dest_port"),
+            asset if asset == target => (source, "src_port"),
+            _ => return None,
+        };
         let crossing = matches!(self.own["direction"].as_str(), Some("outbound" | "inbound"));
-        if !asset_there || !crossing || self.inside(peer) {
+        if !crossing || self.inside(peer) {
             return None;
         }
         let mut new = Map::new();
         new.insert("ip".into(), peer.to_string().into());
-        // A client's port says nothing about an attacker and much about a translation's table.
-        let port = self.record["dest_port"].as_u64().filter(|port| served && *port <= 65_535);
-        put(&mut new, "port", port);
+        // EVE's ends are those of the message that met the indicator; `direction` says which of them is the server's.
+        // A client's port says nothing about an attacker and much about an address translation.
+        let server = if self.record["direction"] == "to_client" { "src_port" } else { "dest_port" };
+        let served = self.record[port].as_u64().filter(|number| port == server && *number <= 65_535);
+        put(&mut new, "port", served);
         filled(new)
     }
 

@@ -158,6 +158,21 @@ fn a_peer_is_named_only_when_it_is_surely_not_the_sites() {
         record["alert"]["context"]["haetae"]["direction"] = "inbound".into();
     });
     assert_eq!(inbound, json!({"ip": "203.0.113.66"}), "a client's port stays");
+    let answered = peer(&|record| {
+        let flipped = json!(["203.0.113.66", "10.20.4.17", 443, 51544, "to_client"]);
+        for (name, value) in ["src_ip", "dest_ip", "src_port", "dest_port", "direction"].iter().zip(0..) {
+            record[*name] = flipped[value as usize].clone();
+        }
+    });
+    assert_eq!(answered, json!({"ip": "203.0.113.66", "port": 443}), "seen in what the server said");
+}
+
+#[test]
+fn a_replay_that_is_no_exercise_stays() {
+    let mut record = alert();
+    record["alert"]["context"]["haetae"]["mode"] = "replay".into();
+    let answer = gate(Policy::default()).project(Position(1), record.to_string().as_bytes());
+    assert_eq!(answer.err(), Some(Withheld::Replay));
 }
 
 #[test]
