@@ -7,3 +7,5 @@ mod support;
 
 mod commands;
 mod tidy;
+
+mod delivery;
