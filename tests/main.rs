@@ -1,11 +1,7 @@
-//! One binary for all integration tests.
-
-mod eve;
-mod support;
-
-//! Everything that needs the built binary or the source tree as a whole.
+//! All integration tests, in one binary.
 
 mod commands;
-mod tidy;
-
 mod delivery;
+mod eve;
+mod support;
+mod tidy;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::delivery::Delivery;
+use super::delivery::{self, Delivery};
 use super::outputs::{self, Opened};
 use super::{Failure, Outcome, nanos};
 use crate::alert::eve;
@@ -64,8 +64,9 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let captures = captures(replay)?;
     let loaded = load(replay)?;
     let mut opened = outputs::open(replay)?;
-    let mut delivery = replay.centre.as_ref().map(|centre| Delivery::open(centre, &replay.config)).transpose()?;
     let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
+    let open = |centre| Delivery::open(centre, &replay.config, &networks);
+    let mut delivery = replay.centre.as_ref().map(open).transpose()?;
     let desk = desk(replay, &networks, &loaded, delivery.as_ref());
     let orders = orders(replay, &networks, &loaded);
     let mut all = Vec::new();
@@ -132,6 +133,7 @@ fn desk(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules, delivery: Opt
     };
     Desk::new(Site {
         id: site.id.clone(),
+        sensor: delivery::SENSOR.to_string(),
         language: site.language.name().to_string(),
         key,
         networks: Arc::clone(networks),
