@@ -31,6 +31,9 @@ use crate::worker::{Orders, Release, Worker};
 /// The key of shards and tables in replays: fixed, so that what a full table evicts is the same everywhere.
 const REPLAY_KEY: (u64, u64) = (0x6861_6574_6165_0001, 0x6861_6574_6165_0002);
 
+/// The key of the set's look-ups in replays, fixed as the other.
+const REPLAY_SET_KEY: [u8; 16] = *b"haetae replay 01";
+
 /// The indicators of a replay.
 struct Rules {
     set: Arc<IndicatorSet>,
@@ -117,7 +120,7 @@ fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
 
 fn load(replay: &Replay) -> Result<Rules, Failure> {
     let rules = &replay.config.rules;
-    let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone() };
+    let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone(), key: REPLAY_SET_KEY };
     let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
     let told = crate::cli::lookup::refused(&loaded.refusals, replay.verbose, &mut io::stderr());
     told.map_err(|error| Failure::Io("standard error".into(), error))?;
