@@ -169,7 +169,7 @@ fn ether_type(packet: &[u8]) -> u16 {
 
 /// A packet as a link shows it.
 pub fn framed(packet: &[u8], wrap: Wrap) -> Vec<u8> {
-    let outer = Ends { from: ([172, 16, 0, 1].into(), 49_152), to: ([172, 16, 0, 2].into(), 4789) };
+    let outer = Ends { from: ([172, 16, 0, 1].into(), 50_000), to: ([172, 16, 0, 2].into(), 4789) };
     match wrap {
         Wrap::Plain => ethernet(&[], packet),
         Wrap::Vlan(id) => ethernet(&[(0x8100, id)], packet),
