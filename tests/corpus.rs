@@ -77,9 +77,10 @@ fn read(group: &[Capture]) -> Result<Vec<String>, String> {
     binary::healthy(&command.output().map_err(|e| e.to_string())?)?;
     let stats: Value = serde_json::from_slice(&std::fs::read(&stats).map_err(|e| e.to_string())?)
         .map_err(|e| format!("stats: {e}"))?;
-    let books = binary::balanced(&stats)?;
-    if books < group.len() {
-        return Err(format!("{books} accounts for {} captures", group.len()));
+    binary::balanced(&stats)?;
+    let accounts = stats["captures"].as_array().map_or(0, Vec::len);
+    if accounts != group.len() {
+        return Err(format!("{accounts} accounts for {} captures", group.len()));
     }
     Ok(group.iter().filter_map(|capture| miscounted(capture, &events)).collect())
 }
