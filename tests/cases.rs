@@ -34,9 +34,8 @@ fn check(case: &Path) -> Result<(), String> {
         let run = replay.run(workers, batch)?;
         let schedule = format!("{workers} workers, batches of {batch}");
         same(&first, &run).map_err(|why| format!("{schedule}: {why}"))?;
-        match binary::balanced(&run.stats).map_err(|why| format!("{schedule}: {why}"))? {
-            0 => return Err("no accounting in the stats".into()),
-            _ => {}
+        if binary::balanced(&run.stats).map_err(|why| format!("{schedule}: {why}"))? == 0 {
+            return Err("no accounting in the stats".into());
         }
     }
     let found = reduced(&binary::lines(&first.alerts)?);
