@@ -12,6 +12,15 @@ use crate::binary;
 /// Many captures in one command: starting a process costs more than reading a small file.
 const CAPTURES_PER_COMMAND: usize = 100;
 
+/// Captures whose `packets` count custom blocks, which hold no packets (pcapng draft, section 4.9), and how many packets
+/// there are.
+const CUSTOM_BLOCKS_COUNTED: [(&str, u64); 4] = [
+    ("pcap-parser__test017-be", 0),
+    ("pcap-parser__test017-le", 0),
+    ("gopacket__be_test102", 5),
+    ("gopacket__le_test018", 4),
+];
+
 /// The folder that holds `corpus/`, or `None` with a loud word.
 pub fn shared() -> Option<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -87,8 +96,9 @@ fn read(group: &[Capture]) -> Result<Vec<String>, String> {
 
 /// The complaint about a capture whose number of packets is known and was not found.
 fn miscounted(capture: &Capture, events: &Path) -> Option<String> {
-    let expected = capture.packets?;
     let name = capture.path.file_stem()?.to_string_lossy();
+    let known = CUSTOM_BLOCKS_COUNTED.iter().find(|(stem, _)| *stem == name);
+    let expected = known.map_or(capture.packets, |(_, packets)| Some(*packets))?;
     let found = std::fs::read(events.join(format!("{name}.eve.json"))).ok().and_then(|bytes| packets_in(&bytes));
     (found != Some(expected)).then(|| format!("{}: {found:?} packets, not {expected}", capture.path.display()))
 }
