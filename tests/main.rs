@@ -1,15 +1,12 @@
 //! All integration tests, in one binary.
 
+mod binary;
+mod cases;
 mod commands;
+mod corpus;
+mod crafted;
 mod delivery;
 mod eve;
 mod support;
 mod tidy;
-
-//! Everything that needs the built binary or the source tree as a whole.
-
-mod binary;
-mod cases;
-mod corpus;
-mod crafted;
 mod wire;
