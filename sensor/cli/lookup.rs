@@ -44,11 +44,12 @@ pub fn run(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let policy = Policy { confidence_min: config.rules.confidence_min, allow: config.rules.allow.clone() };
+    let policy =
+        Policy { confidence_min: config.rules.confidence_min, allow: config.rules.allow.clone(), ..Policy::default() };
     let first = || rules.first().cloned().unwrap_or_default();
     let loaded = feed::load(rules, &policy).map_err(|error| Failure::Io(first(), error))?;
     let written = |error| Failure::Io("standard output".into(), error);
-    refused(&loaded.refusals, verbose, complaints).map_err(written)?;
+    refused(&loaded.refusals, loaded.refusals.len() as u64, verbose, complaints).map_err(written)?;
     write(out, value, loaded.taken, &explain(&loaded.set, value), config.site.language.name()).map_err(written)
 }
 
@@ -57,21 +58,21 @@ fn explain(_set: &IndicatorSet, _value: &str) -> Vec<Explained> {
     Vec::new()
 }
 
-/// Tells of refused rules: each one, or how many.
+/// Tells of refused rules: each one that was kept, and how many there are.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn refused(refusals: &[feed::Refusal], verbose: bool, out: &mut dyn Write) -> io::Result<()> {
-    if refusals.is_empty() {
+pub fn refused(kept: &[feed::Refusal], total: u64, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    if total == 0 {
         return Ok(());
     }
     if verbose {
-        for refusal in refusals {
+        for refusal in kept {
             writeln!(out, "{}:{}: {}", refusal.file.display(), refusal.line, plain(&refusal.reason))?;
         }
     }
     let more = if verbose { "" } else { " (-v shows them)" };
-    writeln!(out, "{}{more}", counted(refusals.len() as u64, ["rule refused", "rules refused"]))
+    writeln!(out, "{}{more}", counted(total, ["rule refused", "rules refused"]))
 }
 
 /// Prints what is known.

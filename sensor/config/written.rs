@@ -71,7 +71,7 @@ pub struct Networks {
     pub home: Vec<String>,
     /// Names of parts of them.
     #[serde(default)]
-    pub named: BTreeMap<String, String>,
+    pub named: BTreeMap<String, OneOrMany>,
     /// Our resolvers.
     #[serde(default)]
     pub resolvers: Vec<String>,
@@ -84,6 +84,16 @@ pub struct Networks {
     /// Networks that are counted and nothing else.
     #[serde(default)]
     pub never_watch: Vec<String>,
+}
+
+/// `10.20.4.0/22`, or a list of such.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// A single network.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
 }
 
 /// A proxy of ours.
