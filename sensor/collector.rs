@@ -1,1 +1,137 @@
-//! collector
+//! One order: what all workers say of an epoch goes out together, sorted by where it happened.
+//!
+//! In: one release of each worker for each epoch. Out: event lines, local records of alerts, and the spool, the same bytes
+//! at any number of workers and any size of batch. Never here: a packet, a clock.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use crossbeam_channel::Receiver;
+
+use crate::alert::record::Desk;
+use crate::alert::{Alert, screen};
+use crate::limits::SPOOL_SYNC_RECORDS;
+use crate::spool::Spool;
+use crate::worker::{Record, Release};
+
+/// Where records go. A replay's alerts are written once, in their last revision; the spool gets every revision at once.
+#[derive(Default)]
+pub struct Outputs<'a> {
+    /// Alerts only.
+    pub alerts: Option<&'a mut dyn Write>,
+    /// Events only.
+    pub events: Option<&'a mut dyn Write>,
+    /// Both, in one order.
+    pub all: Vec<&'a mut dyn Write>,
+    /// Two lines an alert, for a person.
+    pub screen: Option<&'a mut dyn Write>,
+    /// What the centre will get.
+    pub spool: Option<&'a mut Spool>,
+}
+
+/// What the collector put out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Alerts, once each.
+    pub alerts: u64,
+    /// Event lines.
+    pub events: u64,
+    /// Records that the spool took.
+    pub spooled: u64,
+}
+
+/// See the head of this file.
+pub struct Collector<'a> {
+    workers: usize,
+    desk: &'a Desk,
+    outputs: Outputs<'a>,
+    waiting: BTreeMap<u64, Vec<Release>>,
+    collected: Collected,
+    unsynced: usize,
+}
+
+impl<'a> Collector<'a> {
+    /// A collector for so many workers.
+    pub fn new(workers: usize, desk: &'a Desk, outputs: Outputs<'a>) -> Self {
+        Collector { workers, desk, outputs, waiting: BTreeMap::new(), collected: Collected::default(), unsynced: 0 }
+    }
+
+    /// Takes releases until all workers are gone.
+    ///
+    /// # Errors
+    /// What a file or the spool says. Workers then find nobody to hand over to, and end.
+    pub fn run(mut self, releases: &Receiver<Release>) -> io::Result<Collected> {
+        for release in releases {
+            let epoch = release.epoch;
+            let together = self.waiting.entry(epoch).or_default();
+            together.push(release);
+            if together.len() == self.workers
+                && let Some(complete) = self.waiting.remove(&epoch)
+            {
+                self.put_out(&complete)?;
+            }
+        }
+        self.sync()?;
+        let Outputs { alerts, events, all, screen, .. } = &mut self.outputs;
+        for output in alerts.iter_mut().chain(events).chain(all).chain(screen) {
+            output.flush()?;
+        }
+        Ok(self.collected)
+    }
+
+    fn put_out(&mut self, releases: &[Release]) -> io::Result<()> {
+        let mut order: Vec<_> = releases
+            .iter()
+            .flat_map(|release| release.records.iter().map(move |(place, record)| (place, release, record)))
+            .collect();
+        // stable: records of one place come from one worker, in order
+        order.sort_by_key(|(place, ..)| **place);
+        for (_, release, record) in order {
+            match record {
+                Record::Event(range) => self.event(&release.lines[range.clone()])?,
+                Record::Alert(alert) => self.alert(alert)?,
+            }
+        }
+        if self.unsynced > 0 {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, line: &[u8]) -> io::Result<()> {
+        self.collected.events += 1;
+        for output in self.outputs.events.iter_mut().chain(&mut self.outputs.all) {
+            output.write_all(line)?;
+        }
+        Ok(())
+    }
+
+    fn alert(&mut self, alert: &Alert) -> io::Result<()> {
+        let record = self.desk.record(alert);
+        if let Some(spool) = &mut self.outputs.spool {
+            // a full spool in a replay is an error that the operator sees, not an alert that vanishes
+            spool.append(&record).map_err(io::Error::other)?;
+            self.collected.spooled += 1;
+            self.unsynced += 1;
+        }
+        if self.unsynced >= SPOOL_SYNC_RECORDS {
+            self.sync()?;
+        }
+        if !alert.is_final() {
+            return Ok(());
+        }
+        self.collected.alerts += 1;
+        for output in self.outputs.alerts.iter_mut().chain(&mut self.outputs.all) {
+            output.write_all(&record)?;
+        }
+        if let Some(screen) = &mut self.outputs.screen {
+            writeln!(screen, "{}", screen::line(alert, self.desk))?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.unsynced = 0;
+        self.outputs.spool.as_mut().map_or(Ok(()), |spool| spool.sync())
+    }
+}

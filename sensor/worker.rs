@@ -1,1 +1,399 @@
-//! worker
+//! The path of a packet on one screen.
+//!
+//! A worker owns some of the 256 shards and runs each batch to completion in three sweeps: unpack (decode, hash, fetch),
+//! follow (per packet, in order: flow, then parser), ask (look-ups of the whole batch, then alerts and events, in order).
+//! In: frames. Out: one [`Release`] an epoch. Never here: a lock, a clock of its own, an allocation per packet.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use crate::alert::{Alert, Contacts, Sighting, eve};
+use crate::capture::{Batch, Frame};
+use crate::decode::shard::Shard;
+use crate::decode::{Fate, Fragments, Packet, decode, peek};
+use crate::flow::{Ended, Flows, Moment, Scene, Settings, Step, Ticket, Trail};
+use crate::indicator::{AddressQuestion, Circumstances, Hit, IndicatorSet, Questions, Refusal};
+use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
+use crate::metrics::{Laps, Tally};
+use crate::networks::Networks;
+use crate::observable::{Event, Field, Observations, Side, address};
+
+/// Where a record stands in the one order of all output: what happened in sweeps comes after the epoch's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// 0: at a packet; 1: in a sweep.
+    pub phase: u8,
+    /// The packet's number, or the number of the flow's first packet.
+    pub packet: u64,
+}
+
+/// Something to be put out.
+pub enum Record {
+    /// An event line: a range of [`Release::lines`].
+    Event(std::ops::Range<usize>),
+    /// An alert at one of its revisions.
+    Alert(Box<Alert>),
+}
+
+/// All that a worker has to say about one epoch, in order of place.
+#[derive(Default)]
+pub struct Release {
+    /// Counted from 0.
+    pub epoch: u64,
+    /// In order; records of the same place come from the same worker.
+    pub records: Vec<(Place, Record)>,
+    /// Event lines.
+    pub lines: Vec<u8>,
+}
+
+/// What a worker is told.
+#[derive(Clone)]
+pub struct Orders {
+    /// Which of the workers it is, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub workers: usize,
+    /// Bounds and keys of flows.
+    pub settings: Settings,
+    /// Whether events are put out.
+    pub events: bool,
+    /// What is inside, and what is never watched.
+    pub networks: Arc<Networks>,
+    /// What is looked for.
+    pub set: Arc<IndicatorSet>,
+}
+
+/// One packet between the sweeps.
+struct Unpacked {
+    at: usize,
+    packet: Packet,
+    ticket: Ticket,
+}
+
+/// An address hit whose indicator is not valid yet: asked again when the flow ends.
+struct Early {
+    flow: u64,
+    hit: Hit,
+}
+
+/// See the head of this file.
+pub struct Worker {
+    orders: Orders,
+    fragments: Fragments,
+    flows: Flows,
+    /// By shard, so that their bounds do not depend on who owns it.
+    contacts: Vec<Contacts>,
+    release: Release,
+    release_to: Sender<Release>,
+    early: Vec<Early>,
+    tally: Tally,
+    laps: Laps,
+    // room that every batch uses again
+    fates: Vec<Fate>,
+    unpacked: Vec<Unpacked>,
+    trail: Trail,
+    questions: Vec<AddressQuestion>,
+    room: Questions,
+    address_hits: Vec<Hit>,
+    hits: Vec<Hit>,
+    addresses: Observations,
+}
+
+impl Worker {
+    /// A worker before its first batch.
+    pub fn new(orders: Orders, release_to: Sender<Release>, laps: Laps) -> Self {
+        Worker {
+            fragments: Fragments::new(orders.settings.key),
+            flows: Flows::new(orders.settings),
+            orders,
+            contacts: std::iter::repeat_with(Contacts::default).take(SHARDS).collect(),
+            release: Release::default(),
+            release_to,
+            early: Vec::new(),
+            tally: Tally::default(),
+            laps,
+            fates: Vec::with_capacity(BATCH_FRAMES_MAX),
+            unpacked: Vec::with_capacity(BATCH_FRAMES_MAX),
+            trail: Trail::default(),
+            questions: Vec::new(),
+            room: Questions::default(),
+            address_hits: Vec::new(),
+            hits: Vec::new(),
+            addresses: Observations::default(),
+        }
+    }
+
+    /// How many frames the next batch may have: batches end where epochs do.
+    pub fn budget(&self, batch: usize) -> usize {
+        batch.min((EPOCH_PACKETS - self.tally.handed % EPOCH_PACKETS) as usize)
+    }
+
+    /// A batch, from frames to records.
+    pub fn breathe(&mut self, batch: &Batch<'_>) {
+        self.laps.lap(0);
+        self.unpack(batch);
+        self.laps.lap(1);
+        self.follow(batch);
+        self.laps.lap(2);
+        self.ask(0);
+        self.laps.lap(3);
+        if self.tally.handed.is_multiple_of(EPOCH_PACKETS) {
+            self.flows.find_idle(self.release.epoch);
+            self.end_found(Ended::Timeout);
+            self.hand_over();
+        }
+        self.laps.lap(4);
+    }
+
+    /// The capture has ended: so have all flows.
+    pub fn finish(mut self) -> Tally {
+        self.flows.find_all();
+        self.end_found(Ended::Shutdown);
+        self.hand_over();
+        self.laps.lap(4);
+        self.tally.flows = self.flows.counts();
+        self.tally.streams = self.flows.stream_counts();
+        self.tally.take_fragments(&self.fragments);
+        self.contacts.iter().for_each(|contacts| self.tally.contacts.add(contacts.sightings()));
+        self.tally.values_refused = self.trail.observations.refused();
+        self.tally.nanos = self.laps.nanos;
+        self.tally
+    }
+
+    /// First sweep: headers off, shards and hashes known, memory on its way.
+    fn unpack(&mut self, batch: &Batch<'_>) {
+        self.fates.clear();
+        self.fates.resize(batch.len(), Fate::Unaccounted);
+        self.unpacked.clear();
+        self.fragments.next_batch();
+        for (at, frame) in batch.frames().enumerate() {
+            self.fates[at] = match self.unpack_one(at, &frame) {
+                Ok(fate) | Err(fate) => fate,
+            };
+        }
+        for unpacked in &self.unpacked {
+            self.flows.fetch_flow(&unpacked.ticket);
+        }
+    }
+
+    fn unpack_one(&mut self, at: usize, frame: &Frame<'_>) -> Result<Fate, Fate> {
+        let others = self.orders.workers > 1;
+        if others && peek(frame).is_some_and(|(one, other)| !self.owns(self.flows.shard(&one, &other))) {
+            return Ok(Fate::Elsewhere);
+        }
+        // what gives no packet has no pair: its number says who accounts for it
+        let odd_owner = Shard(frame.number as u8);
+        let decoded = decode(frame, &mut self.fragments);
+        let packet = decoded.map_err(|fate| if self.owns(odd_owner) { fate } else { Fate::Elsewhere })?;
+        let ticket = self.flows.ticket(&packet);
+        if others && !self.owns(ticket.shard()) {
+            return Ok(Fate::Elsewhere);
+        }
+        if !self.orders.networks.watches_everything() && self.is_never_watched(&packet) {
+            return Ok(Fate::NeverWatched);
+        }
+        self.flows.fetch_slot(&ticket);
+        self.unpacked.push(Unpacked { at, packet, ticket });
+        Ok(Fate::Unaccounted) // until it has been followed
+    }
+
+    /// Second sweep: each packet in order to its flow, its bytes to the flow's conversation.
+    fn follow(&mut self, batch: &Batch<'_>) {
+        self.trail.clear();
+        for Unpacked { at, packet, ticket } in &self.unpacked {
+            let frame = batch.frame(*at);
+            let payload = packet.payload(frame.bytes, &self.fragments);
+            let moment = Moment { packet: frame.number, time: frame.time };
+            self.flows.follow(moment, packet, ticket, payload, &mut self.trail);
+            self.fates[*at] = Fate::Processed;
+        }
+        self.account(batch);
+    }
+
+    fn account(&mut self, batch: &Batch<'_>) {
+        self.tally.handed += batch.len() as u64;
+        for (fate, frame) in self.fates.iter().zip(batch.frames()) {
+            self.tally.fates.count(*fate);
+            if *fate != Fate::Elsewhere {
+                self.tally.bytes += u64::from(frame.length);
+                self.tally.truncated += u64::from((frame.length as usize) > frame.bytes.len());
+            }
+        }
+    }
+
+    /// Third sweep: all values of the batch to the set at once; then, in order, what comes of it.
+    fn ask(&mut self, phase: u8) {
+        self.look_up();
+        let mut trail = std::mem::take(&mut self.trail);
+        let (mut address_hit, mut hit) = (0, 0);
+        for (at, step) in trail.steps.iter().enumerate() {
+            match *step {
+                Step::Began { scene } => self.began(at as u32, &trail.scenes[scene as usize], phase, &mut address_hit),
+                Step::Observed { first, last } => self.observed(&trail, first, last, phase, &mut hit),
+                Step::Ended { scene, how } => self.ended(&trail.scenes[scene as usize], how, phase),
+            }
+        }
+        self.tally.observations += trail.observations.len() as u64;
+        trail.steps.clear();
+        self.trail = trail;
+    }
+
+    fn look_up(&mut self) {
+        self.hits.clear();
+        self.address_hits.clear();
+        self.questions.clear();
+        if self.orders.set.is_empty() {
+            return;
+        }
+        for (at, step) in self.trail.steps.iter().enumerate() {
+            if let Step::Began { scene } = *step {
+                let ends = addresses_of(&self.trail.scenes[scene as usize]);
+                let asked = |(field, end): (usize, Option<_>)| {
+                    end.map(|address| AddressQuestion { asked: at as u32, field: field as u32, address })
+                };
+                self.questions.extend(ends.into_iter().enumerate().filter_map(asked));
+            }
+        }
+        self.orders.set.look_up_addresses(&self.questions, &mut self.room, &mut self.address_hits);
+        self.orders.set.look_up(&self.trail.observations, &mut self.room, &mut self.hits);
+        self.tally.hits += (self.address_hits.len() + self.hits.len()) as u64;
+    }
+
+    /// A flow began: its addresses become an observation only if one of them hit.
+    fn began(&mut self, step: u32, scene: &Scene, phase: u8, next: &mut usize) {
+        while let Some(&hit) = self.address_hits.get(*next).filter(|hit| hit.asked == step) {
+            *next += 1;
+            if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {
+                self.early.push(Early { flow: scene.flow.id, hit });
+            }
+        }
+    }
+
+    fn address_sighted(&mut self, scene: &Scene, hit: Hit, phase: u8) -> Result<(), Refusal> {
+        self.addresses.clear();
+        let mut saying = self.addresses.begin(&FLOW, Side::Client);
+        for (field, end) in ADDRESS_FIELDS.iter().zip(addresses_of(scene)) {
+            if let Some(address) = end {
+                saying.address(field, &address::canonical_of(address)[..16]);
+            }
+        }
+        let observations = std::mem::take(&mut self.addresses);
+        let outcome = self.sight(&observations, 0, hit, scene, phase);
+        self.addresses = observations;
+        outcome
+    }
+
+    fn observed(&mut self, trail: &Trail, first: u32, last: u32, phase: u8, next: &mut usize) {
+        for at in first..last {
+            let observation = &trail.observations.list()[at as usize];
+            let scene = &trail.scenes[observation.scene as usize];
+            if self.orders.events {
+                let start = self.release.lines.len();
+                eve::write_event(&mut self.release.lines, &trail.observations, observation, scene);
+                self.put_out(scene, phase, Record::Event(start..self.release.lines.len()));
+            }
+            while let Some(&hit) = self.hits.get(*next).filter(|hit| hit.asked == at) {
+                *next += 1;
+                let _counted = self.sight(&trail.observations, at as usize, hit, scene, phase);
+            }
+        }
+    }
+
+    /// A confirmed hit: policy is asked, and the first sighting of an indicator in a flow raises an alert.
+    fn sight(&mut self, all: &Observations, at: usize, hit: Hit, scene: &Scene, phase: u8) -> Result<(), Refusal> {
+        let observation = &all.list()[at];
+        let seen = all.fields(observation)[hit.field as usize];
+        let (_, source_port, _, destination_port) = scene.flow.endpoints(Side::Client);
+        let port = match seen.field.name {
+            name if name == ADDRESS_FIELDS[0].name => Some((source_port, scene.flow.protocol)),
+            name if name == ADDRESS_FIELDS[1].name => Some((destination_port, scene.flow.protocol)),
+            _ => None,
+        };
+        let circumstances = Circumstances { at: scene.time, port };
+        let iocs = self.orders.set.admit(hit.entry, all.canonical(&seen), circumstances);
+        let iocs = iocs.inspect_err(|refusal| self.tally.refuse(*refusal))?;
+        let field = hit.field as usize;
+        let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };
+        if let Some(alert) = self.contacts[usize::from(scene.shard)].sight(sighting) {
+            self.tally.alerts += 1;
+            self.put_out(scene, phase, Record::Alert(Box::new(alert)));
+        }
+        Ok(())
+    }
+
+    /// A flow is over: indicators that were not valid yet are asked again, and its alerts get their last revision.
+    fn ended(&mut self, scene: &Scene, how: Ended, phase: u8) {
+        if !self.early.is_empty() {
+            let (due, rest) =
+                std::mem::take(&mut self.early).into_iter().partition(|early| early.flow == scene.flow.id);
+            self.early = rest;
+            let due: Vec<Early> = due;
+            for early in due {
+                let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, early.hit, phase);
+            }
+        }
+        let contacts = &mut self.contacts[usize::from(scene.shard)];
+        let alerted = contacts.has_met(scene.flow.id);
+        if alerted {
+            for alert in contacts.end(&scene.flow, how) {
+                self.put_out(scene, phase, Record::Alert(Box::new(alert)));
+            }
+        }
+        if self.orders.events {
+            let start = self.release.lines.len();
+            eve::write_flow_alerted(&mut self.release.lines, &scene.flow, how, alerted);
+            self.put_out(scene, phase, Record::Event(start..self.release.lines.len()));
+        }
+    }
+
+    /// Ends the flows that a sweep found, a batch at a time.
+    fn end_found(&mut self, how: Ended) {
+        loop {
+            self.trail.clear();
+            if self.flows.end_idle(BATCH_FRAMES_MAX, how, &mut self.trail) == 0 {
+                return;
+            }
+            self.ask(1);
+        }
+    }
+
+    fn put_out(&mut self, scene: &Scene, phase: u8, record: Record) {
+        self.release.records.push((Place { phase, packet: scene.packet }, record));
+    }
+
+    /// The epoch is over. In a replay this waits for room; a collector that is gone has said why elsewhere.
+    fn hand_over(&mut self) {
+        let next = Release { epoch: self.release.epoch + 1, ..Release::default() };
+        let _gone = self.release_to.send(std::mem::replace(&mut self.release, next));
+    }
+
+    fn owns(&self, shard: Shard) -> bool {
+        usize::from(shard.0) % self.orders.workers == self.orders.index
+    }
+
+    fn is_never_watched(&self, packet: &Packet) -> bool {
+        [packet.source, packet.destination].iter().any(|end| self.orders.networks.never_watch(crate::decode::ip(end)))
+    }
+}
+
+/// Addresses of a new flow as an event of its own.
+static FLOW: Event = Event { name: "flow", app_proto: None };
+
+/// What the addresses of a flow are called, in the order of [`addresses_of`].
+static ADDRESS_FIELDS: [Field; 4] = [
+    Field::sought("src_ip", &address::KINDS).address(),
+    Field::sought("dest_ip", &address::KINDS).address(),
+    Field::sought("tunnel.src_ip", &address::KINDS).address(),
+    Field::sought("tunnel.dest_ip", &address::KINDS).address(),
+];
+
+fn addresses_of(scene: &Scene) -> [Option<std::net::IpAddr>; 4] {
+    let flow = &scene.flow;
+    [
+        Some(flow.client),
+        Some(flow.server),
+        flow.tunnel.map(|outer| outer.source),
+        flow.tunnel.map(|outer| outer.destination),
+    ]
+}

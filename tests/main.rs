@@ -1,4 +1,6 @@
 //! Everything that needs the built binary or the source tree as a whole.
 
 mod commands;
+mod eve;
+mod support;
 mod tidy;

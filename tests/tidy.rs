@@ -14,7 +14,8 @@ const FUNCTION_LINES_MAX: usize = 60;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Files that are longer than `FILE_LINES_MAX` before their tests, and why.
-static LONG_FILES: &[(&str, &str)] = &[];
+static LONG_FILES: &[(&str, &str)] =
+    &[("sensor/flow/mod.rs", "a flow from its first packet to its end, read from top to bottom")];
 
 /// Functions that are longer than `FUNCTION_LINES_MAX`, as `file: name`, and why.
 static LONG_FUNCTIONS: &[(&str, &str)] = &[];
@@ -30,7 +31,8 @@ static USES: &[(&str, &[&str])] = &[
     ("observable", &[]),
     ("networks", &["observable"]),
     ("spool", &[]),
-    ("metrics", &["pages"]),
+    // Adds up what every room counts, and tells a person of it.
+    ("metrics", &["capture", "decode", "flow", "protocol", "indicator", "alert", "worker", "pages", "cli"]),
     ("protocol", &["observable"]),
     ("capture", &["pages"]),
     ("decode", &["capture"]),
@@ -44,7 +46,7 @@ static USES: &[(&str, &[&str])] = &[
         "worker",
         &["capture", "decode", "flow", "observable", "protocol", "indicator", "alert", "networks", "pages", "metrics"],
     ),
-    ("collector", &["alert", "spool", "metrics"]),
+    ("collector", &["worker", "alert", "spool", "metrics"]),
     ("config", &["networks", "emit", "feed", "gate"]),
 ];
 

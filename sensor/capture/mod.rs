@@ -1,1 +1,81 @@
-//! capture
+//! Frames as seen on a link, up to 256 at once, with time, true length and link type.
+//!
+//! In: capture files. Out: [`Batch`]es of [`Frame`]s that borrow the source's chunk. Never here: a header is looked at.
+
+pub mod file;
+mod pcap;
+mod pcapng;
+
+use crate::time::Timestamp;
+
+/// What the first bytes of a frame are: the `LINKTYPE_` number of a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link(pub u16);
+
+impl Link {
+    /// IEEE 802.3.
+    pub const ETHERNET: Link = Link(1);
+}
+
+/// Bytes as seen on a link.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Its number in the capture, from 1.
+    pub number: u64,
+    /// When it was seen.
+    pub time: Timestamp,
+    /// What was kept of it.
+    pub bytes: &'a [u8],
+    /// How long it was on the link.
+    pub length: u32,
+    /// What its first bytes are.
+    pub link: Link,
+}
+
+/// Where a frame lies in the source's chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+    pub(crate) length: u32,
+    pub(crate) time: Timestamp,
+    pub(crate) link: Link,
+}
+
+/// Frames handed out together; none outlives the next poll.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    chunk: &'a [u8],
+    records: &'a [Record],
+    first: u64,
+}
+
+impl<'a> Batch<'a> {
+    /// How many frames.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether the source has nothing more.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The frame at this place of the batch.
+    pub fn frame(&self, at: usize) -> Frame<'a> {
+        let record = &self.records[at];
+        Frame {
+            number: self.first + at as u64,
+            time: record.time,
+            bytes: &self.chunk[record.start..record.start + record.len],
+            length: record.length,
+            link: record.link,
+        }
+    }
+
+    /// All frames, in order.
+    pub fn frames(&self) -> impl Iterator<Item = Frame<'a>> + use<'a> {
+        let batch = *self;
+        (0..batch.len()).map(move |at| batch.frame(at))
+    }
+}

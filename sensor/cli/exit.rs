@@ -17,6 +17,9 @@ pub const DAMAGED: u8 = 65;
 pub const IO: u8 = 74;
 /// There was no permission to use it.
 pub const PERMISSION: u8 = 77;
+/// The sensor itself is at fault.
+pub const FAULT: u8 = 70;
+
 /// The configuration is wrong.
 pub const CONFIGURATION: u8 = 78;
 
@@ -34,6 +37,7 @@ pub fn of_failure(failure: &Failure) -> u8 {
     match failure {
         Failure::Io(_, error) => of_io(error),
         Failure::Configuration(_) => CONFIGURATION,
+        Failure::Fault(_) => FAULT,
     }
 }
 

@@ -202,10 +202,7 @@ impl Desk<'_> {
     fn failed(&mut self, failure: &Failure) -> Result<u8, Stop> {
         let code = exit::of_failure(failure);
         if code != exit::SOUND {
-            match failure {
-                Failure::Io(path, error) => writeln!(self.complaints, "error: {}: {error}", path.display())?,
-                Failure::Configuration(problem) => writeln!(self.complaints, "error: {problem}")?,
-            }
+            writeln!(self.complaints, "error: {failure}")?;
         }
         Ok(code)
     }

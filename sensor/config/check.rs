@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Place};
 use super::tree::Tree;
-use super::written::{self, EventType, Language, Networks, OneOrMany, Size, Workers, Written};
+use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit;
 use crate::limits::{
     CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_SETTABLE_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_SETTABLE_MAX,
     REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX, SITE_KEY_BYTES_MIN,
 };
+use crate::networks::{self, Networks, OneOrMany};
 
 /// The checked configuration.
 #[derive(Debug, Default)]
@@ -161,7 +162,8 @@ impl Desk<'_> {
         Site { id, sectors, language: written.language.unwrap_or_default(), key }
     }
 
-    fn networks(&mut self, networks: Networks) -> Networks {
+    fn networks(&mut self, networks: networks::Written) -> Networks {
+        let before = self.faults.len();
         if networks.home.is_empty() {
             self.fault("networks.home", "is empty".to_string(), "name your networks: [10.20.0.0/16]");
         }
@@ -188,7 +190,12 @@ impl Desk<'_> {
         for (at, proxy) in networks.proxies.iter().enumerate() {
             self.address(&format!("networks.proxies[{at}].address"), &proxy.address);
         }
-        networks
+        Networks::check(networks).unwrap_or_else(|problem| {
+            if self.faults.len() == before {
+                self.fault("networks", problem, "see deploy/haetae.yaml for what may stand here");
+            }
+            Networks::default()
+        })
     }
 
     fn network(&mut self, path: &str, value: &str) {

@@ -22,7 +22,7 @@ use crate::limits::CONFIGURATION_BYTES_MAX;
 pub use check::{Config, Eve, Limits, Rules, Site, sound_url};
 pub use fault::{Fault, Place};
 pub use replay::{CentreOptions, Output, Replay};
-pub use written::{EventType, Language, Networks, OneOrMany, Proxy, Size, Workers, Written};
+pub use written::{EventType, Language, Size, Workers, Written};
 
 /// Why there is no configuration.
 #[derive(Debug)]

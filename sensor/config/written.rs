@@ -1,7 +1,6 @@
 //! The configuration as it is written: one type per section, unknown options refused. Every option here has its line in
 //! `deploy/haetae.yaml`; a test compares the two. Never here: a default.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -10,6 +9,7 @@ use serde::de::{self, Deserializer, Visitor};
 
 use crate::emit;
 use crate::limits::WORKERS_MAX;
+use crate::networks;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Written {
     #[serde(default)]
     pub(crate) site: Site,
     /// What is inside.
-    pub(crate) networks: Option<Networks>,
+    pub(crate) networks: Option<networks::Written>,
     /// What we look for.
     #[serde(default)]
     pub(crate) rules: Rules,
@@ -61,50 +61,6 @@ impl Language {
             Language::Ko => "ko",
         }
     }
-}
-
-/// What is inside, as it is written and with every address checked.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Networks {
-    /// Networks that are ours.
-    pub home: Vec<String>,
-    /// Names of parts of them.
-    #[serde(default)]
-    pub named: BTreeMap<String, OneOrMany>,
-    /// Our resolvers.
-    #[serde(default)]
-    pub resolvers: Vec<String>,
-    /// Our proxies.
-    #[serde(default)]
-    pub proxies: Vec<Proxy>,
-    /// Addresses behind which many hosts hide.
-    #[serde(default)]
-    pub nat: Vec<String>,
-    /// Networks that are counted and nothing else.
-    #[serde(default)]
-    pub never_watch: Vec<String>,
-}
-
-/// `10.20.4.0/22`, or a list of such.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMany {
-    /// A single network.
-    One(String),
-    /// Several.
-    Many(Vec<String>),
-}
-
-/// A proxy of ours.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Proxy {
-    /// Its address.
-    pub address: String,
-    /// Whether its X-Forwarded-For is believed.
-    #[serde(default)]
-    pub trust_forwarded_for: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

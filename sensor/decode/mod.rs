@@ -1,1 +1,256 @@
-//! decode
+//! Headers peeled through VLANs, fragments and tunnels down to the innermost transport payload.
+//!
+//! In: a frame. Out: a [`Packet`], or the [`Fate`] of a frame that is none. Never allocates for a whole packet, never logs,
+//! knows no flow. Checksums are not verified: a tap sees packets before the hardware fills them in.
+
+mod ethernet;
+mod fate;
+mod fragment;
+mod gre;
+mod icmp;
+mod ipv4;
+mod ipv6;
+mod link;
+mod peek;
+pub mod shard;
+mod tcp;
+mod udp;
+mod vxlan;
+
+pub use fate::{Fate, Malformed};
+pub use fragment::{Counts as FragmentCounts, Fragments};
+pub use peek::peek;
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::capture::Frame;
+use crate::limits::HEADERS_MAX;
+use fragment::Piece;
+
+/// IP protocol numbers that this room names.
+pub mod protocol {
+    /// RFC 792.
+    pub const ICMP: u8 = 1;
+    /// RFC 9293.
+    pub const TCP: u8 = 6;
+    /// RFC 768.
+    pub const UDP: u8 = 17;
+    /// RFC 4443.
+    pub const ICMPV6: u8 = 58;
+    /// RFC 9260.
+    pub const SCTP: u8 = 132;
+}
+
+/// An address as 16 bytes, IPv4 as ::ffff:a.b.c.d: one width for every table.
+pub type Address = [u8; 16];
+
+/// An [`Address`] as the standard library has it.
+pub fn ip(address: &Address) -> IpAddr {
+    let six = Ipv6Addr::from(*address);
+    six.to_ipv4_mapped().map_or(IpAddr::V6(six), IpAddr::V4)
+}
+
+/// The outermost tunnel, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peeled {
+    /// `gre`, `vxlan`, `ipip`.
+    pub name: &'static str,
+    /// Outer source and destination.
+    pub pair: (Address, Address),
+    /// VNI, or 0.
+    pub id: u32,
+    /// How many were peeled.
+    pub depth: u8,
+}
+
+/// What TCP adds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgement number; meaningful with [`tcp_flag::ACK`].
+    pub ack: u32,
+    /// The eight flags.
+    pub flags: u8,
+}
+
+/// Bits of [`Segment::flags`].
+pub mod tcp_flag {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset.
+    pub const RST: u8 = 0x04;
+    /// Acknowledgement field significant.
+    pub const ACK: u8 = 0x10;
+}
+
+/// Where a packet's payload lies: in its frame, or in a datagram put together from fragments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    whole: bool,
+    start: u32,
+    len: u32,
+}
+
+/// A frame's innermost packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Innermost source.
+    pub source: Address,
+    /// Innermost destination.
+    pub destination: Address,
+    /// Innermost IP protocol.
+    pub protocol: u8,
+    /// Source and destination port; ICMP: type and code; else 0.
+    pub ports: (u16, u16),
+    /// Up to two VLAN ids, outermost first.
+    pub vlans: [u16; 2],
+    /// The tunnel it came through.
+    pub tunnel: Option<Peeled>,
+    /// TCP only.
+    pub segment: Segment,
+    /// Transport payload.
+    pub payload: Payload,
+    /// Payload bytes that the headers promise and the capture does not have (snap length).
+    pub missing: u32,
+    /// Length of the frame on the link.
+    pub length: u32,
+}
+
+/// What comes next while peeling.
+enum Next {
+    Ethernet,
+    Ethertype(u16),
+    Transport,
+    Tunnel(&'static str, u32, Inner),
+    Fragment(Piece),
+    Done,
+}
+
+/// What a tunnel carries.
+enum Inner {
+    Ethernet,
+    Ethertype(u16),
+}
+
+/// A frame being peeled: the bytes that are left and what is known so far.
+struct Peeling<'a> {
+    bytes: &'a [u8],
+    /// Offset of `bytes` in the frame or in the datagram put together.
+    at: usize,
+    whole: bool,
+    /// Bytes of the present IP payload that the header promised beyond `bytes`.
+    missing: u32,
+    packet: Packet,
+}
+
+impl<'a> Peeling<'a> {
+    /// Takes `len` bytes off the front; short frames have a reason of their own.
+    fn take(&mut self, len: usize, short: Malformed) -> Result<&'a [u8], Fate> {
+        let Some((head, rest)) = self.bytes.split_at_checked(len) else { return Err(short.into()) };
+        self.bytes = rest;
+        self.at += len;
+        Ok(head)
+    }
+
+    /// Keeps only the first `len` bytes; what is not there is missing.
+    fn limit(&mut self, len: usize) {
+        self.missing = len.saturating_sub(self.bytes.len()).min(u32::MAX as usize) as u32;
+        self.bytes = &self.bytes[..len.min(self.bytes.len())];
+    }
+
+    fn enter_tunnel(&mut self, name: &'static str, id: u32) {
+        match &mut self.packet.tunnel {
+            Some(outer) => outer.depth = outer.depth.saturating_add(1),
+            none => *none = Some(Peeled { name, pair: (self.packet.source, self.packet.destination), id, depth: 1 }),
+        }
+    }
+
+    fn finish(mut self) -> Packet {
+        self.packet.payload = Payload { whole: self.whole, start: self.at as u32, len: self.bytes.len() as u32 };
+        self.packet.missing = self.missing;
+        self.packet
+    }
+}
+
+impl Packet {
+    const NONE: Packet = Packet {
+        source: [0; 16],
+        destination: [0; 16],
+        protocol: 0,
+        ports: (0, 0),
+        vlans: [0; 2],
+        tunnel: None,
+        segment: Segment { seq: 0, ack: 0, flags: 0 },
+        payload: Payload { whole: false, start: 0, len: 0 },
+        missing: 0,
+        length: 0,
+    };
+
+    /// The payload's bytes, from the frame it came in or the fragments that it was made of.
+    pub fn payload<'a>(&self, frame: &'a [u8], fragments: &'a Fragments) -> &'a [u8] {
+        let from = if self.payload.whole { fragments.datagrams() } else { frame };
+        from.get(self.payload.start as usize..(self.payload.start + self.payload.len) as usize).unwrap_or(&[])
+    }
+}
+
+/// Peels a frame down to its innermost packet. Fragments are kept in `fragments` until the datagram is whole; the last one
+/// then gives the packet.
+///
+/// # Errors
+/// The fate of a frame that gives no packet.
+pub fn decode(frame: &Frame<'_>, fragments: &mut Fragments) -> Result<Packet, Fate> {
+    let packet = Packet { length: frame.length, ..Packet::NONE };
+    let mut peeling = Peeling { bytes: frame.bytes, at: 0, whole: false, missing: 0, packet };
+    let first = link::first(&mut peeling, frame.link)?;
+    match peel(&mut peeling, first)? {
+        None => Ok(peeling.finish()),
+        Some(piece) => {
+            let start = fragments.add(&piece, peeling.bytes, frame.time)?;
+            let bytes = &fragments.datagrams()[start..];
+            let mut inner = Peeling { bytes, at: start, whole: true, missing: 0, packet: peeling.packet };
+            // a fragment inside a datagram of fragments is a trick, not traffic
+            peel(&mut inner, Next::Transport)?.map_or(Ok(()), |_| Err(Malformed::FragmentNested))?;
+            Ok(inner.finish())
+        }
+    }
+}
+
+/// Follows the headers to the payload, or to a fragment's piece.
+fn peel(peeling: &mut Peeling<'_>, first: Next) -> Result<Option<Piece>, Fate> {
+    let mut next = first;
+    for _ in 0..HEADERS_MAX {
+        next = match next {
+            Next::Ethernet => ethernet::peel(peeling)?,
+            Next::Ethertype(ethernet::IPV4) => ipv4::peel(peeling)?,
+            Next::Ethertype(ethernet::IPV6) => ipv6::peel(peeling)?,
+            Next::Ethertype(kind) => ethernet::other(peeling, kind)?,
+            Next::Transport => transport(peeling)?,
+            Next::Tunnel(name, id, inner) => {
+                peeling.enter_tunnel(name, id);
+                match inner {
+                    Inner::Ethernet => Next::Ethernet,
+                    Inner::Ethertype(kind) => Next::Ethertype(kind),
+                }
+            }
+            Next::Fragment(piece) => return Ok(Some(piece)),
+            Next::Done => return Ok(None),
+        };
+    }
+    Err(Malformed::TooManyHeaders.into())
+}
+
+fn transport(peeling: &mut Peeling<'_>) -> Result<Next, Fate> {
+    match peeling.packet.protocol {
+        protocol::TCP => tcp::peel(peeling),
+        protocol::UDP => udp::peel(peeling),
+        protocol::SCTP => udp::ports(peeling),
+        protocol::ICMP | protocol::ICMPV6 => icmp::peel(peeling),
+        gre::PROTOCOL => gre::peel(peeling),
+        4 => Ok(Next::Tunnel("ipip", 0, Inner::Ethertype(ethernet::IPV4))),
+        41 => Ok(Next::Tunnel("ipip", 0, Inner::Ethertype(ethernet::IPV6))),
+        _ => Ok(Next::Done),
+    }
+}

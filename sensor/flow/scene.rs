@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::decode::{self, Peeled};
 use crate::observable::{Side, Stage};
 use crate::time::Timestamp;
 
@@ -46,6 +47,18 @@ pub struct Tunnel {
     pub id: u32,
     /// How many tunnels were peeled.
     pub depth: u8,
+}
+
+impl Tunnel {
+    pub(super) fn from_peeled(peeled: &Peeled) -> Self {
+        Tunnel {
+            name: peeled.name,
+            source: decode::ip(&peeled.pair.0),
+            destination: decode::ip(&peeled.pair.1),
+            id: peeled.id,
+            depth: peeled.depth,
+        }
+    }
 }
 
 /// A flow as it stands at one of its packets. Pairs are indexed by [`Side`]: what the client sent, what the server sent.
@@ -111,6 +124,8 @@ pub struct Scene {
     pub packet: u64,
     /// Its time.
     pub time: Timestamp,
+    /// The shard that the flow lives in.
+    pub shard: u8,
     /// The flow as it stood after that packet.
     pub flow: FlowView,
 }

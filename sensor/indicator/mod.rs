@@ -1,11 +1,33 @@
 //! The indicator set: frozen, asked in batches, every hit confirmed against the indicator's own canonical bytes.
 //!
 //! In: indicators from feeds. Out: [`IndicatorSet`] and [`Hit`]s. Never here: a protocol, a clock, a file.
+//!
+//! `build.rs` sorts what feeds say; `index.rs` finds values, in a hot part (`hot.rs`: filter and fingerprints, in huge
+//! pages) and a cold one (`cold.rs`: sorted values and records) that confirms; `policy.rs` asks after a hit whether it
+//! may raise an alert.
 
+mod build;
+mod cold;
+mod hot;
+mod index;
+mod policy;
+
+#[cfg(test)]
+mod oracle;
+
+use std::hash::Hasher;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use siphasher::sip::SipHasher13;
+
+use crate::observable::address::{self, canonical_of};
 use crate::observable::{Kind, Observations};
 use crate::time::Timestamp;
+
+pub use build::{Builder, Said};
+pub use index::Questions;
+pub use policy::{Explained, Word};
 
 /// Traffic Light Protocol 2.0, with strict amber.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +60,7 @@ pub enum Severity {
 }
 
 /// What one source says about one value; shared by all entries that say the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Statement {
     /// Who says it.
     pub source: String,
@@ -60,19 +82,6 @@ pub struct Statement {
     pub next: Vec<(String, String)>,
     /// `port/protocol` narrowing of an address; `None`: any.
     pub port: Option<(u16, u8)>,
-}
-
-/// One entry of a feed: a value and what is said of it.
-#[derive(Clone, Debug)]
-pub struct Indicator {
-    /// Its kind.
-    pub kind: &'static Kind,
-    /// Its canonical value.
-    pub value: Vec<u8>,
-    /// The source's own name for it (`indicator--...`), if it has one.
-    pub id: Option<String>,
-    /// What is said.
-    pub statement: std::sync::Arc<Statement>,
 }
 
 /// A (kind, value) of the set: one number however many sources speak of it.
@@ -103,23 +112,93 @@ pub struct AddressQuestion {
 
 /// Everything the alliance looks for.
 #[derive(Default)]
-pub struct IndicatorSet {}
-
-/// Room for the questions of one batch, used again.
-#[derive(Default)]
-pub struct Questions {}
+pub struct IndicatorSet {
+    index: index::Index,
+    records: cold::Records,
+    allow: index::Index,
+    confidence_min: u8,
+    version: String,
+}
 
 impl IndicatorSet {
     /// Whether the set has entries of this kind.
-    pub fn holds(&self, _kind: &Kind) -> bool {
-        false
+    pub fn holds(&self, kind: &Kind) -> bool {
+        self.index.holds(kind)
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// 16 hexadecimal digits over all entries and what is said of them: equal sets have equal versions, whatever the
+    /// order of their files.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Kind and canonical value of an entry.
+    pub fn value(&self, entry: Entry) -> (&'static Kind, &[u8]) {
+        self.index.value(entry)
     }
 
     /// Looks up every sought field of every observation; hits come in the order (observation, field, entry).
-    pub fn look_up(&self, _observations: &Observations, _room: &mut Questions, _hits: &mut Vec<Hit>) {}
+    pub fn look_up(&self, observations: &Observations, room: &mut Questions, hits: &mut Vec<Hit>) {
+        if self.is_empty() {
+            return;
+        }
+        let seen = |question: &index::Question| {
+            let of = &observations.list()[question.asked as usize];
+            observations.canonical(&observations.fields(of)[question.field as usize])
+        };
+        room.clear();
+        let mut value = 0;
+        for (asked, observation) in (0..).zip(observations.list()) {
+            for (field, sought) in (0..).zip(observations.fields(observation)) {
+                let canonical = observations.canonical(sought);
+                if sought.field.kinds.is_empty() || canonical.is_empty() {
+                    continue;
+                }
+                self.index.ask(sought.field.kinds, canonical, index::Asker { value, asked, field }, room);
+                self.index.settle_when_full(room, seen);
+                value += 1;
+            }
+        }
+        room.finish(&self.index, seen, hits);
+    }
 
     /// Looks up addresses; hits come in the order of the questions, then by entry.
-    pub fn look_up_addresses(&self, _questions: &[AddressQuestion], _room: &mut Questions, _hits: &mut Vec<Hit>) {}
+    pub fn look_up_addresses(&self, questions: &[AddressQuestion], room: &mut Questions, hits: &mut Vec<Hit>) {
+        if address::KINDS.iter().all(|kind| !self.holds(kind)) {
+            return;
+        }
+        room.clear();
+        for question in questions {
+            let canonical = canonical_of(question.address);
+            self.index.prefetch_near(&canonical);
+            room.addresses.push(canonical);
+        }
+        for (value, &AddressQuestion { asked, field, .. }) in (0..).zip(questions) {
+            let canonical = room.addresses[value as usize];
+            self.index.ask(&address::KINDS, &canonical, index::Asker { value, asked, field }, room);
+            room.settle_addresses(&self.index);
+        }
+        room.finish_addresses(&self.index, hits);
+    }
+}
+
+/// The number that stands for an indicator where EVE wants a signature: the same in every set and at every site.
+pub fn signature_id(kind: &str, value: &str) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0, 0);
+    hasher.write(kind.as_bytes());
+    hasher.write(&[0]);
+    hasher.write(value.as_bytes());
+    3_000_000_000 + hasher.finish() % 1_000_000_000
 }
 
 /// What policy needs to know of a hit, beside its entry.
@@ -158,23 +237,66 @@ pub struct Ioc {
     /// The source's own name for it.
     pub id: Option<String>,
     /// What is said.
-    pub statement: std::sync::Arc<Statement>,
+    pub statement: Arc<Statement>,
 }
 
-impl IndicatorSet {
-    /// Policy, asked after a hit: the sources that stand by the entry under these circumstances, or why none does.
-    /// `seen` is the canonical value that matched (for the allow-list).
-    pub fn admit(&self, _entry: Entry, _seen: &[u8], _at: Circumstances) -> Result<Vec<Ioc>, Refusal> {
-        Err(Refusal::Revoked)
+impl Tlp {
+    /// Its name in EVE metadata and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tlp::Clear => "clear",
+            Tlp::Green => "green",
+            Tlp::Amber => "amber",
+            Tlp::AmberStrict => "amber+strict",
+            Tlp::Red => "red",
+        }
     }
 
-    /// How many entries there are.
-    pub fn len(&self) -> usize {
-        0
+    /// Reads a feed's spelling; TLP 1 said `white`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.trim();
+        let name = name.get(..4).filter(|start| start.eq_ignore_ascii_case("tlp:")).map_or(name, |_| &name[4..]);
+        let all = [Tlp::Clear, Tlp::Green, Tlp::Amber, Tlp::AmberStrict, Tlp::Red];
+        match all.into_iter().find(|tlp| tlp.name().eq_ignore_ascii_case(name)) {
+            None if name.eq_ignore_ascii_case("white") => Some(Tlp::Clear),
+            found => found,
+        }
+    }
+}
+
+impl Severity {
+    /// Its name in feeds.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        }
     }
 
-    /// Whether it is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Reads a feed's spelling.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+        all.into_iter().find(|severity| severity.name().eq_ignore_ascii_case(name.trim()))
+    }
+
+    /// EVE counts from 1, the worst.
+    pub const fn eve(self) -> u8 {
+        4 - self as u8
+    }
+}
+
+impl Refusal {
+    /// The word in metrics and in `haetae lookup`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::NotYetValid => "not_yet_valid",
+            Refusal::Expired => "expired",
+            Refusal::Revoked => "revoked",
+            Refusal::LowConfidence => "low_confidence",
+            Refusal::Allowed => "allowed",
+            Refusal::OtherPort => "other_port",
+        }
     }
 }

@@ -11,7 +11,8 @@ pub const CANONICAL_BYTES: usize = 17;
 pub static IP: Kind = Kind { name: "ip", shape: Shape::Equal, canonical: canonical_address, text, index: 0 };
 
 /// A network in CIDR notation; host bits must be zero.
-pub static CIDR: Kind = Kind { name: "cidr", shape: Shape::Prefix, canonical: canonical_network, text, index: 1 };
+pub static CIDR: Kind =
+    Kind { name: "cidr", shape: Shape::Prefix, canonical: canonical_network, text: network_text, index: 1 };
 
 /// What an address field is looked up as.
 pub static KINDS: [&Kind; 2] = [&IP, &CIDR];
@@ -78,15 +79,48 @@ pub fn masked(network: &[u8; CANONICAL_BYTES]) -> [u8; CANONICAL_BYTES] {
     out
 }
 
-fn text(canonical: &[u8]) -> String {
-    let Some((sixteen, [length])) = canonical.split_first_chunk::<16>() else { return String::new() };
+/// Address and prefix length of a canonical form, in the family that a person writes.
+pub fn parts(canonical: &[u8]) -> Option<(IpAddr, u8)> {
+    let (sixteen, [length]) = canonical.split_first_chunk::<16>()? else { return None };
     let six = Ipv6Addr::from(*sixteen);
-    let (address, width) = match six.to_ipv4_mapped() {
-        Some(four) if *length >= 96 => (IpAddr::V4(four), length - 96),
-        _ => (IpAddr::V6(six), *length),
-    };
-    match length {
-        128 => address.to_string(),
-        _ => format!("{address}/{width}"),
+    match six.to_ipv4_mapped() {
+        Some(four) if *length >= 96 => Some((IpAddr::V4(four), length - 96)),
+        _ => Some((IpAddr::V6(six), *length)),
+    }
+}
+
+fn text(canonical: &[u8]) -> String {
+    parts(canonical).map(|(address, _)| address.to_string()).unwrap_or_default()
+}
+
+fn network_text(canonical: &[u8]) -> String {
+    parts(canonical).map(|(address, width)| format!("{address}/{width}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Result<String, &'static str> {
+        let mut out = Vec::new();
+        (CIDR.canonical)(text.as_bytes(), &mut out).map(|()| (CIDR.text)(&out)).map_err(|refused| refused.0)
+    }
+
+    #[test]
+    fn a_network_is_spelled_with_its_length_in_its_own_family() {
+        assert_eq!(network("203.0.113.0/24"), Ok("203.0.113.0/24".into()));
+        assert_eq!(network("203.0.113.66/32"), Ok("203.0.113.66/32".into()));
+        assert_eq!(network("2001:DB8::/32"), Ok("2001:db8::/32".into()));
+        assert_eq!(network("203.0.113.1/24"), Err("host bits are set"));
+        assert_eq!(network("203.0.113.0/33"), Err("prefix length out of range"));
+        assert_eq!(network("203.0.113.0/+8"), Err("prefix length out of range"));
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_address() {
+        let mut mapped = Vec::new();
+        (IP.canonical)(b"::ffff:203.0.113.66", &mut mapped).unwrap();
+        assert_eq!(mapped, canonical_of("203.0.113.66".parse().unwrap()));
+        assert_eq!((IP.text)(&mapped), "203.0.113.66");
     }
 }

@@ -1,4 +1,5 @@
 //! Digests and fingerprints in hexadecimal. Canonical: the digest's own bytes.
+//! Never here: the making of a digest.
 
 use super::{Kind, Refused, Shape};
 
@@ -9,11 +10,49 @@ pub static SHA256: Kind = Kind { name: "sha256", shape: Shape::Equal, canonical:
 pub static JA3: Kind = Kind { name: "ja3", shape: Shape::Equal, canonical: hex::<16>, text, index: 6 };
 
 fn hex<const N: usize>(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
-    let _ = N;
-    out.extend_from_slice(bytes);
+    if bytes.len() != 2 * N {
+        return Err(Refused("wrong number of hexadecimal digits"));
+    }
+    let mut digest = [0; N];
+    for (byte, pair) in digest.iter_mut().zip(bytes.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    out.extend_from_slice(&digest);
     Ok(())
 }
 
+fn nibble(digit: u8) -> Result<u8, Refused> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(Refused("not hexadecimal")),
+    }
+}
+
 fn text(canonical: &[u8]) -> String {
-    String::from_utf8_lossy(canonical).into_owned()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
+    canonical.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_its_bytes_whatever_the_case() {
+        let mut out = Vec::new();
+        (JA3.canonical)(b"00FFab01000000000000000000000000", &mut out).unwrap();
+        assert_eq!(out[..4], [0, 255, 0xab, 1]);
+        assert_eq!((JA3.text)(&out), "00ffab01000000000000000000000000");
+    }
+
+    #[test]
+    fn another_length_or_letter_is_refused() {
+        let mut out = Vec::new();
+        assert_eq!((SHA256.canonical)(b"00ff", &mut out), Err(Refused("wrong number of hexadecimal digits")));
+        assert_eq!((JA3.canonical)(b"zz000000000000000000000000000000", &mut out), Err(Refused("not hexadecimal")));
+        assert!(out.is_empty());
+    }
 }

@@ -374,3 +374,54 @@ impl Saying<'_> {
         self.number(field, u64::from(value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Texts that look like values: every kind gets some that it takes.
+    fn texts() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            "[A-Za-z0-9_-]{1,9}(\\.[a-zA-Z0-9]{1,5}){0,4}\\.?",
+            "[hH]ttps?://([a-z]{1,3}@)?[A-Za-z.:\\[\\]0-9]{1,12}(:[0-9]{0,5})?[/?#]?[ -~]{0,12}",
+            "[0-9a-fA-F]{32}",
+            "[0-9a-fA-F]{64}",
+            "[0-9a-f:.]{2,20}(/[0-9]{1,3})?",
+            any::<u32>().prop_map(|bits| std::net::Ipv4Addr::from(bits).to_string()),
+            any::<u8>().prop_map(|bits| format!("{}.0.0.0/8", bits)),
+            any::<u16>().prop_map(|bits| format!("2001:{bits:X}::/32")),
+        ]
+        .prop_map(String::into_bytes)
+        .boxed()
+        .prop_union(prop::collection::vec(any::<u8>(), 0..80).boxed())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn the_canonical_form_of_every_kind_is_its_own_canonical_form(text in texts()) {
+            for kind in KINDS {
+                let mut once = b"kept".to_vec();
+                if (kind.canonical)(&text, &mut once).is_err() {
+                    prop_assert_eq!(&once, b"kept", "{} left something behind", kind.name);
+                    continue;
+                }
+                let mut twice = b"kept".to_vec();
+                let spelled = (kind.text)(&once[4..]);
+                prop_assert_eq!((kind.canonical)(spelled.as_bytes(), &mut twice), Ok(()), "{} {}", kind.name, spelled);
+                prop_assert_eq!(once, twice, "{} {}", kind.name, spelled);
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_stand_at_their_index_and_have_names_of_their_own() {
+        for (at, row) in KINDS.iter().enumerate() {
+            assert_eq!(usize::from(row.index), at);
+            assert_eq!(kind(row.name), Some(*row));
+        }
+    }
+}

@@ -4,8 +4,13 @@
 //! (what they leave is offered again with more behind it), never log, know no indicator, and are told of gaps.
 
 pub mod dns;
+mod dns_message;
 pub mod http;
+mod http_body;
+mod http_head;
+mod ja3;
 pub mod tls;
+mod tls_hello;
 
 use crate::observable::{Observations, Side};
 
@@ -69,6 +74,10 @@ pub trait Stream: Sized + Default {
     }
     /// One side says no more (FIN), or the flow has ended: what is still open is said now.
     fn end(&mut self, _side: Side, _wants: Wants, _out: &mut Observations) {}
+    /// As good as new for another conversation; a state that owns memory may keep some of it.
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Protocols over datagrams, asked in this order.
@@ -173,7 +182,7 @@ impl<T> Default for Slab<T> {
     }
 }
 
-impl<T: Default> Slab<T> {
+impl<T: Stream> Slab<T> {
     fn insert(&mut self) -> u32 {
         if let Some(handle) = self.free.pop() {
             return handle;
@@ -183,11 +192,152 @@ impl<T: Default> Slab<T> {
     }
 
     fn remove(&mut self, handle: u32) {
-        self.states[handle as usize] = T::default();
+        self.states[handle as usize].clear();
         self.free.push(handle);
     }
 
     fn at(&mut self, handle: u32) -> &mut T {
         &mut self.states[handle as usize]
+    }
+}
+
+/// What the tests of all readers share: a conversation in, what was said of it out, one line per observation.
+#[cfg(test)]
+mod told {
+    use super::*;
+    use crate::observable::Form;
+
+    pub(super) const ALL: Wants = Wants { sha256: true, events: true };
+
+    /// One event of a stream.
+    #[derive(Clone, Debug)]
+    pub(super) enum Part {
+        Bytes(Side, Vec<u8>),
+        Gap(Side, u64),
+    }
+
+    pub(super) fn client(bytes: impl AsRef<[u8]>) -> Part {
+        Part::Bytes(Side::Client, bytes.as_ref().to_vec())
+    }
+
+    pub(super) fn server(bytes: impl AsRef<[u8]>) -> Part {
+        Part::Bytes(Side::Server, bytes.as_ref().to_vec())
+    }
+
+    /// `http server data http.status=200 ...`
+    pub(super) fn lines(out: &Observations) -> Vec<String> {
+        out.list()
+            .iter()
+            .map(|observation| {
+                let side = format!("{:?}", observation.side).to_lowercase();
+                let stage = observation.stage.map_or("-", |stage| stage.name());
+                let mut line = format!("{} {side} {stage}", observation.event.name);
+                for seen in out.fields(observation) {
+                    let value = match seen.field.form {
+                        Form::Number | Form::Flag => out.number(seen).to_string(),
+                        Form::Address => crate::observable::address::from_bytes(out.raw(seen)).unwrap().to_string(),
+                        Form::Text => out.raw(seen).escape_ascii().to_string(),
+                    };
+                    line.push_str(&format!(" {}={value}", seen.field.name));
+                }
+                line
+            })
+            .collect()
+    }
+
+    /// Feeds a conversation in pieces whose lengths `cuts` gives over and over (none: whole parts) and ends it.
+    pub(super) fn conversation<S: Stream>(parts: &[Part], cuts: &[usize], wants: Wants) -> (Vec<String>, Read) {
+        let (mut state, mut out) = (S::default(), Observations::default());
+        let mut held = [Vec::new(), Vec::new()];
+        let mut cuts = cuts.iter().copied().cycle();
+        for part in parts {
+            let (side, mut rest) = match part {
+                Part::Bytes(side, bytes) => (*side, &bytes[..]),
+                Part::Gap(side, len) => {
+                    held[side.index()].clear();
+                    match state.gap(*side, *len, wants, &mut out) {
+                        Read::Took(_) => continue,
+                        ended => return (lines(&out), ended),
+                    }
+                }
+            };
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(cuts.next().unwrap_or(rest.len()).clamp(1, rest.len()));
+                rest = behind;
+                let held = &mut held[side.index()];
+                held.extend_from_slice(piece);
+                match state.read(side, held, wants, &mut out) {
+                    Read::Took(taken) => drop(held.drain(..taken)),
+                    ended => return (lines(&out), ended),
+                }
+            }
+        }
+        state.end(Side::Client, wants, &mut out);
+        state.end(Side::Server, wants, &mut out);
+        (lines(&out), Read::Took(0))
+    }
+
+    /// What is said of a conversation in whole parts.
+    pub(super) fn of<S: Stream>(parts: &[Part]) -> Vec<String> {
+        conversation::<S>(parts, &[], ALL).0
+    }
+
+    /// Any bytes at all, near enough to `seed` now and then to get past the first line.
+    pub(super) fn any_parts(seed: &'static [u8]) -> impl proptest::strategy::Strategy<Value = Vec<Part>> {
+        use proptest::prelude::*;
+        let side = prop_oneof![Just(Side::Client), Just(Side::Server)];
+        let noise = proptest::collection::vec(any::<u8>(), 0..300);
+        let damaged = (proptest::collection::vec((0..seed.len(), any::<u8>()), 0..6), 0..=seed.len()).prop_map(
+            move |(changes, end)| {
+                let mut bytes = seed.to_vec();
+                changes.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+                bytes.truncate(end);
+                bytes
+            },
+        );
+        let bytes = prop_oneof![noise, damaged.clone(), damaged];
+        let part = prop_oneof![
+            9 => (side.clone(), bytes).prop_map(|(side, bytes)| Part::Bytes(side, bytes)),
+            1 => (side, prop_oneof![0..200u64, any::<u64>()]).prop_map(|(side, len)| Part::Gap(side, len)),
+        ];
+        proptest::collection::vec(part, 0..8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_decide_on_any_port() {
+        assert_eq!(recognise(b"GET / HTTP/1.1\r\n", (50_000, 4444)), Recognised::As(Spoken::http, Side::Client));
+        assert_eq!(recognise(b"HTTP/1.1 200 OK\r\n", (22, 50_000)), Recognised::As(Spoken::http, Side::Server));
+        assert_eq!(recognise(b"\x16\x03\x01\x02\x00\x01\x00", (1, 2)), Recognised::As(Spoken::tls, Side::Client));
+        assert_eq!(recognise(b"\x16\x03\x03\x00\x7a\x02\x00", (443, 2)), Recognised::As(Spoken::tls, Side::Server));
+        assert_eq!(recognise(b"SSH-2.0-OpenSSH_9.6\r\n", (22, 50_000)), Recognised::Nothing);
+        assert_eq!(recognise(b"\x16\x03", (1, 2)), Recognised::Later);
+        assert_eq!(recognise(b"GET /a", (1, 2)), Recognised::Later);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_request_is_none() {
+        for line in
+            ["OPTIONS rtsp://h/ RTSP/1.0\r\n", "OPTIONS sip:a@h SIP/2.0\r\n", "PRI * HTTP/2.0\r\n", "EHLO a\r\n"]
+        {
+            assert_eq!(recognise(line.as_bytes(), (50_000, 5060)), Recognised::Nothing, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_closed_conversation_is_as_good_as_new() {
+        let (mut all, mut out) = (Conversations::default(), Observations::default());
+        let first = all.open(Spoken::http);
+        all.read(Spoken::http, first, Side::Client, b"GET /old HTTP/1.1\r\nHost: a.b\r\n\r\n", told::ALL, &mut out);
+        all.close(Spoken::http, first);
+        out.clear();
+        let second = all.open(Spoken::http);
+        assert_eq!(first, second);
+        all.read(Spoken::http, second, Side::Server, b"HTTP/1.1 204 x\r\n\r\n", told::ALL, &mut out);
+        assert_eq!(told::lines(&out), ["http server data http.protocol=HTTP/1.1 http.status=204"]);
     }
 }

@@ -1,0 +1,305 @@
+//! JSON text straight into bytes: no tree is built, because this runs for every event.
+//!
+//! In: names of ours and bytes of the wire. Out: RFC 8259 text, whatever the bytes are. Never here: what a record means.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use crate::time::Timestamp;
+
+/// An object being written; its closing brace comes when it is dropped.
+pub struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'a> Object<'a> {
+    /// Opens an object.
+    pub fn open(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Object { out, empty: true }
+    }
+
+    /// Begins a member; the caller writes its value.
+    pub fn member(&mut self, name: &str) -> &mut Vec<u8> {
+        self.separate();
+        key(self.out, name);
+        self.out
+    }
+
+    /// A nested object.
+    pub fn object(&mut self, name: &str) -> Object<'_> {
+        Object::open(self.member(name))
+    }
+
+    /// A string.
+    pub fn text(&mut self, name: &str, value: &str) {
+        string(self.member(name), value.as_bytes(), usize::MAX);
+    }
+
+    /// A number.
+    pub fn number(&mut self, name: &str, value: u64) {
+        number(self.member(name), value);
+    }
+
+    /// A flag.
+    pub fn flag(&mut self, name: &str, value: bool) {
+        flag(self.member(name), value);
+    }
+
+    /// An address.
+    pub fn address(&mut self, name: &str, value: IpAddr) {
+        quoted_address(self.member(name), value);
+    }
+
+    /// A moment as EVE spells it.
+    pub fn time(&mut self, name: &str, value: Timestamp) {
+        let out = self.member(name);
+        out.push(b'"');
+        value.write_eve(out);
+        out.push(b'"');
+    }
+
+    /// A list of strings.
+    pub fn texts<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
+        let out = self.member(name);
+        list(out, values, |out, value| string(out, value.as_bytes(), usize::MAX));
+    }
+
+    /// A list of objects.
+    pub fn objects<T>(&mut self, name: &str, values: impl IntoIterator<Item = T>, write: impl Fn(&mut Object<'_>, T)) {
+        let out = self.member(name);
+        list(out, values, |out, value| write(&mut Object::open(out), value));
+    }
+
+    /// The members of an object that is already text, braces and all.
+    pub fn members_of(&mut self, object: &[u8]) {
+        let inner = object.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or_default();
+        if !inner.is_empty() {
+            self.separate();
+            self.out.extend_from_slice(inner);
+        }
+    }
+
+    /// The bytes behind it, for a writer of members that separates on its own.
+    pub(super) fn raw(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    /// Whatever is needed before the next member.
+    pub(super) fn separate(&mut self) {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+    }
+}
+
+impl Drop for Object<'_> {
+    fn drop(&mut self) {
+        self.out.push(b'}');
+    }
+}
+
+fn list<T>(out: &mut Vec<u8>, values: impl IntoIterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (at, value) in values.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(out, value);
+    }
+    out.push(b']');
+}
+
+/// Writes a member's name: one of ours, nothing in it needs an escape.
+pub fn key(out: &mut Vec<u8>, name: &str) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+/// Writes a number.
+pub fn number(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [b'0'; 20];
+    let mut rest = value;
+    let mut used = 1;
+    for (at, digit) in digits.iter_mut().rev().enumerate() {
+        if rest > 0 {
+            used = at + 1;
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+    }
+    out.extend_from_slice(&digits[digits.len() - used..]);
+}
+
+/// Writes a flag.
+pub fn flag(out: &mut Vec<u8>, value: bool) {
+    out.extend_from_slice(if value { b"true" } else { b"false" });
+}
+
+/// Writes an address in quotes.
+pub fn quoted_address(out: &mut Vec<u8>, address: IpAddr) {
+    out.push(b'"');
+    match address {
+        IpAddr::V4(four) => {
+            for (at, octet) in four.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                number(out, u64::from(octet));
+            }
+        }
+        // RFC 5952 is the library's business; writing to memory cannot fail.
+        IpAddr::V6(six) => drop(write!(out, "{six}")),
+    }
+    out.push(b'"');
+}
+
+/// Writes at most `bytes_max` bytes of `bytes` as a string. What is not UTF-8 becomes the text `\xNN`, as Suricata has
+/// it; a longer value ends in `...`.
+pub fn string(out: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) {
+    out.push(b'"');
+    let kept = cut(bytes, bytes_max);
+    escape(out, kept);
+    if kept.len() < bytes.len() {
+        out.extend_from_slice(b"...");
+    }
+    out.push(b'"');
+}
+
+/// The longest beginning of at most `bytes_max` bytes that does not split a character.
+fn cut(bytes: &[u8], bytes_max: usize) -> &[u8] {
+    if bytes.len() <= bytes_max {
+        return bytes;
+    }
+    let continues = |at: &usize| bytes.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    // A character has at most three bytes that continue it; anything else is not UTF-8 and may be cut anywhere.
+    let end = (bytes_max.saturating_sub(3)..=bytes_max).rev().find(|at| !continues(at)).unwrap_or(bytes_max);
+    bytes.get(..end).unwrap_or(bytes)
+}
+
+fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
+        escape_valid(out, chunk.valid().as_bytes());
+        for &byte in chunk.invalid() {
+            out.extend_from_slice(b"\\\\x");
+            hex(out, byte);
+        }
+    }
+}
+
+/// Copies runs of harmless bytes whole. C0, DEL and C1 controls (U+0080 to U+009F are 0xc2 and a byte below 0xa0) are
+/// spelled out, so that a log on a terminal stays a log.
+fn escape_valid(out: &mut Vec<u8>, bytes: &[u8]) {
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|&byte| matches!(byte, 0..0x20 | b'"' | b'\\' | 0x7f | 0xc2)) {
+        let (harmless, from) = rest.split_at(at);
+        out.extend_from_slice(harmless);
+        let used = match from {
+            [0xc2, second, ..] if *second < 0xa0 => unicode(out, *second, 2),
+            [0xc2, second, ..] => {
+                out.extend_from_slice(&[0xc2, *second]);
+                2
+            }
+            [quote @ (b'"' | b'\\'), ..] => {
+                out.extend_from_slice(&[b'\\', *quote]);
+                1
+            }
+            [b'\n', ..] => short(out, b'n'),
+            [b'\r', ..] => short(out, b'r'),
+            [b'\t', ..] => short(out, b't'),
+            [control, ..] => unicode(out, *control, 1),
+            [] => 0,
+        };
+        rest = from.get(used..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+}
+
+fn short(out: &mut Vec<u8>, letter: u8) -> usize {
+    out.extend_from_slice(&[b'\\', letter]);
+    1
+}
+
+fn unicode(out: &mut Vec<u8>, value: u8, used: usize) -> usize {
+    out.extend_from_slice(b"\\u00");
+    hex(out, value);
+    used
+}
+
+/// Appends a byte as two digits.
+pub fn hex(out: &mut Vec<u8>, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.push(DIGITS[usize::from(byte >> 4)]);
+    out.push(DIGITS[usize::from(byte & 15)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spelled(bytes: &[u8], bytes_max: usize) -> String {
+        let mut out = Vec::new();
+        string(&mut out, bytes, bytes_max);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn strings_are_escaped_as_rfc_8259_asks() {
+        assert_eq!(spelled(b"a\"b\\c\n\r\t\x00\x1f\x7f", 99), r#""a\"b\\c\n\r\t\u0000\u001f\u007f""#);
+        assert_eq!(spelled("caf\u{e9} \u{85}\u{a0}".as_bytes(), 99), "\"caf\u{e9} \\u0085\u{a0}\"");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_as_hexadecimal() {
+        assert_eq!(spelled(b"a\xff\xfeb\xc3", 99), r#""a\\xff\\xfeb\\xc3""#);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_between_characters_and_says_so() {
+        assert_eq!(spelled(b"abcdef", 4), r#""abcd...""#);
+        assert_eq!(spelled("ab\u{20ac}\u{20ac}".as_bytes(), 6), "\"ab\u{20ac}...\"");
+        assert_eq!(spelled(b"abcd", 4), r#""abcd""#);
+    }
+
+    #[test]
+    fn numbers_have_all_their_digits() {
+        for value in [0, 7, 10, 4096, u64::MAX] {
+            let mut out = Vec::new();
+            number(&mut out, value);
+            assert_eq!(String::from_utf8(out).expect("digits"), value.to_string());
+        }
+    }
+
+    #[test]
+    fn an_object_closes_itself_and_takes_in_the_members_of_another() {
+        let mut out = Vec::new();
+        {
+            let mut object = Object::open(&mut out);
+            object.members_of(b"{}");
+            object.number("a", 1);
+            object.members_of(br#"{"b":2}"#);
+            object.object("c").address("ip", "10.0.0.255".parse().expect("an address"));
+            object.texts("d", ["x", "y"]);
+        }
+        assert_eq!(String::from_utf8_lossy(&out), r#"{"a":1,"b":2,"c":{"ip":"10.0.0.255"},"d":["x","y"]}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_of_any_length_are_a_json_string(bytes in prop::collection::vec(any::<u8>(), 0..80), bytes_max in 0usize..90) {
+            let parsed: serde_json::Value = serde_json::from_str(&spelled(&bytes, bytes_max)).expect("JSON");
+            prop_assert!(parsed.is_string());
+        }
+
+        #[test]
+        fn text_comes_back_as_it_was(text in "\\PC*|[\\x00-\\u{ff}]*") {
+            let parsed: String = serde_json::from_str(&spelled(text.as_bytes(), usize::MAX)).expect("JSON");
+            prop_assert_eq!(parsed, text);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! An alert on a person's screen: two lines.
+//!
+//! In: an alert and the site's reading of it. Out: plain text without colours, safe to print. Never here: a terminal.
+
+use super::reading::{self, Reading};
+use super::record::Desk;
+use super::{Alert, eve, words};
+use crate::indicator::{Ioc, Severity};
+use crate::networks::Direction;
+use crate::observable::{Side, Stage};
+
+/// Bytes of any one value on the screen: a URL may be long, the line should stay one.
+const VALUE_BYTES_MAX: usize = 100;
+
+/// The two lines, without an end of line behind the second:
+///
+/// ```text
+/// CRITICAL ransomware   10.77.0.2 -> c2.bad.example (203.0.113.66:443)   data, 18.4 kB out
+///          why: bad.example (+subdomains), source example, amber, valid to 2027-01-31
+/// ```
+pub fn line(alert: &Alert, desk: &Desk) -> String {
+    let reading = desk.reading(alert);
+    let severity = reading.worst.map_or(Severity::default(), |ioc| ioc.statement.severity);
+    let category = words::printable(reading.category().as_bytes(), VALUE_BYTES_MAX);
+    format!(
+        "{:<8} {category:<12} {}   {}\n{:9}why: {}",
+        words::severity(severity),
+        ends(alert, &reading),
+        far(&reading),
+        "",
+        reading.worst.map(why).unwrap_or_default(),
+    )
+}
+
+fn ends(alert: &Alert, reading: &Reading<'_>) -> String {
+    let flow = &alert.flow;
+    let (near, near_port, far, far_port) = flow.endpoints(reading.near);
+    let with_port = |address: std::net::IpAddr, port: u16| {
+        if eve::protocol::has_ports(flow.protocol) {
+            std::net::SocketAddr::new(address, port).to_string()
+        } else {
+            address.to_string()
+        }
+    };
+    let target = cut(&reading.target);
+    if reading.near == Side::Server {
+        let about = if reading.target_is_address { String::new() } else { format!(" ({target})") };
+        return format!("{far} -> {}{about}", with_port(near, near_port));
+    }
+    let near = reading.asset.map_or(near, |asset| asset.address);
+    let arrow = if reading.direction == Direction::Unknown { "--" } else { "->" };
+    let far = match (alert.is_of_a_name(), reading.target_is_address) {
+        (true, _) => format!("{target} (asked of {far})"),
+        (false, true) => with_port(far, far_port),
+        (false, false) => format!("{target} ({})", with_port(far, far_port)),
+    };
+    format!("{near} {arrow} {far}")
+}
+
+/// How far it went.
+fn far(reading: &Reading<'_>) -> String {
+    let stage = reading.stage.name();
+    match (reading.stage, reading.bytes_out, reading.bytes_in) {
+        (Stage::Data, 0, bytes_in) => format!("{stage}, {} in", words::size(bytes_in)),
+        (Stage::Data, bytes_out, _) => format!("{stage}, {} out", words::size(bytes_out)),
+        _ => stage.to_owned(),
+    }
+}
+
+fn why(ioc: &Ioc) -> String {
+    let mut said = if reading::names_the_far_end(ioc) { String::new() } else { format!("{} ", ioc.kind) };
+    said.push_str(&cut(&ioc.value));
+    if reading::takes_in_subdomains(ioc) {
+        said.push_str(" (+subdomains)");
+    }
+    let statement = &ioc.statement;
+    if !statement.source.is_empty() {
+        said.push_str(", source ");
+        said.push_str(&cut(&statement.source));
+    }
+    said.push_str(", ");
+    said.push_str(words::tlp(statement.tlp));
+    if let Some(until) = statement.valid_until {
+        said.push_str(", valid to ");
+        said.push_str(until.rfc3339().split('T').next().unwrap_or_default());
+    }
+    said
+}
+
+fn cut(value: &str) -> String {
+    words::printable(value.as_bytes(), VALUE_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Contacts;
+    use super::super::record::Site;
+    use super::super::sample::{DESTINATION, DNS, FLOW, RRNAME, flow, ioc, resolver_flow, scene, sighted, tls_met};
+    use super::*;
+    use crate::flow::FlowView;
+
+    fn shown(alert: &Alert) -> String {
+        line(alert, &Desk::new(Site::default()))
+    }
+
+    #[test]
+    fn the_screen_says_who_which_way_how_far_and_why() {
+        let alert = tls_met(&mut Contacts::default(), &scene(flow(7), 5)).expect("an alert");
+        let want = "\
+CRITICAL ransomware   10.77.0.2 -> c2.bad.example (203.0.113.66:443)   data, 18.4 kB out
+         why: bad.example (+subdomains), source example, amber, valid to 2027-01-31";
+        assert_eq!(shown(&alert), want);
+    }
+
+    #[test]
+    fn a_scan_points_at_the_asset() {
+        let of = flow(7);
+        let scan = FlowView { client: of.server, server: of.client, server_port: 22, stage: Stage::Refused, ..of };
+        let alert = sighted(&mut Contacts::default(), (1, ioc("ip", "203.0.113.66")), &scene(scan, 5), &FLOW, |say| {
+            say.address(&DESTINATION, &[203, 0, 113, 66]);
+        });
+        let shown = shown(&alert.expect("an alert"));
+        assert!(shown.starts_with("CRITICAL ransomware   203.0.113.66 -> 10.77.0.2:22   refused\n"), "{shown}");
+        assert!(shown.contains("why: 203.0.113.66, source example"));
+    }
+
+    #[test]
+    fn a_question_shows_whom_it_was_asked_of_and_cannot_move_the_cursor() {
+        let ioc = ioc("domain", "bad.example");
+        let alert = sighted(&mut Contacts::default(), (1, ioc), &scene(resolver_flow(7), 5), &DNS, |say| {
+            say.field(&RRNAME, b"\x1b[2Jbad.example").stage(Stage::Nxdomain);
+        });
+        let shown = shown(&alert.expect("an alert"));
+        assert!(shown.contains(r"10.77.0.2 -> \u{1b}[2Jbad.example (asked of 10.77.0.53)   nxdomain"), "{shown}");
+    }
+}

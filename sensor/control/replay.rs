@@ -1,0 +1,325 @@
+//! A replay: each capture with fresh state, its workers, its collector, and what it came to.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::delivery::Delivery;
+use super::outputs::{self, Opened};
+use super::{Failure, Outcome, nanos};
+use crate::alert::eve;
+use crate::alert::record::{Desk, Mode, SetVersion, Site};
+use crate::capture::file::{self, Cut, Pieces};
+use crate::cli::screen::{self, Closing};
+use crate::collector::{Collected, Collector, Outputs};
+use crate::config::Replay;
+use crate::feed::{self, Policy};
+use crate::flow::Settings;
+use crate::indicator::IndicatorSet;
+use crate::limits::RELEASES_WAITING_MAX;
+use crate::metrics::{self, Laps, Tally};
+use crate::networks::Networks;
+use crate::observable::digest;
+use crate::protocol::Wants;
+use crate::time::Timestamp;
+use crate::worker::{Orders, Release, Worker};
+
+/// The key of shards and tables in replays: fixed, so that what a full table evicts is the same everywhere.
+const REPLAY_KEY: (u64, u64) = (0x6861_6574_6165_0001, 0x6861_6574_6165_0002);
+
+/// The indicators of a replay.
+struct Rules {
+    set: Arc<IndicatorSet>,
+    refused: usize,
+}
+
+/// What one capture came to.
+struct Captured {
+    name: PathBuf,
+    tally: Tally,
+    cuts: Vec<(PathBuf, Cut)>,
+    collected: Collected,
+    first: Option<Timestamp>,
+    last: Timestamp,
+}
+
+/// What a worker brings home.
+struct Read {
+    tally: Tally,
+    cuts: Vec<(PathBuf, Cut)>,
+    first: Option<Timestamp>,
+    last: Timestamp,
+}
+
+/// Reads captures; prints for a person to `person` where the order asks for it.
+///
+/// # Errors
+/// Files that cannot be used, what the configuration does not allow, and faults of the sensor itself.
+pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failure> {
+    let started = Instant::now();
+    let captures = captures(replay)?;
+    let loaded = load(replay)?;
+    let mut opened = outputs::open(replay)?;
+    let mut delivery = replay.centre.as_ref().map(|centre| Delivery::open(centre, &replay.config)).transpose()?;
+    let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
+    let desk = desk(replay, &networks, &loaded, delivery.as_ref());
+    let orders = orders(replay, &networks, &loaded);
+    let mut all = Vec::new();
+    for pieces in &captures {
+        all.push(capture(replay, pieces, &orders, &desk, &mut opened, delivery.as_mut(), person)?);
+    }
+    let delivered = delivery.map(Delivery::drain).transpose()?;
+    let seconds = started.elapsed().as_secs_f64();
+    if let Some(stats) = &mut opened.stats {
+        let document = document(&all, &loaded, seconds);
+        let written = writeln!(stats.writer, "{document:#}").and_then(|()| stats.writer.flush());
+        written.map_err(|error| stats.failed(error))?;
+    }
+    if replay.screen {
+        let closing = closing(&all, &loaded, &networks, delivered, seconds);
+        closing.write(person).map_err(|error| Failure::Io("the screen".into(), error))?;
+    }
+    outcome(&all)
+}
+
+fn outcome(all: &[Captured]) -> Result<Outcome, Failure> {
+    for captured in all {
+        if captured.tally.unaccounted() != 0 {
+            let (path, frames) = (captured.name.display(), captured.tally.unaccounted());
+            return Err(Failure::Fault(format!("{path}: {frames} frames unaccounted for: please report this")));
+        }
+    }
+    let matched = all.iter().any(|captured| captured.collected.alerts > 0);
+    Ok(Outcome { matched, damaged: all.iter().any(|captured| !captured.cuts.is_empty()) })
+}
+
+/// The captures, each as its pieces.
+fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
+    let mut found = Vec::new();
+    for path in &replay.paths {
+        let captures = file::captures(path).map_err(|error| Failure::Io(path.clone(), error))?;
+        if captures.is_empty() {
+            let none = io::Error::new(io::ErrorKind::NotFound, "no capture in this folder");
+            return Err(Failure::Io(path.clone(), none));
+        }
+        found.extend(captures);
+    }
+    if replay.continuous {
+        return Ok(vec![found]);
+    }
+    Ok(found.into_iter().map(|path| vec![path]).collect())
+}
+
+fn load(replay: &Replay) -> Result<Rules, Failure> {
+    let rules = &replay.config.rules;
+    let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone() };
+    let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
+    let told = crate::cli::lookup::refused(&loaded.refusals, replay.verbose, &mut io::stderr());
+    told.map_err(|error| Failure::Io("standard error".into(), error))?;
+    Ok(Rules { set: Arc::new(loaded.set), refused: loaded.refusals.len() })
+}
+
+fn desk(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules, delivery: Option<&Delivery>) -> Desk {
+    let site = &replay.config.site;
+    let key = match delivery {
+        Some(delivery) => delivery.key().to_vec(),
+        // nothing leaves: identities only tell alerts of one replay apart, and are the same each time
+        None => REPLAY_KEY.0.to_be_bytes().to_vec(),
+    };
+    Desk::new(Site {
+        id: site.id.clone(),
+        language: site.language.name().to_string(),
+        key,
+        networks: Arc::clone(networks),
+        mode: if delivery.is_some() { Mode::Exercise } else { Mode::Replay },
+        set: SetVersion { version: number_of(loaded.set.version()), age_seconds: None },
+        ..Site::default()
+    })
+}
+
+/// A set's version as a number that every JSON reader keeps exact: its first 52 bits.
+fn number_of(version: &str) -> u64 {
+    version.get(..13).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
+}
+
+fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
+    let events = replay.events.is_some() || replay.events_dir.is_some() || replay.log_dir.is_some();
+    let set = Arc::clone(&loaded.set);
+    let wants = Wants { sha256: events || set.holds(&digest::SHA256), events };
+    let limits = &replay.config.limits;
+    let settings = Settings {
+        flows_max: limits.flows_max,
+        reassembly_bytes_max: limits.reassembly_bytes_max,
+        key: REPLAY_KEY,
+        wants,
+    };
+    Orders { index: 0, workers: replay.workers, settings, events, networks: Arc::clone(networks), set }
+}
+
+/// One capture, from its first frame to its last revision.
+fn capture(
+    replay: &Replay,
+    pieces: &[PathBuf],
+    orders: &Orders,
+    desk: &Desk,
+    opened: &mut Opened,
+    delivery: Option<&mut Delivery>,
+    person: &mut dyn Write,
+) -> Result<Captured, Failure> {
+    let name = pieces.first().cloned().unwrap_or_default();
+    let mut own = replay.events_dir.as_deref().map(|folder| outputs::of_capture(folder, &name)).transpose()?;
+    let desk = desk.salted(name.file_name().unwrap_or_default().as_encoded_bytes());
+    let (send, releases) = bounded::<Release>(replay.workers * RELEASES_WAITING_MAX);
+    let (reads, collected) = thread::scope(|scope| {
+        let workers: Vec<_> = (0..replay.workers)
+            .map(|index| {
+                let orders = Orders { index, ..orders.clone() };
+                let send = send.clone();
+                scope.spawn(move || work(pieces, orders, send, replay.batch))
+            })
+            .collect();
+        drop(send);
+        let outputs = Outputs {
+            alerts: opened.alerts.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
+            events: opened.events.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
+            all: opened
+                .all
+                .iter_mut()
+                .chain(own.as_mut())
+                .map(|output| &mut *output.writer as &mut dyn Write)
+                .collect(),
+            screen: replay.screen.then_some(person),
+            spool: delivery.map(Delivery::spool),
+        };
+        let collected = Collector::new(replay.workers, &desk, outputs).run(&releases);
+        drop(releases); // a collector that failed leaves nobody waiting
+        (workers.into_iter().map(join).collect::<Result<Vec<_>, _>>(), collected)
+    });
+    let collected = collected.map_err(|error| Failure::Io("the outputs".into(), error));
+    let captured = together(name, reads?, collected?);
+    for output in opened.all.iter_mut().chain(&mut opened.events).chain(&mut own) {
+        let written = output.writer.write_all(&stats_line(&captured)).and_then(|()| output.writer.flush());
+        written.map_err(|error| output.failed(error))?;
+    }
+    Ok(captured)
+}
+
+/// A worker's thread: read, breathe, and at the end finish.
+fn work(pieces: &[PathBuf], orders: Orders, send: Sender<Release>, batch: usize) -> Result<Read, Failure> {
+    let mut source = Pieces::open(pieces)?;
+    let mut worker = Worker::new(orders, send, Laps::new(nanos));
+    let (mut first, mut last) = (None, Timestamp::default());
+    loop {
+        let frames = source.poll(worker.budget(batch))?;
+        if let (Some(begin), Some(end)) = (frames.frames().next(), frames.len().checked_sub(1)) {
+            first = first.or(Some(begin.time));
+            last = frames.frame(end).time;
+            worker.breathe(&frames);
+        } else if !source.advance()? {
+            return Ok(Read { tally: worker.finish(), cuts: source.into_cuts(), first, last });
+        }
+    }
+}
+
+fn join(worker: ScopedJoinHandle<'_, Result<Read, Failure>>) -> Result<Read, Failure> {
+    worker.join().unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Failure::Fault(format!("a worker died: {}: please report this", text.unwrap_or("no reason given"))))
+    })
+}
+
+fn together(name: PathBuf, reads: Vec<Read>, collected: Collected) -> Captured {
+    let mut captured = Captured {
+        name,
+        tally: Tally::default(),
+        cuts: Vec::new(),
+        collected,
+        first: None,
+        last: Timestamp::default(),
+    };
+    for read in reads {
+        captured.tally.join(&read.tally);
+        captured.cuts = read.cuts; // every worker has read the same
+        captured.first = read.first;
+        captured.last = read.last;
+    }
+    captured
+}
+
+fn stats_line(captured: &Captured) -> Vec<u8> {
+    let tally = &captured.tally;
+    let seconds = captured.first.map_or(0, |first| captured.last.since(first).as_seconds().max(0));
+    let totals = eve::Totals {
+        packets: tally.handed,
+        bytes: tally.bytes,
+        malformed: tally.fates.malformed(),
+        kernel_packets: None,
+        kernel_drops: None,
+        flows: tally.flows.began,
+        gaps: tally.streams.gaps,
+        alerts: tally.alerts,
+        uptime_seconds: seconds as u64,
+    };
+    let mut line = Vec::new();
+    eve::write_stats(&mut line, captured.last, &totals);
+    line
+}
+
+/// What `--stats` writes: all captures together, then each.
+fn document(all: &[Captured], loaded: &Rules, seconds: f64) -> serde_json::Value {
+    let mut sum = Tally::default();
+    all.iter().for_each(|captured| sum.append(&captured.tally));
+    let captures: Vec<_> = all
+        .iter()
+        .map(|captured| {
+            let mut one = metrics::document(&captured.tally);
+            one["capture"] = captured.name.display().to_string().into();
+            let cut = |(path, cut): &(PathBuf, Cut)| {
+                serde_json::json!({"file": path.display().to_string(), "bytes": cut.bytes, "reason": cut.reason})
+            };
+            one["cut"] = captured.cuts.iter().map(cut).collect();
+            one
+        })
+        .collect();
+    let mut document = metrics::document(&sum);
+    document["indicators"] = serde_json::json!({"loaded": loaded.set.len(), "refused": loaded.refused});
+    document["seconds"] = seconds.into();
+    document["captures"] = captures.into();
+    document
+}
+
+fn closing(
+    all: &[Captured],
+    loaded: &Rules,
+    networks: &Networks,
+    delivered: Option<screen::Delivery>,
+    seconds: f64,
+) -> Closing {
+    let mut sum = Tally::default();
+    all.iter().for_each(|captured| sum.append(&captured.tally));
+    let cut = |captured: &Captured| -> Vec<(String, u64)> {
+        captured.cuts.iter().map(|(path, cut)| (name_of(path), cut.bytes)).collect()
+    };
+    Closing {
+        files: all.len() as u64,
+        packets: sum.handed,
+        dropped: 0,
+        unaccounted: sum.unaccounted().unsigned_abs(),
+        alerts: all.iter().map(|captured| captured.collected.alerts).sum(),
+        seconds,
+        indicators: Some(loaded.set.len() as u64),
+        rules_refused: loaded.refused as u64,
+        cut: all.iter().flat_map(cut).collect(),
+        not_seen: metrics::not_seen(&sum),
+        networks_given: networks.given(),
+        delivery: delivered,
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,176 @@
+//! What became of each frame: a closed list, so that the sum can be checked.
+
+/// Why bytes are no packet: layer and reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Malformed {
+    /// The link header is cut.
+    LinkShort,
+    /// An Ethernet header is cut.
+    EthernetShort,
+    /// A VLAN tag is cut.
+    VlanShort,
+    /// An IPv4 header is cut.
+    Ipv4Short,
+    /// IPv4: version or header length make no sense.
+    Ipv4Header,
+    /// IPv4: the total length is less than the header.
+    Ipv4TotalLength,
+    /// An IPv6 header is cut.
+    Ipv6Short,
+    /// IPv6: the version makes no sense.
+    Ipv6Version,
+    /// An IPv6 extension header is cut.
+    Ipv6Extension,
+    /// A fragment reaches beyond 65 535 bytes, or is no multiple of eight.
+    FragmentRange,
+    /// A fragment inside a datagram that was made of fragments.
+    FragmentNested,
+    /// A TCP header is cut.
+    TcpShort,
+    /// TCP: the data offset makes no sense.
+    TcpOffset,
+    /// A UDP header is cut.
+    UdpShort,
+    /// UDP: the length is less than the header.
+    UdpLength,
+    /// An ICMP header is cut.
+    IcmpShort,
+    /// A GRE header is cut.
+    GreShort,
+    /// A VXLAN header is cut.
+    VxlanShort,
+    /// More headers and tunnels than are peeled.
+    TooManyHeaders,
+}
+
+impl Malformed {
+    /// All of them, in order.
+    pub const ALL: [Malformed; 19] = [
+        Malformed::LinkShort,
+        Malformed::EthernetShort,
+        Malformed::VlanShort,
+        Malformed::Ipv4Short,
+        Malformed::Ipv4Header,
+        Malformed::Ipv4TotalLength,
+        Malformed::Ipv6Short,
+        Malformed::Ipv6Version,
+        Malformed::Ipv6Extension,
+        Malformed::FragmentRange,
+        Malformed::FragmentNested,
+        Malformed::TcpShort,
+        Malformed::TcpOffset,
+        Malformed::UdpShort,
+        Malformed::UdpLength,
+        Malformed::IcmpShort,
+        Malformed::GreShort,
+        Malformed::VxlanShort,
+        Malformed::TooManyHeaders,
+    ];
+
+    /// Its name in counters: layer and reason.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Malformed::LinkShort => "link_short",
+            Malformed::EthernetShort => "ethernet_short",
+            Malformed::VlanShort => "vlan_short",
+            Malformed::Ipv4Short => "ipv4_short",
+            Malformed::Ipv4Header => "ipv4_header",
+            Malformed::Ipv4TotalLength => "ipv4_total_length",
+            Malformed::Ipv6Short => "ipv6_short",
+            Malformed::Ipv6Version => "ipv6_version",
+            Malformed::Ipv6Extension => "ipv6_extension",
+            Malformed::FragmentRange => "fragment_range",
+            Malformed::FragmentNested => "fragment_nested",
+            Malformed::TcpShort => "tcp_short",
+            Malformed::TcpOffset => "tcp_offset",
+            Malformed::UdpShort => "udp_short",
+            Malformed::UdpLength => "udp_length",
+            Malformed::IcmpShort => "icmp_short",
+            Malformed::GreShort => "gre_short",
+            Malformed::VxlanShort => "vxlan_short",
+            Malformed::TooManyHeaders => "too_many_headers",
+        }
+    }
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// Nobody has said yet. One of these at the end of a batch is a fault of ours.
+    #[default]
+    Unaccounted,
+    /// Another worker owns its shard; that worker accounts for it.
+    Elsewhere,
+    /// Followed to the end of the path.
+    Processed,
+    /// A fragment whose datagram is not whole yet.
+    FragmentKept,
+    /// A fragment that found no room.
+    FragmentShed,
+    /// Neither IPv4 nor IPv6 (ARP, LLDP, ...).
+    NotIp,
+    /// A link type that is not read.
+    LinkUnknown,
+    /// An address of a network that is never watched.
+    NeverWatched,
+    /// No packet.
+    Malformed(Malformed),
+}
+
+impl From<Malformed> for Fate {
+    fn from(reason: Malformed) -> Self {
+        Fate::Malformed(reason)
+    }
+}
+
+impl Fate {
+    /// Rows of a counter table over all fates but [`Fate::Elsewhere`].
+    pub const COUNT: usize = 8 + Malformed::ALL.len();
+
+    /// Its row in such a table.
+    pub const fn index(self) -> usize {
+        match self {
+            Fate::Unaccounted => 0,
+            Fate::Elsewhere => 1,
+            Fate::Processed => 2,
+            Fate::FragmentKept => 3,
+            Fate::FragmentShed => 4,
+            Fate::NotIp => 5,
+            Fate::LinkUnknown => 6,
+            Fate::NeverWatched => 7,
+            Fate::Malformed(reason) => 8 + reason as usize,
+        }
+    }
+
+    /// The name of a row: `processed`, `malformed.tcp_short`.
+    pub fn name(index: usize) -> String {
+        const PLAIN: [&str; 8] = [
+            "unaccounted",
+            "elsewhere",
+            "processed",
+            "fragment_kept",
+            "fragment_shed",
+            "not_ip",
+            "link_unknown",
+            "never_watched",
+        ];
+        match PLAIN.get(index) {
+            Some(name) => (*name).to_owned(),
+            None => format!("malformed.{}", Malformed::ALL[index - 8].name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_row() {
+        for (at, reason) in Malformed::ALL.into_iter().enumerate() {
+            assert_eq!(Fate::from(reason).index(), 8 + at);
+            assert_eq!(Fate::name(8 + at), format!("malformed.{}", reason.name()));
+        }
+    }
+}

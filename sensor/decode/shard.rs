@@ -1,0 +1,50 @@
+//! Which shard a packet belongs to: a keyed hash of its unordered innermost address pair, so that both directions,
+//! fragments and side channels between the same two hosts meet.
+
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+use crate::limits::SHARDS;
+
+/// One of the shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shard(pub u8);
+
+const _: () = assert!(SHARDS == 256, "a shard's number is a byte");
+
+/// The shard of an address pair, whichever of the two sends.
+pub fn shard_of(key: (u64, u64), one: &[u8; 16], other: &[u8; 16]) -> Shard {
+    let (low, high) = if one <= other { (one, other) } else { (other, one) };
+    let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
+    // of two IPv4 addresses the first twelve bytes say nothing
+    if low[..12] == V4_PREFIX && high[..12] == V4_PREFIX {
+        let mut eight = [0; 8];
+        eight[..4].copy_from_slice(&low[12..]);
+        eight[4..].copy_from_slice(&high[12..]);
+        hasher.write(&eight);
+    } else {
+        hasher.write(low);
+        hasher.write(high);
+    }
+    Shard(hasher.finish() as u8)
+}
+
+const V4_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_directions_meet_and_shards_are_used_evenly() {
+        let mut counts = [0; SHARDS];
+        for n in 0..25_600u32 {
+            let (mut one, other) = ([0; 16], [9; 16]);
+            one[..4].copy_from_slice(&n.to_be_bytes());
+            let shard = shard_of((1, 2), &one, &other);
+            assert_eq!(shard, shard_of((1, 2), &other, &one));
+            counts[usize::from(shard.0)] += 1;
+        }
+        assert!(counts.iter().all(|&count| (50..200).contains(&count)));
+    }
+}

@@ -1,0 +1,264 @@
+//! The set against a naive search through everything that was put in, and policy case by case.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::observable::{Event, Field, Observations, Refused, Side, digest, domain, url};
+
+static EVENT: Event = Event { name: "dns", app_proto: None };
+static NAME: Field = Field::sought("dns.rrname", &domain::KINDS);
+static ADDRESS: Field = Field::sought("dns.a", &address::KINDS).address();
+static LINK: Field = Field::sought("http.url", &url::KINDS);
+
+fn any_value(_: &[u8]) -> Result<(), Refused> {
+    Ok(())
+}
+
+fn set_of(values: &[(&Kind, &str)]) -> IndicatorSet {
+    let mut builder = Builder::new([7; 16], 0);
+    let said = builder.say(Statement::default()).unwrap();
+    for (kind, value) in values {
+        builder.take(kind, value.as_bytes(), said, None, any_value).unwrap();
+    }
+    builder.build()
+}
+
+fn met(set: &IndicatorSet, observations: &Observations) -> Vec<(u32, u32, String)> {
+    let (mut room, mut hits) = (Questions::default(), Vec::new());
+    set.look_up(observations, &mut room, &mut hits);
+    hits.iter().map(|hit| (hit.asked, hit.field, label(set, hit.entry))).collect()
+}
+
+fn label(set: &IndicatorSet, entry: Entry) -> String {
+    let (kind, value) = set.value(entry);
+    format!("{} {}", kind.name, (kind.text)(value))
+}
+
+fn names(seen: &[&str]) -> Observations {
+    let mut out = Observations::default();
+    for name in seen {
+        out.begin(&EVENT, Side::Client).field(&NAME, name.as_bytes());
+    }
+    out
+}
+
+#[test]
+fn a_name_meets_itself_and_listed_parents_on_label_boundaries_only() {
+    let set = set_of(&[
+        (&domain::DOMAIN_SUFFIX, "bad.example"),
+        (&domain::DOMAIN, "c2.bad.example"),
+        (&domain::DOMAIN, "exact.example"),
+    ]);
+    let seen = ["C2.BAD.example.", "bad.example", "notbad.example", "bad.example.test", "a.exact.example", "."];
+    let hits = met(&set, &names(&seen));
+    let expected = [
+        (0, 0, "domain c2.bad.example".to_owned()),
+        (0, 0, "domain_suffix bad.example".to_owned()),
+        (1, 0, "domain_suffix bad.example".to_owned()),
+    ];
+    assert_eq!(hits, expected);
+}
+
+#[test]
+fn hits_come_in_the_order_of_observations_and_fields() {
+    let set = set_of(&[(&address::IP, "203.0.113.66"), (&address::CIDR, "203.0.113.0/24"), (&url::URL, "http://a.b/")]);
+    let mut seen = Observations::default();
+    seen.begin(&EVENT, Side::Client).field(&LINK, b"http://A.b").address(&ADDRESS, &[203, 0, 113, 66]);
+    seen.begin(&EVENT, Side::Server).address(&ADDRESS, &[203, 0, 113, 1]).address(&ADDRESS, &[203, 0, 114, 1]);
+    let expected = [
+        (0, 0, "url http://a.b/".to_owned()),
+        (0, 1, "ip 203.0.113.66".to_owned()),
+        (0, 1, "cidr 203.0.113.0/24".to_owned()),
+        (1, 0, "cidr 203.0.113.0/24".to_owned()),
+    ];
+    assert_eq!(met(&set, &seen), expected);
+}
+
+#[test]
+fn entry_numbers_and_version_do_not_depend_on_order() {
+    let mut values = vec![(&domain::DOMAIN, "b.example"), (&domain::DOMAIN, "a.example"), (&address::IP, "192.0.2.1")];
+    let one = set_of(&values);
+    values.reverse();
+    values.push(values[0]);
+    let other = set_of(&values);
+    assert_eq!(one.version(), other.version());
+    assert_eq!((one.len(), one.version().len()), (3, 16));
+    assert!((0..3).all(|n| label(&one, Entry(n)) == label(&other, Entry(n))));
+    assert_eq!(label(&one, Entry(0)), "ip 192.0.2.1");
+    assert_ne!(one.version(), set_of(&values[..1]).version());
+}
+
+#[test]
+fn an_empty_set_meets_nothing() {
+    let set = IndicatorSet::default();
+    assert!(met(&set, &names(&["a.example"])).is_empty() && set.explain("a.example", None).is_empty());
+    let mut hits = Vec::new();
+    let question = AddressQuestion { asked: 1, field: 0, address: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    set.look_up_addresses(&[question], &mut Questions::default(), &mut hits);
+    assert!(hits.is_empty());
+}
+
+#[test]
+fn signature_numbers_are_stable_and_in_their_range() {
+    let number = signature_id("domain_suffix", "bad.example");
+    assert!((3_000_000_000..4_000_000_000).contains(&number));
+    assert_eq!(number, signature_id("domain_suffix", "bad.example"));
+    assert_ne!(number, signature_id("domain", "bad.example"));
+}
+
+fn day(day: i64) -> Timestamp {
+    Timestamp::from_parts(day * 86_400, 0)
+}
+
+fn judged(statements: Vec<Statement>, at: i64, port: Option<(u16, u8)>) -> Result<usize, Refusal> {
+    let mut builder = Builder::new([0; 16], 50);
+    for statement in statements {
+        let said = builder.say(statement).unwrap();
+        builder.take(&address::IP, b"203.0.113.66", said, Some("x"), any_value).unwrap();
+    }
+    builder.allow(&address::CIDR, b"10.0.0.0/8").unwrap();
+    let set = builder.build();
+    let seen = canonical_of("203.0.113.66".parse().unwrap());
+    set.admit(Entry(0), &seen, Circumstances { at: day(at), port }).map(|iocs| iocs.len())
+}
+
+#[test]
+fn policy_names_why_nothing_is_raised() {
+    let good = Statement { confidence: 80, source: "a".into(), ..Statement::default() };
+    let timed = Statement { valid_from: Some(day(10)), valid_until: Some(day(20)), ..good.clone() };
+    let narrow = Statement { port: Some((3333, 6)), ..good.clone() };
+    let revoked = Statement { revoked: true, ..good.clone() };
+    let weak = Statement { confidence: 49, ..good.clone() };
+    assert_eq!(judged(vec![timed.clone()], 9, None), Err(Refusal::NotYetValid));
+    assert_eq!(judged(vec![timed.clone()], 10, None), Ok(1));
+    assert_eq!(judged(vec![timed.clone()], 20, None), Err(Refusal::Expired));
+    assert_eq!(judged(vec![narrow.clone()], 1, Some((3333, 17))), Err(Refusal::OtherPort));
+    assert_eq!(judged(vec![narrow.clone()], 1, None), Err(Refusal::OtherPort));
+    assert_eq!(judged(vec![narrow], 1, Some((3333, 6))), Ok(1));
+    assert_eq!(judged(vec![weak.clone()], 1, None), Err(Refusal::LowConfidence));
+    assert_eq!(judged(vec![weak, timed], 9, None), Err(Refusal::NotYetValid));
+    assert_eq!(judged(vec![good.clone(), revoked.clone()], 1, None), Err(Refusal::Revoked));
+    let elsewhere = Statement { source: "b".into(), ..good };
+    assert_eq!(judged(vec![elsewhere, revoked], 1, None), Ok(1));
+}
+
+#[test]
+fn an_allow_list_judges_what_was_seen_not_what_is_listed() {
+    let mut builder = Builder::new([0; 16], 0);
+    let said = builder.say(Statement::default()).unwrap();
+    builder.take(&domain::DOMAIN_SUFFIX, b"cdn.example", said, None, any_value).unwrap();
+    builder.take(&address::CIDR, b"203.0.113.0/24", said, None, any_value).unwrap();
+    builder.allow(&domain::DOMAIN_SUFFIX, b"ours.cdn.example").unwrap();
+    builder.allow(&address::CIDR, b"203.0.113.64/26").unwrap();
+    let set = builder.build();
+    let at = Circumstances { at: day(0), port: None };
+    assert_eq!(set.admit(Entry(1), b"www.ours.cdn.example", at).err(), Some(Refusal::Allowed));
+    assert!(set.admit(Entry(1), b"theirs.cdn.example", at).is_ok());
+    assert_eq!(set.admit(Entry(0), &canonical_of([203, 0, 113, 66].into()), at).err(), Some(Refusal::Allowed));
+    assert!(set.admit(Entry(0), &canonical_of([203, 0, 113, 6].into()), at).is_ok());
+    let explained = set.explain("WWW.ours.cdn.example.", None);
+    assert_eq!(explained[0].value, "cdn.example");
+    assert_eq!(explained[0].words[0].verdict, Err(Refusal::Allowed));
+    assert_eq!(set.explain("203.0.113.7", None)[0].words[0].verdict, Ok(()));
+}
+
+#[test]
+fn a_digest_is_explained_by_its_text() {
+    let set = set_of(&[(&digest::JA3, "00ff00ff00ff00ff00ff00ff00ff00ff")]);
+    assert_eq!(set.explain(" 00FF00ff00ff00ff00ff00ff00ff00ff ", None)[0].kind, "ja3");
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "bad", "example", "x"]), 1..5)
+        .prop_map(|labels| labels.join("."))
+}
+
+/// Few bits vary, so that addresses and networks meet often.
+fn address() -> impl Strategy<Value = IpAddr> {
+    let four = any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from(bits & 0x8181_0181)));
+    let six = any::<u128>().prop_map(|bits| IpAddr::V6(Ipv6Addr::from(bits & (0x8101_u128 << 112 | 0x8000_0081))));
+    prop_oneof![four, six]
+}
+
+fn network() -> impl Strategy<Value = (IpAddr, u8)> {
+    (address(), 0_u8..=128).prop_map(|(address, length)| match address {
+        IpAddr::V4(four) => {
+            let length = length % 33;
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            (IpAddr::V4(Ipv4Addr::from(u32::from(four) & mask)), length)
+        }
+        IpAddr::V6(six) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            (IpAddr::V6(Ipv6Addr::from(u128::from(six) & mask)), length)
+        }
+    })
+}
+
+fn lies_in(address: IpAddr, (network, length): (IpAddr, u8)) -> bool {
+    match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => (u32::from(a) ^ u32::from(n)).leading_zeros() >= u32::from(length),
+        (IpAddr::V6(a), IpAddr::V6(n)) => (u128::from(a) ^ u128::from(n)).leading_zeros() >= u32::from(length),
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn names_are_found_exactly_as_a_naive_search_finds_them(
+        exact in prop::collection::vec(name(), 0..20),
+        below in prop::collection::vec(name(), 0..20),
+        seen in prop::collection::vec(name(), 0..400),
+    ) {
+        let mut values: Vec<(&Kind, &str)> = exact.iter().map(|name| (&domain::DOMAIN, name.as_str())).collect();
+        values.extend(below.iter().map(|name| (&domain::DOMAIN_SUFFIX, name.as_str())));
+        let set = set_of(&values);
+        let mut expected = std::collections::BTreeSet::new();
+        for (at, name) in (0..).zip(&seen) {
+            for (kind, listed) in &values {
+                let met = name == listed || kind.name == "domain_suffix" && name.ends_with(&format!(".{listed}"));
+                if met {
+                    expected.insert((at, kind.index, listed.to_string()));
+                }
+            }
+        }
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|(at, kind, value)| (at, 0, format!("{} {value}", crate::observable::KINDS[usize::from(kind)].name)))
+            .collect();
+        let seen: Vec<&str> = seen.iter().map(String::as_str).collect();
+        prop_assert_eq!(met(&set, &names(&seen)), expected);
+    }
+
+    #[test]
+    fn addresses_are_found_exactly_as_a_naive_search_finds_them(
+        hosts in prop::collection::vec(address(), 0..20),
+        networks in prop::collection::vec(network(), 0..20),
+        seen in prop::collection::vec(address(), 0..400),
+    ) {
+        let hosts_text: Vec<String> = hosts.iter().map(|host| host.to_string()).collect();
+        let networks_text: Vec<String> = networks.iter().map(|(base, length)| format!("{base}/{length}")).collect();
+        let mut values: Vec<(&Kind, &str)> = hosts_text.iter().map(|text| (&address::IP, text.as_str())).collect();
+        values.extend(networks_text.iter().map(|text| (&address::CIDR, text.as_str())));
+        let set = set_of(&values);
+        let mut expected = std::collections::BTreeSet::new();
+        for (at, address) in (0_u32..).zip(&seen) {
+            let host = hosts.iter().zip(&hosts_text).filter(|(host, _)| *host == address);
+            expected.extend(host.map(|(_, text)| (at, format!("ip {text}"))));
+            let around = networks.iter().zip(&networks_text).filter(|(network, _)| lies_in(*address, **network));
+            expected.extend(around.map(|(_, text)| (at, format!("cidr {text}"))));
+        }
+        let questions: Vec<AddressQuestion> =
+            (0..).zip(&seen).map(|(asked, &address)| AddressQuestion { asked, field: 1, address }).collect();
+        let (mut room, mut hits) = (Questions::default(), Vec::new());
+        set.look_up_addresses(&questions, &mut room, &mut hits);
+        let in_order = hits.is_sorted_by_key(|hit| (hit.asked, hit.entry));
+        prop_assert!(in_order);
+        let found: std::collections::BTreeSet<_> = hits.iter().map(|hit| (hit.asked, label(&set, hit.entry))).collect();
+        prop_assert_eq!(found.len(), hits.len());
+        prop_assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,166 @@
+//! The reader's side of a spool: durable records out, in order; the watermark in. It may live in another thread than
+//! the writer. Never here: a record that is not durable, for its sequence could still come to mean another record.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::cursor::Cursor;
+use super::segment::{HEADER_BYTES, next_frame};
+use super::shared::{Key, Segment, Shared};
+use super::{CURSOR, Position, SpoolId, Storage};
+
+/// A record as it was appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its place.
+    pub position: Position,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+/// What waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Everything up to here is settled.
+    pub watermark: Position,
+    /// The last durable record.
+    pub last: Position,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// How long the oldest record has waited.
+    pub oldest: Duration,
+}
+
+impl Waiting {
+    /// Records that wait.
+    pub fn records(&self) -> u64 {
+        self.last.0.saturating_sub(self.watermark.0)
+    }
+}
+
+/// The reader.
+pub struct Reader {
+    shared: Arc<Shared>,
+    storage: Arc<dyn Storage>,
+    /// The segment last read: every byte is read once.
+    held: Option<Held>,
+}
+
+struct Held {
+    key: Key,
+    bytes: Vec<u8>,
+    /// Where the record behind `sequence` begins.
+    at: usize,
+    sequence: u64,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>, storage: Arc<dyn Storage>) -> Self {
+        Reader { shared, storage, held: None }
+    }
+
+    /// Which spool this is.
+    pub fn id(&self) -> SpoolId {
+        self.shared.state().spool
+    }
+
+    /// What waits, now.
+    pub fn waiting(&self) -> Waiting {
+        let state = self.shared.state();
+        let since = state.marks.front().map(|(_, at)| *at);
+        Waiting {
+            watermark: Position(state.watermark),
+            last: Position(state.last),
+            bytes: state.bytes(),
+            // A clock set back makes a record no younger than new.
+            oldest: since.and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default(),
+        }
+    }
+
+    /// Waits until something behind `seen` is durable, at most this long.
+    pub fn wait(&self, seen: Position, at_most: Duration) {
+        self.shared.wait(seen.0, at_most);
+    }
+
+    /// The durable records from `from` on, at most so many records and bytes, but one record whatever its length.
+    /// Damaged records are missing: their positions are.
+    ///
+    /// # Errors
+    /// A segment cannot be read.
+    pub fn read(&mut self, from: Position, records_max: usize, bytes_max: usize) -> io::Result<Vec<Record>> {
+        let (mut records, mut bytes, mut from) = (Vec::new(), 0, from.0);
+        while records.len() < records_max {
+            let Some((key, segment)) = self.segment_with(from) else { break };
+            let held = hold(&mut self.held, key, &segment, from)?;
+            while let Some(frame) = next_frame(&held.bytes, held.at, held.sequence) {
+                let wanted = frame.sequence >= from;
+                if wanted && records.len() == records_max
+                    || !records.is_empty() && bytes + frame.payload.len() > bytes_max
+                {
+                    return Ok(records);
+                }
+                (held.at, held.sequence) = (frame.end, frame.sequence);
+                if wanted {
+                    bytes += frame.payload.len();
+                    records.push(Record { position: Position(frame.sequence), payload: frame.payload.to_vec() });
+                    from = frame.sequence + 1;
+                }
+            }
+            from = from.max(segment.last + 1); // the rest of this segment, if any, is damage
+        }
+        Ok(records)
+    }
+
+    /// Everything up to `watermark` is settled: that is made durable, then segments wholly below it are deleted.
+    ///
+    /// # Errors
+    /// The cursor cannot be written: nothing was deleted. Or `watermark` is behind the last record.
+    pub fn commit(&mut self, watermark: Position) -> io::Result<()> {
+        let spool = {
+            let state = self.shared.state();
+            if watermark.0 <= state.watermark {
+                return Ok(());
+            }
+            if watermark.0 > state.last {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "a watermark behind the last record"));
+            }
+            state.spool
+        };
+        let cursor = Cursor { spool, watermark: watermark.0 };
+        self.storage.replace(&self.shared.directory.join(CURSOR), &cursor.encode())?;
+        let retired = self.shared.state().settle(watermark.0);
+        remove(&retired);
+        Ok(())
+    }
+
+    /// The first segment that reaches `from`.
+    fn segment_with(&self, from: u64) -> Option<(Key, Segment)> {
+        let state = self.shared.state();
+        state.segments.iter().find(|(_, segment)| segment.last >= from).map(|(key, segment)| (*key, segment.clone()))
+    }
+}
+
+/// Deletes segments. One that stays is found below the watermark at the next opening, and deleted then.
+pub(super) fn remove(segments: &[Segment]) {
+    for segment in segments {
+        let _ = std::fs::remove_file(&segment.path);
+    }
+}
+
+/// The segment's durable bytes, with the place set at or before `from`.
+fn hold<'a>(held: &'a mut Option<Held>, key: Key, segment: &Segment, from: u64) -> io::Result<&'a mut Held> {
+    let start = Held { key, bytes: Vec::new(), at: HEADER_BYTES, sequence: key.first.saturating_sub(1) };
+    let mut now = held.take().filter(|held| held.key == key).unwrap_or(start);
+    if now.sequence >= from {
+        (now.at, now.sequence) = (HEADER_BYTES, key.first.saturating_sub(1));
+    }
+    let known = now.bytes.len() as u64;
+    if known < segment.bytes {
+        let mut file = File::open(&segment.path)?;
+        file.seek(SeekFrom::Start(known))?;
+        file.take(segment.bytes - known).read_to_end(&mut now.bytes)?;
+    }
+    Ok(held.insert(now))
+}
