@@ -1,8 +1,26 @@
 //! Feeds: files of intelligence in, indicators and refusals out. A bad entry never loses its file.
+//!
+//! A format is a row: the endings of its files, how it is recognised by its first bytes, and how it is read. All hand
+//! over to `intake.rs`, so that spelling, poison and refusals are the same in each. `rules/README.md` has the formats.
 
+mod csv;
+mod intake;
+mod json_lines;
+mod lines;
+mod list;
+mod poison;
+mod words;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::indicator::IndicatorSet;
+use crate::indicator::{Builder, IndicatorSet};
+use crate::limits::FEED_FILE_BYTES_MAX;
+use intake::{Intake, Refusals};
 
 /// An entry that was not taken: `rules/apt.csv:17: domain: label longer than 63 bytes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +33,24 @@ pub struct Refusal {
     pub reason: String,
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}: {}", self.file.display(), self.line, self.reason)
+    }
+}
+
 /// What loading gave.
 pub struct Loaded {
     /// The set, frozen.
     pub set: IndicatorSet,
-    /// What was refused, in the order of files and lines.
+    /// What was refused, in the order of files and lines; no more than a bound, the rest is only counted.
     pub refusals: Vec<Refusal>,
-    /// Entries taken.
+    /// Everything that was refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Records taken; several may speak of one entry.
     pub taken: usize,
+    /// The files read, in their order.
+    pub files: Vec<PathBuf>,
 }
 
 /// What the site asks of all indicators.
@@ -32,13 +60,138 @@ pub struct Policy {
     pub confidence_min: u8,
     /// Files of values that raise nothing.
     pub allow: Vec<PathBuf>,
+    /// Decides where values lie in the tables: zero in replay, random where strangers send the traffic.
+    pub key: [u8; 16],
 }
 
-/// Loads files and directories (every known file in them, by name) into one set.
+/// What a rule file says that a capture must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTest {
+    /// The rule file.
+    pub file: PathBuf,
+    /// The line of the test.
+    pub line: u64,
+    /// The capture; relative paths start at the rule file.
+    pub pcap: PathBuf,
+    /// Values that must raise an alert, as listed or as seen.
+    pub fires: Vec<String>,
+    /// Values that must raise none.
+    pub silent: Vec<String>,
+}
+
+/// One format.
+struct Format {
+    endings: &'static [&'static str],
+    recognise: fn(&[u8]) -> bool,
+    read: fn(&mut dyn BufRead, &mut Intake<'_>) -> io::Result<()>,
+}
+
+/// Asked in this order where an ending says nothing; the last takes everything.
+static FORMATS: [Format; 4] = [
+    Format { endings: &["yaml", "yml"], recognise: yaml::recognise, read: yaml::read },
+    Format { endings: &["csv"], recognise: csv::recognise, read: csv::read },
+    Format { endings: &["jsonl", "ndjson"], recognise: json_lines::recognise, read: json_lines::read },
+    Format { endings: &["txt", "list"], recognise: list::recognise, read: list::read },
+];
+
+/// Loads files and directories (every known file in them, by name) into one set. A list whose name begins with
+/// `allow` is an allow-list.
 ///
 /// # Errors
 /// A path that cannot be read.
-pub fn load(_paths: &[PathBuf], _policy: &Policy) -> std::io::Result<Loaded> {
-    let _ = Path::new(".");
-    Ok(Loaded { set: IndicatorSet::default(), refusals: Vec::new(), taken: 0 })
+pub fn load(paths: &[PathBuf], policy: &Policy) -> io::Result<Loaded> {
+    let mut builder = Builder::new(policy.key, policy.confidence_min);
+    let mut refusals = Refusals::default();
+    let files = files(paths)?;
+    for file in &files {
+        let mut intake = Intake::of(file, &mut builder, &mut refusals);
+        read_file(file, &mut intake, if is_allow_list(file) { Some(list::read_allowed) } else { None })?;
+    }
+    for file in &self::files(&policy.allow)? {
+        let mut intake = Intake::of(file, &mut builder, &mut refusals);
+        read_file(file, &mut intake, Some(list::read_allowed))?;
+    }
+    let taken = builder.taken();
+    Ok(Loaded { set: builder.build(), refusals: refusals.kept, refused: refusals.by_reason, taken, files })
 }
+
+/// The tests that rule files carry, in the order of files and lines.
+///
+/// # Errors
+/// A path that cannot be read.
+pub fn tests(paths: &[PathBuf]) -> io::Result<Vec<RuleTest>> {
+    let mut tests = Vec::new();
+    for file in files(paths)? {
+        let mut from = open(&file)?;
+        if std::ptr::eq(format_of(&file, from.fill_buf()?), &FORMATS[0]) {
+            tests.extend(yaml::read_tests(&mut from, &file)?);
+        }
+    }
+    Ok(tests)
+}
+
+type Reader = fn(&mut dyn BufRead, &mut Intake<'_>) -> io::Result<()>;
+
+fn read_file(file: &Path, intake: &mut Intake<'_>, reader: Option<Reader>) -> io::Result<()> {
+    let mut from = open(file)?;
+    if from.get_ref().limit() > FEED_FILE_BYTES_MAX {
+        intake.refuse(1, "file larger than 2 GiB");
+        return Ok(());
+    }
+    let read = match reader {
+        Some(read) => read,
+        None => format_of(file, from.fill_buf()?).read,
+    };
+    read(&mut from, intake)
+}
+
+/// Opens a file, bounded by the length that it has now: one that grows while it is read ends all the same.
+fn open(file: &Path) -> io::Result<BufReader<io::Take<File>>> {
+    const BUFFER_BYTES: usize = 1 << 18;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let from = File::open(file).map_err(named)?;
+    let length = from.metadata().map_err(named)?.len();
+    Ok(BufReader::with_capacity(BUFFER_BYTES, from.take(length)))
+}
+
+fn format_of(file: &Path, first: &[u8]) -> &'static Format {
+    let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
+    let recognised = FORMATS.iter().find(|format| (format.recognise)(first)).unwrap_or(&FORMATS[3]);
+    by_ending(file).unwrap_or(recognised)
+}
+
+fn by_ending(file: &Path) -> Option<&'static Format> {
+    let ending = file.extension()?.to_str()?.to_ascii_lowercase();
+    FORMATS.iter().find(|format| format.endings.contains(&ending.as_str()))
+}
+
+fn is_allow_list(file: &Path) -> bool {
+    let list = by_ending(file).is_some_and(|format| std::ptr::eq(format, &FORMATS[3]));
+    list && file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("allow"))
+}
+
+/// Files as given; of directories, every file in them whose ending is known, by name.
+fn files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let named = |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let mut files = Vec::new();
+    for path in paths {
+        if !fs::metadata(path).map_err(|error| named(path, error))?.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut inside = Vec::new();
+        for entry in fs::read_dir(path).map_err(|error| named(path, error))? {
+            let file = entry?.path();
+            let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !hidden && by_ending(&file).is_some() && file.is_file() {
+                inside.push(file);
+            }
+        }
+        inside.sort();
+        files.append(&mut inside);
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod trials;

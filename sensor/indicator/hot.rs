@@ -42,7 +42,7 @@ impl Hot {
         let mut at = self.line(hash);
         loop {
             if let Some(slot) = self.lines[at].0.iter_mut().find(|slot| **slot == 0) {
-                *slot = hash << 32 | u64::from(number) + 1;
+                *slot = (hash << 32) | (u64::from(number) + 1);
                 return;
             }
             at = self.next(at);
@@ -109,7 +109,7 @@ impl Hot {
 /// The upper half of a hash as a share of `len` places, without a division.
 #[inline]
 fn share(hash: u64, len: usize) -> usize {
-    ((hash >> 32) * len as u64 >> 32) as usize
+    (((hash >> 32) * len as u64) >> 32) as usize
 }
 
 /// One bit per word of a block, from the lower 40 bits of a hash.

@@ -1,0 +1,122 @@
+//! Values that no alliance means to share: they would match half the traffic of a site, or none that is an enemy's.
+
+use std::net::IpAddr;
+
+use crate::observable::{Kind, Refused, address, digest, domain};
+
+/// Looks at a canonical value.
+pub(super) type Check = fn(&[u8]) -> Result<(), Refused>;
+
+/// What is checked beyond the canonical form.
+static CHECKS: [(&Kind, Check); 5] = [
+    (&address::IP, check_address),
+    (&address::CIDR, check_network),
+    (&domain::DOMAIN, check_name),
+    (&domain::DOMAIN_SUFFIX, check_suffix),
+    (&digest::SHA256, check_digest),
+];
+
+/// Networks wider than these hold whole countries.
+const IPV4_PREFIX_MIN: u8 = 8;
+const IPV6_PREFIX_MIN: u8 = 16;
+
+/// Registries sell names below these; sorted. Not the whole public suffix list: the ones that feeds do get wrong.
+static REGISTRIES: [&[u8]; 48] = [
+    b"ac.jp", b"ac.kr", b"ac.uk", b"co.id", b"co.il", b"co.in", b"co.jp", b"co.kr", b"co.nz", b"co.th", b"co.uk",
+    b"co.za", b"com.ar", b"com.au", b"com.br", b"com.cn", b"com.co", b"com.hk", b"com.mx", b"com.my", b"com.ph",
+    b"com.pl", b"com.ru", b"com.sg", b"com.tr", b"com.tw", b"com.ua", b"com.vn", b"edu.au", b"edu.cn", b"go.jp",
+    b"go.kr", b"gov.au", b"gov.br", b"gov.cn", b"gov.in", b"gov.uk", b"ne.jp", b"ne.kr", b"net.au", b"net.br",
+    b"net.cn", b"or.jp", b"or.kr", b"org.au", b"org.cn", b"org.uk", b"re.kr",
+];
+
+/// SHA-256 of nothing.
+const EMPTY_FILE: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
+/// The check for a kind.
+pub(super) fn check(kind: &Kind) -> Check {
+    CHECKS.iter().find(|(of, _)| *of == kind).map_or(|_| Ok(()), |&(_, check)| check)
+}
+
+fn check_address(value: &[u8]) -> Result<(), Refused> {
+    match address::parts(value) {
+        Some((address, _)) if address.is_unspecified() => Err(Refused("the unspecified address")),
+        Some((address, _)) if address.is_loopback() => Err(Refused("a loopback address")),
+        _ => Ok(()),
+    }
+}
+
+fn check_network(value: &[u8]) -> Result<(), Refused> {
+    let Some((address, length)) = address::parts(value) else { return Ok(()) };
+    let (least, width) = if address.is_ipv4() { (IPV4_PREFIX_MIN, 32) } else { (IPV6_PREFIX_MIN, 128) };
+    match address {
+        _ if length < least && width == 32 => Err(Refused("network wider than /8")),
+        _ if length < least => Err(Refused("network wider than /16")),
+        IpAddr::V4(four) if four.octets()[0] == 0 => Err(Refused("the unspecified network")),
+        _ => check_address(value),
+    }
+}
+
+/// A name whose last label is a number is an address (WHATWG URL, "ends in a number").
+fn check_name(value: &[u8]) -> Result<(), Refused> {
+    let digits = value.last().is_some_and(u8::is_ascii_digit);
+    let address = digits && std::str::from_utf8(value).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
+    if address { Err(Refused("an address, not a name")) } else { Ok(()) }
+}
+
+/// Every site transfers empty files.
+fn check_digest(value: &[u8]) -> Result<(), Refused> {
+    if value == EMPTY_FILE { Err(Refused("the digest of the empty file")) } else { Ok(()) }
+}
+
+fn check_suffix(value: &[u8]) -> Result<(), Refused> {
+    match value.iter().filter(|&&byte| byte == b'.').count() {
+        0 => Err(Refused("a whole top-level domain")),
+        1 if REGISTRIES.binary_search(&value).is_ok() => {
+            Err(Refused("a registry's domain, everybody's names are below it"))
+        }
+        _ => check_name(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(kind: &Kind, text: &str) -> Result<(), &'static str> {
+        let mut value = Vec::new();
+        (kind.canonical)(text.as_bytes(), &mut value).unwrap();
+        check(kind)(&value).map_err(|refused| refused.0)
+    }
+
+    #[test]
+    fn what_would_match_everything_is_poison() {
+        assert_eq!(checked(&domain::DOMAIN_SUFFIX, "com"), Err("a whole top-level domain"));
+        assert!(checked(&domain::DOMAIN_SUFFIX, "co.uk").is_err());
+        assert_eq!(checked(&domain::DOMAIN_SUFFIX, "bad.co.uk"), Ok(()));
+        assert_eq!(checked(&address::CIDR, "0.0.0.0/0"), Err("network wider than /8"));
+        assert_eq!(checked(&address::CIDR, "2000::/3"), Err("network wider than /16"));
+        assert_eq!(checked(&address::CIDR, "10.0.0.0/8"), Ok(()));
+        assert!(REGISTRIES.is_sorted());
+    }
+
+    #[test]
+    fn nothing_at_all_is_no_indicator() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(checked(&digest::SHA256, empty), Err("the digest of the empty file"));
+        assert_eq!(checked(&digest::SHA256, &"0".repeat(64)), Ok(()));
+    }
+
+    #[test]
+    fn addresses_that_are_nobodys_are_poison() {
+        for text in ["0.0.0.0", "::", "127.0.0.1", "::1"] {
+            assert!(checked(&address::IP, text).is_err(), "{text}");
+        }
+        assert!(checked(&address::CIDR, "127.0.0.0/8").is_err());
+        assert!(checked(&address::CIDR, "0.0.0.0/8").is_err());
+        assert_eq!(checked(&domain::DOMAIN, "203.0.113.66"), Err("an address, not a name"));
+        assert_eq!(checked(&domain::DOMAIN, "localhost"), Ok(()));
+    }
+}
