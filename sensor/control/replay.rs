@@ -116,7 +116,7 @@ fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
 
 fn load(replay: &Replay) -> Result<Rules, Failure> {
     let rules = &replay.config.rules;
-    let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone() };
+    let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone(), ..Policy::default() };
     let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
     let told = crate::cli::lookup::refused(&loaded.refusals, replay.verbose, &mut io::stderr());
     told.map_err(|error| Failure::Io("standard error".into(), error))?;
