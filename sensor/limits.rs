@@ -178,16 +178,16 @@ pub const CONFIDENCE_MAX: u8 = 100;
 pub const FLOWS_DEFAULT: u64 = 1_000_000;
 
 /// Flows followed at once, at most: they are numbered with 32 bits, with room for flags.
-pub const FLOWS_MAX: u64 = 1_000_000_000;
+pub const FLOWS_SETTABLE_MAX: u64 = 1_000_000_000;
 
 /// Bytes kept out of order if nothing else is said: a second of loss on some thousand connections.
 pub const REASSEMBLY_BYTES_DEFAULT: u64 = 256 << 20;
 
 /// Bytes kept out of order, at least: 4 KiB for each shard, two full segments.
-pub const REASSEMBLY_BYTES_MIN: u64 = 1 << 20;
+pub const REASSEMBLY_BYTES_SETTABLE_MIN: u64 = 1 << 20;
 
 /// Bytes kept out of order, at most: no machine has more to give.
-pub const REASSEMBLY_BYTES_MAX: u64 = 1 << 40;
+pub const REASSEMBLY_BYTES_SETTABLE_MAX: u64 = 1 << 40;
 
 // Room: alert and networks.
 

@@ -4,33 +4,14 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::screen::{counted, plain};
 use crate::config::Config;
 use crate::control::Failure;
 use crate::feed::{self, Policy};
-use crate::indicator::{IndicatorSet, Refusal, Severity, Statement, Tlp};
-
-/// What is known of one entry.
-pub struct Explained {
-    /// The kind's name.
-    pub kind: &'static str,
-    /// The listed value as a person reads it.
-    pub value: String,
-    /// What each source says, and whether it counts.
-    pub words: Vec<Word>,
-}
-
-/// One source's word on an entry.
-pub struct Word {
-    /// The source's own name for it.
-    pub id: Option<String>,
-    /// What is said.
-    pub statement: Arc<Statement>,
-    /// Whether it would raise an alert, or why not.
-    pub verdict: Result<(), Refusal>,
-}
+use crate::indicator::{Explained, Word};
+use crate::time::Timestamp;
 
 /// Loads the rules, looks the value up, prints what is known.
 ///
@@ -44,34 +25,37 @@ pub fn run(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let policy = Policy { confidence_min: config.rules.confidence_min, allow: config.rules.allow.clone(), key: [0; 16] };
+    let policy =
+        Policy { confidence_min: config.rules.confidence_min, allow: config.rules.allow.clone(), ..Policy::default() };
     let first = || rules.first().cloned().unwrap_or_default();
     let loaded = feed::load(rules, &policy).map_err(|error| Failure::Io(first(), error))?;
     let written = |error| Failure::Io("standard output".into(), error);
     refused(&loaded.refusals, verbose, complaints).map_err(written)?;
-    write(out, value, loaded.taken, &explain(&loaded.set, value), config.site.language.name()).map_err(written)
+    write(out, value, loaded.taken, &loaded.set.explain(value, Some(now())), config.site.language.name())
+        .map_err(written)
 }
 
-/// What the set knows of a value.
-fn explain(_set: &IndicatorSet, _value: &str) -> Vec<Explained> {
-    Vec::new()
+/// Validity is judged as of now: a person asks about today.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// Tells of refused rules: each one, or how many.
+/// Tells of refused rules: each one that was kept, and how many there are.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn refused(refusals: &[feed::Refusal], verbose: bool, out: &mut dyn Write) -> io::Result<()> {
-    if refusals.is_empty() {
+pub fn refused(kept: &[feed::Refusal], verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    if kept.is_empty() {
         return Ok(());
     }
     if verbose {
-        for refusal in refusals {
+        for refusal in kept {
             writeln!(out, "{}:{}: {}", refusal.file.display(), refusal.line, plain(&refusal.reason))?;
         }
     }
     let more = if verbose { "" } else { " (-v shows them)" };
-    writeln!(out, "{}{more}", counted(refusals.len() as u64, ["rule refused", "rules refused"]))
+    writeln!(out, "{}{more}", counted(kept.len() as u64, ["rule refused", "rules refused"]))
 }
 
 /// Prints what is known.
@@ -92,10 +76,10 @@ fn write(out: &mut dyn Write, value: &str, taken: usize, known: &[Explained], la
 fn write_word(out: &mut dyn Write, word: &Word, language: &str) -> io::Result<()> {
     let said = &*word.statement;
     let mut parts = vec![
-        severity(said.severity).to_string(),
+        said.severity.name().to_string(),
         said.labels.join(", "),
         format!("source {}", said.source),
-        format!("TLP:{}", tlp(said.tlp)),
+        format!("TLP:{}", said.tlp.name().to_uppercase()),
         format!("confidence {}", said.confidence),
     ];
     parts.extend(said.valid_from.map(|from| format!("valid from {}", from.rfc3339())));
@@ -106,45 +90,18 @@ fn write_word(out: &mut dyn Write, word: &Word, language: &str) -> io::Result<()
     writeln!(out, "  {}", plain(&parts.join("; ")))?;
     match word.verdict {
         Ok(()) => writeln!(out, "  raises an alert")?,
-        Err(refusal) => writeln!(out, "  raises nothing: {}", reason(refusal))?,
+        Err(refusal) => writeln!(out, "  raises nothing: {}", refusal.name().replace('_', " "))?,
     }
     let next = said.next.iter().find(|(known, _)| known == language).or(said.next.first());
     next.map_or(Ok(()), |(_, text)| writeln!(out, "  next: {}", plain(text)))
 }
 
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
-
-fn tlp(tlp: Tlp) -> &'static str {
-    match tlp {
-        Tlp::Clear => "CLEAR",
-        Tlp::Green => "GREEN",
-        Tlp::Amber => "AMBER",
-        Tlp::AmberStrict => "AMBER+STRICT",
-        Tlp::Red => "RED",
-    }
-}
-
-fn reason(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::NotYetValid => "not yet valid",
-        Refusal::Expired => "expired",
-        Refusal::Revoked => "revoked by its source",
-        Refusal::LowConfidence => "below rules.confidence_min",
-        Refusal::Allowed => "on an allow-list of the site",
-        Refusal::OtherPort => "listed for another port",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::indicator::{Refusal, Severity, Statement};
 
     fn text(known: &[Explained]) -> String {
         let mut out = Vec::new();
@@ -168,7 +125,8 @@ mod tests {
             ..Statement::default()
         };
         let word = Word { id: None, statement: Arc::new(statement), verdict: Err(Refusal::Expired) };
-        let known = Explained { kind: "domain_suffix", value: "bad.example".into(), words: vec![word] };
+        let known =
+            Explained { kind: "domain_suffix", value: "bad.example".into(), signature_id: 1, words: vec![word] };
         assert_eq!(
             text(&[known]),
             "c2.bad.example: domain_suffix bad.example\n  \

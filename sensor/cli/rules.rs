@@ -4,33 +4,20 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::screen::{counted, plain};
 use crate::config::{Output, Replay};
 use crate::control::{self, Failure};
-
-/// A test of a rule file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RuleTest {
-    /// The file that brings it along.
-    pub file: PathBuf,
-    /// Its line there, from 1.
-    pub line: u64,
-    /// The capture; a relative path starts at the file's folder.
-    pub pcap: PathBuf,
-    /// Values (listed or seen) that must raise an alert.
-    pub fires: Vec<String>,
-    /// Values (listed or seen) that must not.
-    pub silent: Vec<String>,
-}
+use crate::feed::{self, RuleTest};
 
 /// Runs all tests of the replay's rules; whether all passed.
 ///
 /// # Errors
 /// Captures and rules that cannot be read, an output that cannot be written.
 pub fn run(mut replay: Replay, out: &mut dyn Write, complaints: &mut dyn Write) -> Result<bool, Failure> {
-    let tests = brought_along(&replay.rules)?;
+    let first = || replay.rules.first().cloned().unwrap_or_default();
+    let tests = feed::tests(&replay.rules).map_err(|error| Failure::Io(first(), error))?;
     let folder = std::env::temp_dir().join(format!("haetae-rules-test-{}", std::process::id()));
     // Not `create_dir_all`: a folder that somebody else has put there is not ours to write into.
     std::fs::create_dir(&folder).map_err(|error| Failure::Io(folder.clone(), error))?;
@@ -48,11 +35,6 @@ pub fn run(mut replay: Replay, out: &mut dyn Write, complaints: &mut dyn Write) 
     result
 }
 
-/// The tests that the rule files bring along.
-fn brought_along(_rules: &[PathBuf]) -> Result<Vec<RuleTest>, Failure> {
-    Ok(Vec::new())
-}
-
 fn judge_all(
     tests: &[RuleTest],
     fired: &mut dyn FnMut(&Path) -> Result<BTreeSet<String>, Failure>,
@@ -62,8 +44,11 @@ fn judge_all(
     let written = |error| Failure::Io("standard output".into(), error);
     let mut failed = 0;
     for test in tests {
-        let capture = test.file.parent().unwrap_or(Path::new("")).join(&test.pcap);
-        let wrong = judge(test, &fired(&capture)?);
+        let wrong = match fired(&test.pcap) {
+            // A capture that is not there fails its own test and no other.
+            Err(Failure::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => vec![error.to_string()],
+            result => judge(test, &result?),
+        };
         failed += u64::from(!wrong.is_empty());
         for problem in wrong {
             let (file, pcap) = (test.file.display(), test.pcap.display());
@@ -109,7 +94,7 @@ mod tests {
     fn judged(list: &[RuleTest]) -> (bool, String) {
         let (mut out, mut complaints) = (Vec::new(), Vec::new());
         let mut fired = |capture: &Path| {
-            assert_eq!(capture, Path::new("rules/a.pcap"), "it starts at the file's folder");
+            assert_eq!(capture, Path::new("a.pcap"));
             Ok(BTreeSet::from(["bad.example".to_string(), "c2.bad.example".to_string()]))
         };
         let sound = judge_all(list, &mut fired, &mut out, &mut complaints).expect("it can be written");

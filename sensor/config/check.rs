@@ -11,10 +11,10 @@ use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit;
 use crate::limits::{
-    CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_MAX, REASSEMBLY_BYTES_MIN,
-    SHARDS, SITE_ID_BYTES_MAX, SITE_KEY_BYTES_MIN,
+    CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_SETTABLE_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_SETTABLE_MAX,
+    REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX, SITE_KEY_BYTES_MIN,
 };
-use crate::networks::{self, Networks};
+use crate::networks::{self, Networks, OneOrMany};
 
 /// The checked configuration.
 #[derive(Debug, Default)]
@@ -174,8 +174,12 @@ impl Desk<'_> {
             self.each_once(&format!("networks.{list}"), values);
         }
         for (name, value) in &networks.named {
-            for value in value.as_slice() {
-                self.network(&format!("networks.named.{name}"), value);
+            let path = format!("networks.named.{name}");
+            match value {
+                OneOrMany::One(value) => self.network(&path, value),
+                OneOrMany::Many(list) => {
+                    list.iter().enumerate().for_each(|(at, value)| self.network(&format!("{path}[{at}]"), value));
+                }
             }
         }
         for (list, values) in [("resolvers", &networks.resolvers), ("nat", &networks.nat)] {
@@ -268,12 +272,12 @@ impl Desk<'_> {
 
     fn limits(&mut self, written: &written::Limits) -> Limits {
         let flows = written.flows_max.unwrap_or(FLOWS_DEFAULT);
-        if !(SHARDS as u64..=FLOWS_MAX).contains(&flows) {
-            let help = format!("{SHARDS} (one for each shard) to {FLOWS_MAX}");
+        if !(SHARDS as u64..=FLOWS_SETTABLE_MAX).contains(&flows) {
+            let help = format!("{SHARDS} (one for each shard) to {FLOWS_SETTABLE_MAX}");
             self.fault("limits.flows_max", format!("{flows} is out of range"), &help);
         }
         let Size(reassembly) = written.reassembly_max.unwrap_or(Size(REASSEMBLY_BYTES_DEFAULT));
-        if !(REASSEMBLY_BYTES_MIN..=REASSEMBLY_BYTES_MAX).contains(&reassembly) {
+        if !(REASSEMBLY_BYTES_SETTABLE_MIN..=REASSEMBLY_BYTES_SETTABLE_MAX).contains(&reassembly) {
             self.fault("limits.reassembly_max", format!("{reassembly} bytes are out of range"), "1MiB to 1TiB");
         }
         Limits {

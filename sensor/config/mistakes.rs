@@ -52,7 +52,7 @@ static MISTAKES: &[Mistake] = &[
     ("limits: { reassembly_max: 4KiB }\n", "limits.reassembly_max", (1, 27), "out of range", "1MiB to 1TiB"),
     ("limits: { reassembly_max: 99999999TiB }\n", "limits.reassembly_max", (1, 27), "no size", "256MiB"),
     // Addresses.
-    ("networks: {}\n", "networks.home", (1, 11), "is missing", "add `home:`"),
+    ("networks: {}\n", "networks.home", (1, 11), "is empty", "10.20.0.0/16"),
     ("networks: { home: [] }\n", "networks.home", (1, 19), "is empty", "10.20.0.0/16"),
     ("networks: { home: [10.0.0.1] }\n", "networks.home[0]", (1, 20), "not a network", "with its prefix"),
     ("networks: { home: [10.0.0.0/33] }\n", "networks.home[0]", (1, 20), "not a network", "0 to 32"),

@@ -55,7 +55,7 @@ struct Notes<'a> {
 /// A fault on its way up, before it is known where it happened.
 #[derive(Debug)]
 pub(crate) struct Trouble {
-    fault: Fault,
+    fault: Box<Fault>,
     placed: bool,
     /// The option that is missing, if that is the fault.
     about: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) struct Trouble {
 impl Trouble {
     fn new(problem: String, help: String) -> Self {
         let fault = Fault { path: String::new(), problem, place: Place::Absent(String::new()), help };
-        Trouble { fault, placed: false, about: None }
+        Trouble { fault: Box::new(fault), placed: false, about: None }
     }
 
     fn at(mut self, path: &str, place: &Place) -> Self {
@@ -82,7 +82,7 @@ impl Trouble {
         if let Some(option) = about {
             fault.path = option;
         }
-        fault
+        *fault
     }
 }
 
@@ -98,6 +98,10 @@ impl de::Error for Trouble {
     /// A room's own words, with its way out behind a line break: `not a network: 10.0.0.0/33\nan address with a prefix`.
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
+        // Serde's own word for a value that is neither the one nor the many.
+        if message.starts_with("data did not match") {
+            return Trouble::new("is of the wrong type".into(), "a value or a list of values".into());
+        }
         match message.split_once('\n') {
             Some((problem, help)) => Trouble::new(problem.to_string(), help.to_string()),
             None => Trouble::new(message, "see deploy/haetae.yaml".to_string()),
