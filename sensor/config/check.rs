@@ -57,6 +57,8 @@ pub struct Rules {
     pub allow: Vec<PathBuf>,
     /// Indicators below this confidence raise nothing.
     pub confidence_min: u8,
+    /// Whether an address in a DNS answer counts as a sighting of it.
+    pub answers: bool,
 }
 
 /// The local EVE log.
@@ -236,6 +238,7 @@ impl Desk<'_> {
             local: self.files("rules.local", written.local),
             allow: self.files("rules.allow", written.allow),
             confidence_min,
+            answers: written.answers.unwrap_or(false),
         }
     }
 

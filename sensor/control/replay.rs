@@ -154,7 +154,8 @@ fn number_of(version: &str) -> u64 {
 fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
     let events = replay.events.is_some() || replay.events_dir.is_some() || replay.log_dir.is_some();
     let set = Arc::clone(&loaded.set);
-    let wants = Wants { sha256: events || set.holds(&digest::SHA256), events };
+    let answers = replay.config.rules.answers;
+    let wants = Wants { answers, sha256: events || set.holds(&digest::SHA256), events };
     let limits = &replay.config.limits;
     let settings = Settings {
         flows_max: limits.flows_max,

@@ -32,6 +32,7 @@ static ANSWER_RRNAME: Field = Field::plain("dns.answers.rrname", Form::Text).at(
 static ANSWER_RRTYPE: Field = Field::plain("dns.answers.rrtype", Form::Text).at("dns.answers[].rrtype");
 static ANSWER_TTL: Field = Field::plain("dns.answers.ttl", Form::Number).at("dns.answers[].ttl");
 static RDATA_ADDRESS: Field = Field::sought("dns.answers.rdata", &address::KINDS).at("dns.answers[].rdata").address();
+static RDATA_ADDRESS_UNSOUGHT: Field = Field::plain("dns.answers.rdata", Form::Address).at("dns.answers[].rdata");
 static RDATA_NAME: Field = Field::sought("dns.answers.rdata", &domain::KINDS).at("dns.answers[].rdata");
 static RDATA_TEXT: Field = Field::plain("dns.answers.rdata", Form::Text).at("dns.answers[].rdata");
 
@@ -53,8 +54,8 @@ fn recognise_message(bytes: &[u8], ports: (u16, u16)) -> Verdict {
     if mine { header.speaker() } else { Verdict::Other }
 }
 
-fn read_datagram(bytes: &[u8], side: Side, _wants: Wants, out: &mut Observations) -> Read {
-    match read_message(bytes, side, out) {
+fn read_datagram(bytes: &[u8], side: Side, wants: Wants, out: &mut Observations) -> Read {
+    match read_message(bytes, side, wants, out) {
         Some(()) => Read::Took(bytes.len()),
         None => Read::Lost,
     }
@@ -91,7 +92,7 @@ impl Stream for Conversation {
         }
     }
 
-    fn read(&mut self, side: Side, bytes: &[u8], _wants: Wants, out: &mut Observations) -> Read {
+    fn read(&mut self, side: Side, bytes: &[u8], wants: Wants, out: &mut Observations) -> Read {
         let mut rest = bytes;
         while let Some((length, behind)) = framed(rest) {
             let Some((message, behind)) = behind.split_at_checked(length) else { break };
@@ -99,7 +100,7 @@ impl Stream for Conversation {
             if !Header::of(message).is_some_and(|header| header.is_sane()) {
                 return Read::Lost;
             }
-            let _ = read_message(message, side, out);
+            let _ = read_message(message, side, wants, out);
             rest = behind;
         }
         Read::Took(bytes.len() - rest.len())
@@ -139,7 +140,7 @@ fn manner(ports: (u16, u16)) -> Manner {
 }
 
 /// Says one message; `None` if not even its first question could be read.
-fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> {
+fn read_message(bytes: &[u8], side: Side, wants: Wants, out: &mut Observations) -> Option<()> {
     let header = Header::of(bytes)?;
     let mut message = Message::new(bytes);
     let mut name = Name::new();
@@ -160,7 +161,7 @@ fn read_message(bytes: &[u8], side: Side, out: &mut Observations) -> Option<()> 
         }
     }
     if header.is_response() && usize::from(header.questions) <= DNS_QUESTIONS_MAX {
-        say_answers(saying, &mut message, &header, &mut name);
+        say_answers(saying, &mut message, &header, wants, &mut name);
     }
     Some(())
 }
@@ -196,7 +197,7 @@ fn say_question(saying: &mut Saying<'_>, name: &Name, rrtype: u16) {
     saying.field(field, name.bytes()).field(&RRTYPE, type_text(rrtype, &mut [0; 9]));
 }
 
-fn say_answers(saying: &mut Saying<'_>, message: &mut Message<'_>, header: &Header, name: &mut Name) {
+fn say_answers(saying: &mut Saying<'_>, message: &mut Message<'_>, header: &Header, wants: Wants, name: &mut Name) {
     for _ in 0..usize::from(header.answers).min(DNS_RECORDS_MAX) {
         // A name that no reader can make sense of does not hide the record behind it.
         if message.name(name).is_none() {
@@ -209,15 +210,15 @@ fn say_answers(saying: &mut Saying<'_>, message: &mut Message<'_>, header: &Head
         saying.field(&ANSWER_RRNAME, name.bytes());
         saying.field(&ANSWER_RRTYPE, type_text(record.rrtype, &mut [0; 9]));
         saying.number(&ANSWER_TTL, u64::from(record.ttl));
-        say_rdata(saying, message, &record, name);
+        say_rdata(saying, message, &record, wants, name);
     }
 }
 
-fn say_rdata(saying: &mut Saying<'_>, message: &mut Message<'_>, record: &Record, name: &mut Name) {
+fn say_rdata(saying: &mut Saying<'_>, message: &mut Message<'_>, record: &Record, wants: Wants, name: &mut Name) {
     let Some(rdata) = message.bytes.get(record.start..record.end) else { return };
     match record.rrtype {
         A | AAAA => {
-            saying.address(&RDATA_ADDRESS, rdata);
+            saying.address(if wants.answers { &RDATA_ADDRESS } else { &RDATA_ADDRESS_UNSOUGHT }, rdata);
         }
         NS | CNAME | PTR | DNAME | MX => {
             let preference = if record.rrtype == MX { 2 } else { 0 };

@@ -297,6 +297,7 @@ impl Conversation {
 
 fn say_request(out: &mut Observations, line: &RequestLine<'_>, headers: &Headers<'_>, asked: &Asked, text: &[u8]) {
     let saying = &mut out.begin(&HTTP, Side::Client);
+    saying.stage(Stage::Data); // a request is what the connection was for
     if asked.host.0 < asked.host.1 {
         saying.field(&HOSTNAME, span(text, asked.host));
     }
@@ -554,7 +555,7 @@ mod tests {
 
     #[test]
     fn without_a_want_for_files_bodies_are_passed_over() {
-        let wants = Wants { sha256: false, events: false };
+        let wants = Wants { sha256: false, events: false, answers: false };
         let lines = told::conversation::<Conversation>(&long_conversation(), &[], wants).0;
         assert!(lines.iter().all(|line| line.starts_with("http ")));
     }

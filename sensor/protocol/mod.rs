@@ -43,6 +43,8 @@ pub enum Verdict {
 pub struct Wants {
     /// Digest bodies with SHA-256: the set holds some, or events show them.
     pub sha256: bool,
+    /// Look up answered addresses: a listed address that a name resolves to is not yet a contact with it.
+    pub answers: bool,
     /// Produce the events even where no field is sought (the event log is on).
     pub events: bool,
 }
@@ -207,7 +209,7 @@ mod told {
     use super::*;
     use crate::observable::Form;
 
-    pub(super) const ALL: Wants = Wants { sha256: true, events: true };
+    pub(super) const ALL: Wants = Wants { sha256: true, events: true, answers: true };
 
     /// One event of a stream.
     #[derive(Clone, Debug)]
