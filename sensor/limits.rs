@@ -289,3 +289,10 @@ pub const WIRE_INDICATORS_MAX: usize = 16;
 
 /// Answers of a resolver named in one delivered alert.
 pub const WIRE_ANSWERS_MAX: usize = 16;
+
+/// A replay waits this long for its last alerts to be committed; what is left stays in the spool.
+pub const DRAIN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Segments of one direction whose bytes are shown to recognisers: a protocol may begin behind a greeting of another
+/// (SOCKS, STARTTLS), but not deep inside one.
+pub const RECOGNITIONS_MAX: u8 = 24;

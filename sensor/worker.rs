@@ -382,10 +382,10 @@ static FLOW: Event = Event { name: "flow", app_proto: None };
 
 /// What the addresses of a flow are called, in the order of [`addresses_of`].
 static ADDRESS_FIELDS: [Field; 4] = [
-    Field::sought("src_ip", &address::KINDS).address(),
-    Field::sought("dest_ip", &address::KINDS).address(),
-    Field::sought("tunnel.src_ip", &address::KINDS).address(),
-    Field::sought("tunnel.dest_ip", &address::KINDS).address(),
+    Field::sought("src_ip", &address::KINDS).address().at(""),
+    Field::sought("dest_ip", &address::KINDS).address().at(""),
+    Field::sought("tunnel.src_ip", &address::KINDS).address().at(""),
+    Field::sought("tunnel.dest_ip", &address::KINDS).address().at(""),
 ];
 
 fn addresses_of(scene: &Scene) -> [Option<std::net::IpAddr>; 4] {

@@ -88,7 +88,7 @@ fn flows() -> Vec<FlowView> {
 }
 
 fn scene(flow: FlowView) -> Scene {
-    Scene { packet: 1, time: flow.start, flow }
+    Scene { packet: 1, time: flow.start, shard: 0, flow }
 }
 
 fn say_dns(say: &mut Saying<'_>) {

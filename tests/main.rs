@@ -1,6 +1,7 @@
-//! Everything that needs the built binary or the source tree as a whole.
+//! All integration tests, in one binary.
 
 mod commands;
+mod delivery;
 mod eve;
 mod support;
 mod tidy;

@@ -56,7 +56,7 @@ pub fn resolver_flow(id: u64) -> FlowView {
 
 /// The scene of a packet whose number is its time.
 pub fn scene(flow: FlowView, packet: u64) -> Scene {
-    Scene { packet, time: Timestamp::from_nanos(packet as i64), flow }
+    Scene { packet, time: Timestamp::from_nanos(packet as i64), shard: 0, flow }
 }
 
 pub fn ioc(kind: &'static str, value: &str) -> Ioc {

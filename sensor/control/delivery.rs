@@ -1,24 +1,96 @@
-//! Temporary.
+//! Delivery of a replay's alerts to a centre that is told that they are an exercise.
+//!
+//! In: what the collector spools. Out: what the gate lets through, by a courier on its own thread. What the centre has not
+//! committed when time is up stays in the spool and is said.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
 use super::Failure;
 use crate::cli::screen;
 use crate::config::{CentreOptions, Config};
-use crate::spool::Spool;
+use crate::emit::{Courier, DeadLetters, Https, Section, Way, Written};
+use crate::gate::{Gate, Home, Mode, Sender, SiteKey};
+use crate::limits::DRAIN_TIME_MAX;
+use crate::networks::Networks;
+use crate::spool::{Options, Spool};
 
+/// What a replay is called where the configuration names no site.
+const UNNAMED_SITE: &str = "exercise";
+
+/// What a replay's sensor is called.
+pub(super) const SENSOR: &str = "replay";
+
+/// A spool with a courier at work behind it.
 pub(super) struct Delivery {
+    url: String,
     spool: Spool,
+    key: [u8; 32],
+    stop: Arc<AtomicBool>,
+    courier: JoinHandle<Courier>,
 }
 
 impl Delivery {
-    pub(super) fn open(_centre: &CentreOptions, _config: &Config) -> Result<Delivery, Failure> {
-        Err(Failure::Configuration("no delivery yet".into()))
+    /// Opens the spool and sets the courier to work: what an earlier replay left is delivered too.
+    pub(super) fn open(centre: &CentreOptions, config: &Config, networks: &Arc<Networks>) -> Result<Delivery, Failure> {
+        let written = Written {
+            url: centre.url.clone(),
+            gate: centre.gate.clone(),
+            token: centre.token.clone(),
+            authority: centre.authority.clone(),
+            spool: Some(centre.spool.clone()),
+        };
+        let here = std::path::Path::new("");
+        let section = Section::check(written, here)
+            .map_err(|(key, why)| Failure::Configuration(format!("centre.{key}: {why}")))?;
+        let spool = Spool::open(&section.spool, Options::default())
+            .map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        let key = SiteKey::open(&section.key()).map_err(|error| Failure::Io(section.key(), error))?;
+        let site = if config.site.id.is_empty() { UNNAMED_SITE } else { &config.site.id };
+        let sender = Sender::new(site, SENSOR, Mode::Exercise)
+            .ok_or_else(|| Failure::Configuration(format!("site.id: `{site}` is no name that a centre takes")))?;
+        let home: Home = {
+            let networks = Arc::clone(networks);
+            Arc::new(move |address| networks.is_home(address))
+        };
+        let sink = Https::open(&section).map_err(Failure::Configuration)?;
+        let way = Way {
+            gate: Gate::new(section.policy.clone(), key.clone(), sender, home),
+            sink: Box::new(sink),
+            dead: DeadLetters::beside(&section.spool),
+        };
+        let mut courier = Courier::new(spool.reader(), way);
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let courier = thread::spawn(move || {
+            courier.run(&told);
+            courier
+        });
+        Ok(Delivery { url: section.url, spool, key: key.derive("alert"), stop, courier })
     }
+
+    /// The key of alert identities: another than the one that names hosts.
     pub(super) fn key(&self) -> &[u8] {
-        &[]
+        &self.key
     }
+
     pub(super) fn spool(&mut self) -> &mut Spool {
         &mut self.spool
     }
+
+    /// Delivers what waits, for as long as a person waits for a replay to end.
     pub(super) fn drain(self) -> Result<screen::Delivery, Failure> {
-        Err(Failure::Configuration("no delivery yet".into()))
+        self.stop.store(true, Ordering::Release);
+        let died = |_| Failure::Fault("the courier died: please report this".to_string());
+        let mut courier = self.courier.join().map_err(died)?;
+        let outcome = courier.drain(Instant::now() + DRAIN_TIME_MAX);
+        Ok(screen::Delivery {
+            url: self.url,
+            committed: outcome.delivered,
+            waiting: outcome.left,
+            held_back: outcome.withheld + outcome.dead,
+        })
     }
 }

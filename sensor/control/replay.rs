@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::delivery::Delivery;
+use super::delivery::{self, Delivery};
 use super::outputs::{self, Opened};
 use super::{Failure, Outcome, nanos};
 use crate::alert::eve;
@@ -30,6 +30,9 @@ use crate::worker::{Orders, Release, Worker};
 
 /// The key of shards and tables in replays: fixed, so that what a full table evicts is the same everywhere.
 const REPLAY_KEY: (u64, u64) = (0x6861_6574_6165_0001, 0x6861_6574_6165_0002);
+
+/// The key of the set's look-ups in replays, fixed as the other.
+const REPLAY_SET_KEY: [u8; 16] = *b"haetae replay 01";
 
 /// The indicators of a replay.
 struct Rules {
@@ -64,8 +67,9 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let captures = captures(replay)?;
     let loaded = load(replay)?;
     let mut opened = outputs::open(replay)?;
-    let mut delivery = replay.centre.as_ref().map(|centre| Delivery::open(centre, &replay.config)).transpose()?;
     let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
+    let open = |centre| Delivery::open(centre, &replay.config, &networks);
+    let mut delivery = replay.centre.as_ref().map(open).transpose()?;
     let desk = desk(replay, &networks, &loaded, delivery.as_ref());
     let orders = orders(replay, &networks, &loaded);
     let mut all = Vec::new();
@@ -116,7 +120,7 @@ fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
 
 fn load(replay: &Replay) -> Result<Rules, Failure> {
     let rules = &replay.config.rules;
-    let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone(), ..Policy::default() };
+    let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone(), key: REPLAY_SET_KEY };
     let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
     let told = crate::cli::lookup::refused(&loaded.refusals, replay.verbose, &mut io::stderr());
     told.map_err(|error| Failure::Io("standard error".into(), error))?;
@@ -132,6 +136,7 @@ fn desk(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules, delivery: Opt
     };
     Desk::new(Site {
         id: site.id.clone(),
+        sensor: delivery::SENSOR.to_string(),
         language: site.language.name().to_string(),
         key,
         networks: Arc::clone(networks),

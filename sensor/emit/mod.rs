@@ -1,21 +1,199 @@
-//! Sinks: each tries once and answers delivered, later or never.
+//! Sinks: what the gate let out goes in, one attempt goes out, and an answer comes back: delivered, later or never.
+//! The [`Courier`] owns waiting, repeating and the watermark. Never here: a byte that did not come through the gate, and
+//! a record given up because somebody did not answer.
 
-use std::path::PathBuf;
+mod courier;
+mod dead;
+mod https;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
+use ureq::http::Uri;
+
+use crate::gate::{self, Batch, Heartbeat, Policy};
+use crate::spool::Position;
+
+pub use courier::{Counts, Courier, Outcome};
+pub use dead::DeadLetters;
+pub use https::Https;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
-    /// Where alerts go: `https://...`; `http://` for loopback only.
+    /// Where alerts go: `https://...`; `http://` for loopback only. Alerts are posted to `<url>/alerts`, signs of life
+    /// to `<url>/heartbeat`.
     pub url: String,
-    /// The member's gate file.
+    /// The member's gate file. Absent: the safe defaults of `deploy/gate.yaml`.
     pub gate: Option<PathBuf>,
-    /// A file with the bearer token.
+    /// A file with the bearer token; not readable by everyone.
     pub token: Option<PathBuf>,
     /// A PEM file of authorities to trust instead of the system's.
     pub authority: Option<PathBuf>,
-    /// The spool's directory.
+    /// The spool's directory. Absent: `/var/lib/haetae/spool`.
     pub spool: Option<PathBuf>,
+}
+
+/// Where the spool is when the configuration does not say.
+const SPOOL: &str = "/var/lib/haetae/spool";
+
+/// The `centre:` section, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Without a slash at its end.
+    pub url: String,
+    /// What may leave.
+    pub policy: Policy,
+    /// The token's file.
+    pub token: Option<PathBuf>,
+    /// The authorities' file.
+    pub authority: Option<PathBuf>,
+    /// The spool's directory.
+    pub spool: PathBuf,
+}
+
+impl Section {
+    /// Checks what is written, the files it names included; paths are relative to `base`.
+    ///
+    /// # Errors
+    /// The key within the section, and what is wrong with it.
+    pub fn check(written: Written, base: &Path) -> Result<Section, (&'static str, String)> {
+        let url = written.url.trim_end_matches('/').to_owned();
+        check_url(&url).map_err(|why| ("url", why))?;
+        let gate = written.gate.map(|path| base.join(path));
+        let section = Section {
+            url,
+            policy: match gate {
+                Some(path) => Policy::read(&path).map_err(|why| ("gate", why))?,
+                None => Policy::default(),
+            },
+            token: written.token.map(|path| base.join(path)),
+            authority: written.authority.map(|path| base.join(path)),
+            spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
+        };
+        if let Some(path) = &section.token {
+            https::read_token(path).map_err(|why| ("token", why))?;
+        }
+        if section.url.starts_with("https:") || section.authority.is_some() {
+            https::authorities(section.authority.as_deref()).map_err(|why| ("authority", why))?;
+        }
+        Ok(section)
+    }
+
+    /// The file with the site's key: the policy's, or `site.key` beside the spool.
+    pub fn key(&self) -> PathBuf {
+        let beside = || self.spool.parent().unwrap_or(&self.spool).join("site.key");
+        self.policy.key.clone().unwrap_or_else(beside)
+    }
+}
+
+fn check_url(url: &str) -> Result<(), String> {
+    let uri: Uri = url.parse().map_err(|error| format!("`{url}` is no URL: {error}"))?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| format!("`{url}` names no host"))?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("no user or password in the URL; name a `token` file".to_owned());
+    }
+    if uri.query().is_some() {
+        return Err("no query in the URL".to_owned());
+    }
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if loopback => Ok(()),
+        Some("http") => Err(format!("`{url}`: http is for loopback only; use https")),
+        _ => Err(format!("`{url}` begins with neither https:// nor http://")),
+    }
+}
+
+/// What became of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The centre has it on its disk.
+    Delivered {
+        /// Up to where; `None`: it did not say, so nothing is settled.
+        committed: Option<Position>,
+    },
+    /// Not now.
+    Later {
+        /// Why, for a person.
+        reason: String,
+        /// When the centre wants to be asked again.
+        after: Option<Duration>,
+    },
+    /// Too much at once.
+    Smaller,
+    /// This record, never; the others of the batch were not taken either.
+    Never {
+        /// Why, for a person.
+        reason: String,
+        /// Which of the batch's records, from 0.
+        which: usize,
+    },
+}
+
+/// A way out. It tries once and never waits beyond its time limits.
+pub trait Sink: Send {
+    /// Tries to deliver.
+    fn deliver(&mut self, batch: &Batch) -> Delivery;
+
+    /// Says that the sensor lives.
+    ///
+    /// # Errors
+    /// Why it could not be said, for a person.
+    fn beat(&mut self, heartbeat: &Heartbeat) -> Result<(), String>;
+}
+
+/// What a courier needs besides spool and sink.
+pub struct Way {
+    /// The gate.
+    pub gate: gate::Gate,
+    /// The way out.
+    pub sink: Box<dyn Sink>,
+    /// Where refused records are kept.
+    pub dead: DeadLetters,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str) -> Result<Section, (&'static str, String)> {
+        let written = Written { url: url.into(), gate: None, token: None, authority: None, spool: None };
+        Section::check(written, Path::new("/nowhere"))
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for url in ["http://127.0.0.1:8443/v1/", "http://[::1]:1/", "http://localhost/v1"] {
+            assert!(check(url).is_ok(), "{url}");
+        }
+        for url in ["http://ingest.example/v1", "ftp://127.0.0.1/", "ingest.example", "", "http://a:b@localhost/"] {
+            assert_eq!(check(url).unwrap_err().0, "url", "{url}");
+        }
+        assert_eq!(check("http://127.0.0.1:1/v1/").unwrap().url, "http://127.0.0.1:1/v1");
+    }
+
+    #[test]
+    fn the_key_lies_beside_the_spool() {
+        assert_eq!(check("http://localhost").unwrap().key(), Path::new("/var/lib/haetae/site.key"));
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_named_by_their_key() {
+        let written = |gate: Option<&str>, token: Option<&str>, authority: Option<&str>| Written {
+            url: "https://centre.example".into(),
+            gate: gate.map(Into::into),
+            token: token.map(Into::into),
+            authority: authority.map(Into::into),
+            spool: None,
+        };
+        let key = |written| Section::check(written, Path::new("/nowhere")).unwrap_err().0;
+        assert_eq!(key(written(Some("gate.yaml"), None, None)), "gate");
+        assert_eq!(key(written(None, Some("token"), None)), "token");
+        assert_eq!(key(written(None, None, Some("ca.pem"))), "authority");
+    }
 }

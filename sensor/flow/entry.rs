@@ -5,6 +5,7 @@ use super::scene::FlowView;
 use crate::decode::{self, Packet, Peeled, protocol, tcp_flag};
 use crate::limits::{
     FLOW_GAP_CLOSED, FLOW_GAP_DATAGRAM_ANSWERED, FLOW_GAP_DATAGRAM_ONE_WAY, FLOW_GAP_TCP, FLOW_GAP_TCP_HALF_OPEN,
+    RECOGNITIONS_MAX,
 };
 use crate::observable::{Side, Stage};
 use crate::protocol::Spoken;
@@ -55,8 +56,8 @@ pub(super) struct Flow {
     pub(super) flags: [u8; 2],
     pub(super) started: [bool; 2],
     pub(super) finished: [bool; 2],
-    /// Whether this direction showed bytes that no stream protocol knows.
-    pub(super) foreign: [bool; 2],
+    /// How often this direction's bytes were shown to recognisers in vain.
+    pub(super) shown: [u8; 2],
     /// Consecutive segments far outside the window.
     pub(super) odd: [u8; 2],
     pub(super) reset: bool,
@@ -95,7 +96,7 @@ impl Default for Flow {
             flags: [0; 2],
             started: [false; 2],
             finished: [false; 2],
-            foreign: [false; 2],
+            shown: [0; 2],
             odd: [0; 2],
             reset: false,
             refused: false,
@@ -142,6 +143,11 @@ impl Flow {
     /// What giving it up would cost; the least goes first.
     pub(super) fn weight(&self) -> (bool, Timestamp, u64) {
         (self.payload != [0, 0] && !self.closed(), self.last, self.id)
+    }
+
+    /// Whether a direction has shown enough that no stream protocol knows.
+    pub(super) fn is_foreign(&self, direction: usize) -> bool {
+        self.talk == Talk::Unknown && self.shown[direction] >= RECOGNITIONS_MAX
     }
 
     /// Who speaks in `direction`, as the connection has it.

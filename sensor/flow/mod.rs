@@ -302,7 +302,7 @@ impl Flows {
                 }
             }
         }
-        self.idle.sort_unstable();
+        self.idle.sort_unstable_by(|one, other| other.cmp(one)); // taken from the end
     }
 
     /// Takes all flows for idle: the capture has ended.
@@ -311,18 +311,20 @@ impl Flows {
         for (at, shard) in self.shards.iter().enumerate() {
             self.idle.extend(shard.table.numbers().map(|number| (shard.table.peek(number).id, at, number)));
         }
-        self.idle.sort_unstable();
+        self.idle.sort_unstable_by(|one, other| other.cmp(one)); // taken from the end
     }
 
     /// Ends up to `budget` of the flows that were found, in the order of their first packets. Returns how many.
     pub fn end_idle(&mut self, budget: usize, how: Ended, trail: &mut Trail) -> usize {
-        let now = budget.min(self.idle.len());
-        let some: Vec<_> = self.idle.drain(..now).collect();
-        for &(id, shard, number) in &some {
+        let mut ended = 0;
+        while ended < budget
+            && let Some((id, shard, number)) = self.idle.pop()
+        {
             let time = self.shards[shard].table.peek(number).last;
             self.end(shard, number, how, Moment { packet: id, time }, trail);
+            ended += 1;
         }
-        some.len()
+        ended
     }
 
     /// What happened to flows so far.

@@ -228,7 +228,7 @@ impl Streams {
 
     /// Contiguous bytes for the conversation. They are offered as they lie, or behind what the reader left.
     fn deliver(&mut self, flow: &mut Flow, direction: usize, bytes: &[u8], reading: &mut Reading<'_>) {
-        if flow.talk == Talk::Shunted || flow.foreign[direction] {
+        if flow.talk == Talk::Shunted || flow.is_foreign(direction) {
             return;
         }
         let mut window = self.take_window(flow, direction);
@@ -247,7 +247,7 @@ impl Streams {
     /// Once one side is recognised, what the other side said before is read too.
     fn offer_other(&mut self, flow: &mut Flow, direction: usize, reading: &mut Reading<'_>) {
         let other = 1 - direction;
-        if flow.buffers == NONE || !matches!(flow.talk, Talk::Stream(..)) || flow.foreign[other] {
+        if flow.buffers == NONE || !matches!(flow.talk, Talk::Stream(..)) || flow.is_foreign(other) {
             return;
         }
         let mut window = self.take_window(flow, other);
@@ -294,8 +294,8 @@ impl Streams {
                 }
                 Recognised::Later if bytes.len() < UNDECIDED_BYTES_MAX => return 0,
                 Recognised::Later | Recognised::Nothing => {
-                    flow.foreign[direction] = true;
-                    if flow.foreign[1 - direction] {
+                    flow.shown[direction] += 1;
+                    if flow.is_foreign(direction) && flow.is_foreign(1 - direction) {
                         self.shunt(flow);
                     }
                     return bytes.len();

@@ -93,7 +93,14 @@ impl Reader {
         let (mut records, mut bytes, mut from) = (Vec::new(), 0, from.0);
         while records.len() < records_max {
             let Some((key, segment)) = self.segment_with(from) else { break };
-            let held = hold(&mut self.held, key, &segment, from)?;
+            let held = match hold(&mut self.held, key, &segment, from) {
+                Ok(held) => held,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    from = segment.last + 1; // somebody took the file away: that is damage, too
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             while let Some(frame) = next_frame(&held.bytes, held.at, held.sequence) {
                 let wanted = frame.sequence >= from;
                 if wanted && records.len() == records_max
@@ -116,7 +123,7 @@ impl Reader {
     /// Everything up to `watermark` is settled: that is made durable, then segments wholly below it are deleted.
     ///
     /// # Errors
-    /// The cursor cannot be written: nothing was deleted. Or `watermark` is behind the last record.
+    /// The cursor cannot be written: nothing was deleted, unless the disk is full. Or `watermark` is behind the last record.
     pub fn commit(&mut self, watermark: Position) -> io::Result<()> {
         let spool = {
             let state = self.shared.state();
@@ -129,10 +136,17 @@ impl Reader {
             state.spool
         };
         let cursor = Cursor { spool, watermark: watermark.0 };
-        self.storage.replace(&self.shared.directory.join(CURSOR), &cursor.encode())?;
+        let path = self.shared.directory.join(CURSOR);
+        let written = self.storage.replace(&path, &cursor.encode());
+        let full = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        if written.is_err() && !full {
+            return written;
+        }
         let retired = self.shared.state().settle(watermark.0);
         remove(&retired);
-        Ok(())
+        // A full disk must not keep what would empty it: the cursor takes the room of the segments. Until it is written
+        // a crash costs repeats, never a record.
+        if full { self.storage.replace(&path, &cursor.encode()) } else { Ok(()) }
     }
 
     /// The first segment that reaches `from`.

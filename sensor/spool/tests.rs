@@ -200,6 +200,7 @@ fn a_missing_segment_and_a_damaged_cursor_cost_no_more_than_themselves() {
 struct Fragile {
     files: Mutex<BTreeMap<PathBuf, (u64, u64)>>,
     failing: Mutex<bool>,
+    full: Mutex<u32>,
 }
 
 struct FragileFile(Arc<Fragile>, PathBuf, File);
@@ -214,8 +215,26 @@ impl Storage for FragileDisk {
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut full = self.0.full.lock().unwrap();
+        if *full > 0 {
+            *full -= 1;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         Disk.replace(path, bytes)
     }
+}
+
+#[test]
+fn a_full_disk_does_not_keep_what_would_empty_it() {
+    let (directory, fragile) = (TempDir::new().unwrap(), Arc::new(Fragile::default()));
+    drop(filled(directory.path(), 1..=12));
+    let spool = Spool::open_on(Arc::new(FragileDisk(Arc::clone(&fragile))), directory.path(), SMALL).unwrap();
+    let before = segments(directory.path()).len();
+    *fragile.full.lock().unwrap() = 1;
+    spool.reader().commit(Position(10)).unwrap();
+    assert!(segments(directory.path()).len() < before);
+    drop(spool);
+    assert_eq!(positions(&Spool::open(directory.path(), SMALL).unwrap()), [11, 12]);
 }
 
 impl Growing for FragileFile {
