@@ -179,11 +179,12 @@ impl Worker {
 
     fn unpack_one(&mut self, at: usize, frame: &Frame<'_>) -> Result<Fate, Fate> {
         let others = self.orders.workers > 1;
-        if others && peek(frame).is_some_and(|(one, other)| !self.owns(self.flows.shard(&one, &other))) {
+        let peeked = if others { peek(frame) } else { None }.map(|(one, other)| self.flows.shard(&one, &other));
+        if peeked.is_some_and(|shard| !self.owns(shard)) {
             return Ok(Fate::Elsewhere);
         }
-        // what gives no packet has no pair: its number says who accounts for it
-        let odd_owner = Shard(frame.number as u8);
+        // what gives no packet and no pair: its number says who accounts for it
+        let odd_owner = peeked.unwrap_or(Shard(frame.number as u8));
         let decoded = decode(frame, &mut self.fragments);
         let packet = decoded.map_err(|fate| if self.owns(odd_owner) { fate } else { Fate::Elsewhere })?;
         let ticket = self.flows.ticket(&packet);

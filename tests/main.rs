@@ -1,7 +1,12 @@
 //! All integration tests, in one binary.
 
+mod binary;
+mod cases;
 mod commands;
+mod corpus;
+mod crafted;
 mod delivery;
 mod eve;
 mod support;
 mod tidy;
+mod wire;
