@@ -26,7 +26,7 @@ pub fn run(
     complaints: &mut dyn Write,
 ) -> Result<(), Failure> {
     let policy =
-        Policy { confidence_min: config.rules.confidence_min, allow: config.rules.allow.clone(), ..Policy::default() };
+        Policy { confidence_min: config.rules.confidence_min, allow: config.rules.allow.clone(), key: [0; 16] };
     let first = || rules.first().cloned().unwrap_or_default();
     let loaded = feed::load(rules, &policy).map_err(|error| Failure::Io(first(), error))?;
     let written = |error| Failure::Io("standard output".into(), error);

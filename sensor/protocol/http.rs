@@ -401,7 +401,7 @@ mod tests {
 
     const GET: &str =
         "GET /a?b=c HTTP/1.1\r\nHost: Lure.example.kr:8080\r\nUser-Agent: x/1\r\nReferer: http://r/\r\n\r\n";
-    const ASKED: &str = "http client - http.hostname=Lure.example.kr http.http_port=8080 http.url=/a?b=c \
+    const ASKED: &str = "http client data http.hostname=Lure.example.kr http.http_port=8080 http.url=/a?b=c \
                          http.url=http://Lure.example.kr:8080/a?b=c http.http_user_agent=x/1 http.http_refer=http://r/ \
                          http.http_method=GET http.protocol=HTTP/1.1";
     const CONTEXT: &str = "http.hostname=Lure.example.kr http.http_port=8080 http.url=/a?b=c http.http_method=GET";
@@ -534,7 +534,7 @@ mod tests {
     #[test]
     fn an_absolute_target_is_the_url() {
         let lines = told::of::<Conversation>(&[client("GET http://u@a.kr:81/p?q HTTP/1.0\r\n\r\n")]);
-        let expected = "http client - http.hostname=a.kr http.http_port=81 http.url=http://u@a.kr:81/p?q \
+        let expected = "http client data http.hostname=a.kr http.http_port=81 http.url=http://u@a.kr:81/p?q \
                         http.url=http://u@a.kr:81/p?q http.http_method=GET http.protocol=HTTP/1.0";
         assert_eq!(lines, [expected]);
     }
