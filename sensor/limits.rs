@@ -15,7 +15,7 @@ pub const EPOCH_PACKETS: u64 = 16_384;
 // ---- capture
 
 /// One read of a capture file: large enough for full speed, small enough for the second-level cache.
-pub const CHUNK_BYTES: usize = 1 << 20;
+pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// No link has frames like this; what claims more is damage.
 pub const FRAME_BYTES_MAX: usize = 256 << 20;
