@@ -79,7 +79,7 @@ fn why(ioc: &Ioc) -> String {
         said.push_str(&cut(&statement.source));
     }
     said.push_str(", ");
-    said.push_str(words::tlp(statement.tlp));
+    said.push_str(statement.tlp.name());
     if let Some(until) = statement.valid_until {
         said.push_str(", valid to ");
         said.push_str(until.rfc3339().split('T').next().unwrap_or_default());

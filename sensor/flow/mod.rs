@@ -10,6 +10,7 @@ mod scene;
 mod stream;
 mod table;
 
+pub use crate::decode::protocol;
 pub use scene::{Ended, FlowView, Scene, Tunnel};
 pub use stream::StreamCounts;
 
