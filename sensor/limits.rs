@@ -174,8 +174,9 @@ pub const SITE_KEY_BYTES_MIN: u64 = 16;
 /// Confidence is a percentage.
 pub const CONFIDENCE_MAX: u8 = 100;
 
-/// Flows followed at once if nothing else is said: a busy site's ten minutes in a few hundred megabytes.
-pub const FLOWS_DEFAULT: u64 = 1_000_000;
+/// Flows followed at once if nothing else is said: a busy site's ten minutes in a few hundred megabytes; 4 096 for each
+/// shard, so that a million flows find room however unevenly they fall.
+pub const FLOWS_DEFAULT: u64 = 1 << 20;
 
 /// Flows followed at once, at most: they are numbered with 32 bits, with room for flags.
 pub const FLOWS_SETTABLE_MAX: u64 = 1_000_000_000;

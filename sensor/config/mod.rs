@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_all_defaults() {
         let config = parsed("# nothing\n\n");
-        assert_eq!(config.limits.flows_max, 1_000_000);
+        assert_eq!(config.limits.flows_max, 1 << 20);
         assert_eq!(config.limits.reassembly_bytes_max, 256 << 20);
         assert_eq!(config.outputs.events.len(), EventType::ALL.len());
         assert!(config.networks.is_none() && config.centre.is_none());
