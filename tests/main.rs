@@ -7,6 +7,7 @@ mod corpus;
 mod crafted;
 mod delivery;
 mod eve;
+mod killed;
 mod support;
 mod tidy;
 mod wire;
