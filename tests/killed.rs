@@ -160,7 +160,7 @@ fn nothing_raised_is_lost_and_repeats_have_the_same_identity_whenever_the_sensor
     let (mut killed, mut early, mut centre_died) = (0, 0, 0);
     let mut raised = BTreeSet::new();
     while killed < kills {
-        if roll(&mut dice) % CENTRE_DIES_EVERY == 0 {
+        if roll(&mut dice).is_multiple_of(CENTRE_DIES_EVERY) {
             centre.kill();
             centre = site.centre(port, 1 + roll(&mut dice) % 4);
         }
@@ -173,7 +173,7 @@ fn nothing_raised_is_lost_and_repeats_have_the_same_identity_whenever_the_sensor
             centre_died += 1;
             centre = site.centre(port, 0);
         }
-        if was_killed && killed % EMPTIED_EVERY == 0 {
+        if was_killed && killed.is_multiple_of(EMPTIED_EVERY) {
             centre.kill();
             centre = site.centre(port, 0);
             site.run_through("quiet.pcap", &centre);
