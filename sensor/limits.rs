@@ -168,9 +168,6 @@ pub const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
 /// A site's identifier is repeated in every alert.
 pub const SITE_ID_BYTES_MAX: usize = 64;
 
-/// Below 128 bits a key can be searched for.
-pub const SITE_KEY_BYTES_MIN: u64 = 16;
-
 /// Confidence is a percentage.
 pub const CONFIDENCE_MAX: u8 = 100;
 
@@ -297,3 +294,8 @@ pub const DRAIN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(3
 /// Segments of one direction whose bytes are shown to recognisers: a protocol may begin behind a greeting of another
 /// (SOCKS, STARTTLS), but not deep inside one.
 pub const RECOGNITIONS_MAX: u8 = 24;
+
+// the person's screen
+
+/// Alerts that a person's screen tells apart; nobody reads as many.
+pub const SCREEN_ALERTS_MAX: usize = 10_000;

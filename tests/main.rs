@@ -8,6 +8,8 @@ mod crafted;
 mod delivery;
 mod eve;
 mod replays;
+
+mod killed;
 mod support;
 mod tidy;
 mod wire;

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
-pub use check::{Config, Eve, Limits, Rules, Site, sound_url};
+pub use check::{Config, Eve, Limits, Rules, Site};
 pub use fault::{Fault, Place};
-pub use replay::{CentreOptions, Output, Replay};
+pub use replay::{Output, Replay};
 pub use written::{EventType, Language, Size, Workers, Written};
 
 /// Why there is no configuration.

@@ -220,7 +220,7 @@ impl Streams {
             let next = flow.next[direction];
             let waiting = &mut self.buffers[flow.buffers as usize].0[direction].waiting;
             let due = waiting.front().is_some_and(|first| next.wrapping_sub(first.seq) < u32::MAX / 2);
-            let Some(first) = waiting.pop_front_if(|_| due) else { return };
+            let Some(first) = due.then(|| waiting.pop_front()).flatten() else { return };
             self.held -= first.bytes.len();
             self.arrive(flow, direction, first.seq, &first.bytes, first.fin, reading);
         }
