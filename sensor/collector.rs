@@ -109,7 +109,7 @@ impl<'a> Collector<'a> {
         order.sort_by_key(|(place, ..)| **place);
         for (_, release, record) in order {
             match record {
-                Record::Event { line, logged } => self.event(&release.lines[line.clone()], *logged)?,
+                Record::Event(line, logged) => self.event(&release.lines[line.clone()], *logged)?,
                 Record::Alert(alert) => self.alert(alert)?,
             }
         }

@@ -30,13 +30,8 @@ pub struct Place {
 
 /// Something to be put out.
 pub enum Record {
-    /// An event line.
-    Event {
-        /// A range of [`Release::lines`].
-        line: std::ops::Range<usize>,
-        /// Whether the site's log lists its type.
-        logged: bool,
-    },
+    /// An event line: a range of [`Release::lines`], and whether the site's log lists its type.
+    Event(std::ops::Range<usize>, bool),
     /// An alert at one of its revisions.
     Alert(Box<Alert>),
 }
@@ -331,10 +326,7 @@ impl Worker {
     /// A flow is over: indicators that were not valid yet are asked again, and its alerts get their last revision.
     fn ended(&mut self, scene: &Scene, how: Ended, phase: u8) {
         if !self.early.is_empty() {
-            let (due, rest) =
-                std::mem::take(&mut self.early).into_iter().partition(|early| early.flow == scene.flow.id);
-            self.early = rest;
-            let due: Vec<Early> = due;
+            let due: Vec<Early> = self.early.extract_if(.., |early| early.flow == scene.flow.id).collect();
             for early in due {
                 let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, early.hit, phase);
             }
@@ -356,7 +348,7 @@ impl Worker {
             let start = self.release.lines.len();
             write(&mut self.release.lines);
             let line = start..self.release.lines.len();
-            self.put_out(scene, phase, Record::Event { line, logged });
+            self.put_out(scene, phase, Record::Event(line, logged));
         }
     }
 
@@ -402,11 +394,6 @@ static ADDRESS_FIELDS: [Field; 4] = [
 ];
 
 fn addresses_of(scene: &Scene) -> [Option<std::net::IpAddr>; 4] {
-    let flow = &scene.flow;
-    [
-        Some(flow.client),
-        Some(flow.server),
-        flow.tunnel.map(|outer| outer.source),
-        flow.tunnel.map(|outer| outer.destination),
-    ]
+    let (flow, outer) = (&scene.flow, scene.flow.tunnel.as_ref());
+    [Some(flow.client), Some(flow.server), outer.map(|outer| outer.source), outer.map(|outer| outer.destination)]
 }

@@ -218,7 +218,7 @@ fn the_log_has_the_types_that_the_configuration_lists() {
     assert_eq!(logged("flow, fileinfo"), set(&["fileinfo", "flow"]));
     assert_eq!(
         logged("alert, dns, http, tls, fileinfo, flow, stats"),
-        set(&["alert", "dns", "fileinfo", "flow", "http", "stats"])
+        set(&["alert", "fileinfo", "flow", "http", "stats"])
     );
 }
 
