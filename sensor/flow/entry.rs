@@ -144,7 +144,7 @@ impl Flow {
         let answered = self.packets[0] > 0 && self.packets[1] > 0;
         match self.key.protocol {
             protocol::TCP if self.closed() => FLOW_GAP_CLOSED,
-            protocol::TCP if !self.has_data() && !(answered && self.flags[0] & self.flags[1] & tcp_flag::ACK != 0) => {
+            protocol::TCP if !(self.has_data() || answered && self.flags[0] & self.flags[1] & tcp_flag::ACK != 0) => {
                 FLOW_GAP_TCP_HALF_OPEN
             }
             protocol::TCP => FLOW_GAP_TCP,
@@ -228,5 +228,15 @@ impl Flow {
             missing: by_side(self.missing),
             tcp_flags: flags,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_is_no_longer_than_four_lines_of_cache() {
+        assert!(size_of::<Flow>() <= 256, "{}", size_of::<Flow>());
     }
 }

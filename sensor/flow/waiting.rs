@@ -90,7 +90,8 @@ impl Waiting {
 
     /// The first part, if its place is reached.
     pub(super) fn pop_due(&mut self, next: u32) -> Option<Part> {
-        let part = self.parts.pop_front_if(|part| !is_ahead(part.seq, next))?;
+        self.first().filter(|&first| !is_ahead(first, next))?;
+        let part = self.parts.pop_front()?;
         self.held -= part.bytes.len() + WAITING_COST_BYTES;
         if self.parts.is_empty() {
             self.parts = VecDeque::new(); // its memory is not counted any more
