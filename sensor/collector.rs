@@ -160,3 +160,47 @@ impl<'a> Collector<'a> {
         self.outputs.spool.as_mut().map_or(Ok(()), |spool| spool.sync())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::alert::record::Site;
+    use crate::worker::Place;
+
+    fn release(epoch: u64, said: &[(u8, u64, &str)]) -> Release {
+        let mut release = Release { epoch, ..Release::default() };
+        for &(phase, packet, line) in said {
+            let start = release.lines.len();
+            release.lines.extend_from_slice(line.as_bytes());
+            release.records.push((Place { phase, packet }, Record::Event(start..release.lines.len(), false)));
+        }
+        release
+    }
+
+    fn put_out(workers: usize, releases: Vec<Release>) -> (String, u64) {
+        let (send, receive) = unbounded();
+        releases.into_iter().for_each(|release| send.send(release).expect("room"));
+        drop(send);
+        let (desk, mut out) = (Desk::new(Site::default()), Vec::new());
+        let outputs = Outputs { events: Some(&mut out), ..Outputs::default() };
+        let collected = Collector::new(workers, &desk, outputs).run(&receive).expect("memory takes all");
+        (String::from_utf8(out).expect("text"), collected.events)
+    }
+
+    #[test]
+    fn what_several_workers_say_comes_out_in_the_order_of_the_capture() {
+        let fast = [release(0, &[(0, 1, "a"), (0, 5, "d"), (0, 5, "e"), (1, 1, "g")]), release(1, &[(0, 7, "i")])];
+        let slow = [release(0, &[(0, 2, "b"), (0, 4, "c"), (1, 0, "f")]), release(1, &[(0, 6, "h"), (1, 2, "j")])];
+        let [fast_first, fast_then] = fast;
+        let [slow_first, slow_then] = slow;
+        assert_eq!(put_out(2, vec![fast_first, fast_then, slow_first, slow_then]), ("abcdefghij".into(), 10));
+    }
+
+    #[test]
+    fn an_epoch_that_a_worker_never_finished_is_not_told() {
+        let all = vec![release(0, &[(0, 1, "a")]), release(0, &[(0, 2, "b")]), release(1, &[(0, 3, "c")])];
+        assert_eq!(put_out(2, all), ("ab".into(), 2));
+    }
+}

@@ -87,6 +87,9 @@ pub const WINDOW_BYTES_MAX: usize = 128 << 10;
 /// Segments of one side waiting for one that is missing; a window of 1 MiB in full segments has 700.
 pub const WAITING_SEGMENTS_MAX: usize = 1_024;
 
+/// What a segment that waits costs beside its bytes: its place in a queue that doubles, and an allocation of its own.
+pub const WAITING_COST_BYTES: usize = 96;
+
 /// Segments behind a hole that the other side has acknowledged, before the hole is believed: captures reorder a little.
 pub const WAITING_ACKNOWLEDGED: usize = 3;
 

@@ -4,6 +4,10 @@
 //! follow (per packet, in order: flow, then parser), ask (look-ups of the whole batch, then alerts and events, in order).
 //! In: frames. Out: one [`Release`] an epoch. Never here: a lock, a clock of its own, an allocation per packet.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -73,12 +77,6 @@ struct Unpacked {
     ticket: Ticket,
 }
 
-/// An address hit whose indicator is not valid yet: asked again when the flow ends.
-struct Early {
-    flow: u64,
-    hit: Hit,
-}
-
 /// See the head of this file.
 pub struct Worker {
     orders: Orders,
@@ -88,7 +86,8 @@ pub struct Worker {
     contacts: Vec<Contacts>,
     release: Release,
     release_to: Sender<Release>,
-    early: Vec<Early>,
+    /// Address hits whose indicators are not valid yet, by flow: asked again when the flow ends.
+    early: BTreeMap<u64, Vec<Hit>>,
     tally: Tally,
     laps: Laps,
     // room that every batch uses again
@@ -112,7 +111,7 @@ impl Worker {
             contacts: std::iter::repeat_with(Contacts::default).take(SHARDS).collect(),
             release: Release::default(),
             release_to,
-            early: Vec::new(),
+            early: BTreeMap::new(),
             tally: Tally::default(),
             laps,
             fates: Vec::with_capacity(BATCH_FRAMES_MAX),
@@ -268,7 +267,7 @@ impl Worker {
         while let Some(&hit) = self.address_hits.get(*next).filter(|hit| hit.asked == step) {
             *next += 1;
             if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {
-                self.early.push(Early { flow: scene.flow.id, hit });
+                self.early.entry(scene.flow.id).or_default().push(hit);
             }
         }
     }
@@ -325,11 +324,8 @@ impl Worker {
 
     /// A flow is over: indicators that were not valid yet are asked again, and its alerts get their last revision.
     fn ended(&mut self, scene: &Scene, how: Ended, phase: u8) {
-        if !self.early.is_empty() {
-            let due: Vec<Early> = self.early.extract_if(.., |early| early.flow == scene.flow.id).collect();
-            for early in due {
-                let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, early.hit, phase);
-            }
+        for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
+            let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, phase);
         }
         let contacts = &mut self.contacts[usize::from(scene.shard)];
         let alerted = contacts.has_met(scene.flow.id);

@@ -7,9 +7,8 @@ mod corpus;
 mod crafted;
 mod delivery;
 mod eve;
-mod replays;
-
 mod killed;
+mod replays;
 mod support;
 mod tidy;
 mod wire;

@@ -14,8 +14,13 @@ const FUNCTION_LINES_MAX: usize = 60;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Files that are longer than `FILE_LINES_MAX` before their tests, and why.
-static LONG_FILES: &[(&str, &str)] =
-    &[("sensor/flow/mod.rs", "a flow from its first packet to its end, read from top to bottom")];
+static LONG_FILES: &[(&str, &str)] = &[
+    ("sensor/flow/mod.rs", "a flow from its first packet to its end, read from top to bottom"),
+    (
+        "sensor/flow/stream.rs",
+        "a stream's bookkeeping in one place: whoever changes what is held sees all who count it",
+    ),
+];
 
 /// Functions that are longer than `FUNCTION_LINES_MAX`, as `file: name`, and why.
 static LONG_FUNCTIONS: &[(&str, &str)] = &[];

@@ -14,6 +14,8 @@ mod link;
 mod peek;
 pub mod shard;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod udp;
 mod vxlan;
 
@@ -92,6 +94,18 @@ pub struct Payload {
     whole: bool,
     start: u32,
     len: u32,
+}
+
+impl Payload {
+    /// How many bytes of it are there.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether none is there.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 /// A frame's innermost packet.

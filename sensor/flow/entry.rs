@@ -36,13 +36,17 @@ pub(super) struct Flow {
     pub(super) id: u64,
     pub(super) start: Timestamp,
     pub(super) last: Timestamp,
+    /// Its shard's clock at its latest packet.
+    pub(super) seen: Timestamp,
     pub(super) packets: [u64; 2],
     pub(super) bytes: [u64; 2],
     pub(super) payload: [u64; 2],
     pub(super) missing: [u64; 2],
     /// Next expected sequence number.
     pub(super) next: [u32; 2],
-    /// The first sequence number of a SYN that may begin another connection.
+    /// The sequence number of the SYN that began it, if that is known.
+    pub(super) syn: Option<u32>,
+    /// The sequence number of a SYN that may begin another connection.
     pub(super) other_syn: Option<u32>,
     /// Number of its buffers in the shard, or [`NONE`].
     pub(super) buffers: u32,
@@ -81,11 +85,13 @@ impl Default for Flow {
             id: 0,
             start: Timestamp::default(),
             last: Timestamp::default(),
+            seen: Timestamp::default(),
             packets: [0; 2],
             bytes: [0; 2],
             payload: [0; 2],
             missing: [0; 2],
             next: [0; 2],
+            syn: None,
             other_syn: None,
             buffers: NONE,
             talk: Talk::Unknown,
@@ -115,7 +121,10 @@ impl Flow {
         self.last = time;
         self.packets[direction] += 1;
         self.bytes[direction] += u64::from(packet.length);
-        self.payload[direction] += payload as u64;
+        // a reset's payload is a message for people, not data (RFC 9293, 3.5.3)
+        if packet.segment.flags & tcp_flag::RST == 0 {
+            self.payload[direction] += payload as u64;
+        }
         self.flags[direction] |= packet.segment.flags;
     }
 
@@ -124,14 +133,18 @@ impl Flow {
         self.reset || (self.finished[0] && self.finished[1])
     }
 
+    /// Whether bytes were sent to somebody who may have taken them: those in a SYN that nobody answers were not.
+    pub(super) fn has_data(&self) -> bool {
+        let answered = self.key.protocol != protocol::TCP || (self.flags[0] | self.flags[1]) & tcp_flag::ACK != 0;
+        answered && self.payload != [0, 0]
+    }
+
     /// How long it may be silent.
     pub(super) fn gap_max(&self) -> Span {
         let answered = self.packets[0] > 0 && self.packets[1] > 0;
         match self.key.protocol {
             protocol::TCP if self.closed() => FLOW_GAP_CLOSED,
-            protocol::TCP
-                if self.payload == [0, 0] && !(answered && self.flags[0] & self.flags[1] & tcp_flag::ACK != 0) =>
-            {
+            protocol::TCP if !(self.has_data() || answered && self.flags[0] & self.flags[1] & tcp_flag::ACK != 0) => {
                 FLOW_GAP_TCP_HALF_OPEN
             }
             protocol::TCP => FLOW_GAP_TCP,
@@ -142,7 +155,7 @@ impl Flow {
 
     /// What giving it up would cost; the least goes first.
     pub(super) fn weight(&self) -> (bool, Timestamp, u64) {
-        (self.payload != [0, 0] && !self.closed(), self.last, self.id)
+        (self.has_data() && !self.closed(), self.last, self.id)
     }
 
     /// Whether a direction has shown enough that no stream protocol knows.
@@ -171,12 +184,14 @@ impl Flow {
             return said;
         }
         let answered = self.packets[0] > 0 && self.packets[1] > 0;
-        let data = self.payload != [0, 0];
+        let data = self.has_data();
         match self.key.protocol {
             _ if self.refused => Stage::Refused,
             protocol::TCP if data && self.app_proto.is_none() => Stage::Data,
             protocol::TCP if data => Stage::Established,
             protocol::TCP if answered && (self.flags[0] | self.flags[1]) & tcp_flag::RST == 0 => Stage::Established,
+            // reset, but only after both had said SYN and ACK
+            protocol::TCP if self.flags[0] & self.flags[1] & 0x12 == 0x12 => Stage::Established,
             protocol::TCP => Stage::Attempted,
             _ if answered => Stage::Established,
             _ => Stage::Attempted,
@@ -213,5 +228,15 @@ impl Flow {
             missing: by_side(self.missing),
             tcp_flags: flags,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_is_no_longer_than_four_lines_of_cache() {
+        assert!(size_of::<Flow>() <= 256, "{}", size_of::<Flow>());
     }
 }

@@ -4,18 +4,22 @@
 //! as it stood). All state is per shard, with its own bound, clock and eviction, so that nothing depends on which worker
 //! owns which shards. Never here: an indicator, a clock, a file.
 
+mod counts;
 mod entry;
 mod key;
 mod scene;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
+mod waiting;
 
 pub use crate::decode::protocol;
+pub use counts::{Counts, StreamCounts};
 pub use scene::{Ended, FlowView, Scene, Tunnel};
-pub use stream::StreamCounts;
 
 use crate::decode::shard::{Shard, shard_of};
-use crate::decode::{Address, Packet, protocol as ip_protocol, tcp_flag};
+use crate::decode::{Address, Packet, Segment, protocol as ip_protocol, tcp_flag};
 use crate::limits::{CLOCK_STEP_MAX, DATAGRAMS_OFFERED_MAX, EVICTION_LOOKS, SHARDS, SWEEP_EPOCHS};
 use crate::observable::{Observations, Side};
 use crate::protocol::{DATAGRAMS, Read, Verdict, Wants};
@@ -109,29 +113,6 @@ pub struct Settings {
     pub wants: Wants,
 }
 
-/// What happened to flows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Flows that began.
-    pub began: u64,
-    /// Flows given up because their shard was full.
-    pub evicted: u64,
-    /// TCP flows whose beginning was not seen.
-    pub midstream: u64,
-    /// TCP and UDP flows that ended with packets of one direction only.
-    pub one_way: u64,
-}
-
-impl Counts {
-    /// Adds others.
-    pub fn add(&mut self, other: Counts) {
-        self.began += other.began;
-        self.evicted += other.evicted;
-        self.midstream += other.midstream;
-        self.one_way += other.one_way;
-    }
-}
-
 /// What a look-up needs, computed early so that memory can be fetched before it is touched.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
@@ -209,8 +190,9 @@ impl Flows {
             None => true,
         });
         let number = still.unwrap_or_else(|| self.begin(shard, moment, packet, ticket, trail));
-        let ShardState { table, streams, .. } = &mut self.shards[shard];
+        let ShardState { table, streams, clock } = &mut self.shards[shard];
         let flow = table.flow(number);
+        flow.seen = clock.unwrap_or(moment.time);
         flow.count(packet, payload.len(), ticket.direction, moment.time);
         let before = trail.observations.len();
         let mut reading = Reading { wants: self.settings.wants, out: &mut trail.observations };
@@ -235,23 +217,27 @@ impl Flows {
         if moment.time.since(flow.last) > flow.gap_max() {
             return Some(Ended::Timeout);
         }
-        if packet.protocol != ip_protocol::TCP || packet.segment.flags & tcp_flag::SYN == 0 {
+        if packet.protocol != ip_protocol::TCP || packet.segment.flags & tcp_flag::RST != 0 {
             return None;
         }
         let segment = packet.segment;
-        if segment.flags & tcp_flag::ACK != 0 {
+        let is_other = match segment.flags & (tcp_flag::SYN | tcp_flag::ACK) {
+            tcp_flag::SYN if flow.syn == Some(segment.seq) => false,
+            tcp_flag::SYN if flow.closed() => true,
+            tcp_flag::SYN => {
+                // one SYN alone could be anybody's: the open connection goes on until the SYN is answered
+                flow.other_syn = Some(segment.seq);
+                false
+            }
             // the answer to a SYN that did not fit: now both sides say that it is a new connection
-            return (flow.other_syn == Some(segment.ack.wrapping_sub(1))).then_some(Ended::Reused);
-        }
-        let expected = flow.next[direction].wrapping_sub(1);
-        if flow.closed() && segment.seq != expected {
-            return Some(Ended::Reused);
-        }
-        // one SYN alone could be anybody's: the open connection goes on until the SYN is answered
-        if flow.started[direction] && segment.seq != expected && flow.payload != [0, 0] {
-            flow.other_syn = Some(segment.seq);
-        }
-        None
+            SYN_ACK => flow.other_syn == Some(segment.ack.wrapping_sub(1)) && flow.has_data(),
+            // where only one side is seen, no answer ever is: the first bytes behind the SYN stand for it
+            _ => {
+                let is_next = flow.other_syn == Some(segment.seq.wrapping_sub(1)) && !packet.payload.is_empty();
+                is_next && flow.packets[1 - direction] == 0 && flow.has_data()
+            }
+        };
+        is_other.then_some(Ended::Reused)
     }
 
     fn begin(&mut self, shard: usize, moment: Moment, packet: &Packet, ticket: &Ticket, trail: &mut Trail) -> u32 {
@@ -274,6 +260,7 @@ impl Flows {
         let ShardState { table, streams, .. } = &mut self.shards[shard];
         let hash = table.peek(number).hash;
         let mut flow = table.remove(hash, number);
+        let how = if how == Ended::Timeout && flow.closed() { Ended::Closed } else { how };
         let before = trail.observations.len();
         let mut reading = Reading { wants: self.settings.wants, out: &mut trail.observations };
         if matches!(flow.talk, Talk::Stream(..) | Talk::Unknown) {
@@ -282,7 +269,6 @@ impl Flows {
         trail.observed(before, moment, shard, &mut flow);
         let two_way_protocol = matches!(flow.key.protocol, ip_protocol::TCP | ip_protocol::UDP);
         self.counts.one_way += u64::from(two_way_protocol && flow.packets.contains(&0));
-        let how = if how == Ended::Timeout && flow.closed() { Ended::Closed } else { how };
         let scene = trail.scene(moment, shard, &flow);
         trail.steps.push(Step::Ended { scene, how });
     }
@@ -297,7 +283,8 @@ impl Flows {
             };
             for number in shard.table.numbers() {
                 let flow = shard.table.peek(number);
-                let silent = clock.since(flow.last).as_nanos();
+                // a frame's time may be odd, and the clock may lag behind: silent is who is so by both
+                let silent = clock.since(flow.last.max(flow.seen)).as_nanos();
                 if silent > flow.gap_max().as_nanos() + CLOCK_STEP_MAX.as_nanos() {
                     self.idle.push((flow.id, at, number));
                 }
@@ -352,25 +339,11 @@ impl ShardState {
     }
 }
 
-impl StreamCounts {
-    /// Both together.
-    pub fn plus(self, other: &StreamCounts) -> StreamCounts {
-        StreamCounts {
-            gaps: self.gaps + other.gaps,
-            gap_bytes: self.gap_bytes + other.gap_bytes,
-            reassembly_full: self.reassembly_full + other.reassembly_full,
-            lost: self.lost + other.lost,
-            odd: self.odd + other.odd,
-            out_of_order: self.out_of_order + other.out_of_order,
-        }
-    }
-}
-
 fn new_flow(moment: Moment, packet: &Packet, ticket: &Ticket) -> Flow {
     let sender_is_client = match packet.protocol {
         ip_protocol::TCP => match packet.segment.flags & (tcp_flag::SYN | tcp_flag::ACK) {
             tcp_flag::SYN => true,
-            0x12 => false, // SYN and ACK: the answer
+            SYN_ACK => false,
             _ => !is_service(packet.ports),
         },
         ip_protocol::UDP => !is_service(packet.ports),
@@ -378,6 +351,11 @@ fn new_flow(moment: Moment, packet: &Packet, ticket: &Ticket) -> Flow {
         _ => true,
     };
     let client_is_low = sender_is_client == (ticket.direction == 0);
+    let syn = match packet.segment.flags & (tcp_flag::SYN | tcp_flag::ACK) {
+        tcp_flag::SYN => Some(packet.segment.seq),
+        SYN_ACK => Some(packet.segment.ack.wrapping_sub(1)),
+        _ => None,
+    };
     let midstream = packet.protocol == ip_protocol::TCP && packet.segment.flags & tcp_flag::SYN == 0;
     Flow {
         key: ticket.key,
@@ -387,6 +365,7 @@ fn new_flow(moment: Moment, packet: &Packet, ticket: &Ticket) -> Flow {
         last: moment.time,
         tunnel: packet.tunnel.map(Box::new),
         icmp: (key::icmp_asked_by(packet).unwrap_or(packet.ports.0), packet.ports.1),
+        syn,
         midstream,
         client_is_low,
         asker_is_low: client_is_low,
@@ -394,6 +373,9 @@ fn new_flow(moment: Moment, packet: &Packet, ticket: &Ticket) -> Flow {
         ..Flow::default()
     }
 }
+
+/// The flags of a SYN's answer.
+const SYN_ACK: u8 = tcp_flag::SYN | tcp_flag::ACK;
 
 /// Whether the sender's port looks like a service's and the receiver's does not.
 fn is_service((source, destination): (u16, u16)) -> bool {
@@ -410,7 +392,8 @@ fn tcp(
 ) {
     let flags = packet.segment.flags;
     if flags & tcp_flag::RST != 0 {
-        flow.refused |= flow.side(direction) == Side::Server && flow.payload == [0, 0];
+        let said_nothing = flow.payload == [0, 0] && flow.flags[direction] & tcp_flag::SYN == 0;
+        flow.refused |= said_nothing && !flow.midstream && flow.side(direction) == Side::Server;
         flow.reset = true;
         return; // a reset's payload is a message for people, not for the stream (RFC 9293, 3.5.3)
     }
@@ -418,7 +401,26 @@ fn tcp(
         flow.finished[direction] |= flags & tcp_flag::FIN != 0;
         return;
     }
+    anchor(flow, direction, packet.segment, payload.len() as u64);
     streams.segment(flow, direction, packet.segment, payload, packet.missing, reading);
+}
+
+/// Several SYNs may be sent before anything is said. The one that counts is the one that is answered, or gone on with.
+fn anchor(flow: &mut Flow, direction: usize, segment: Segment, payload: u64) {
+    let Some(other) = flow.other_syn else { return };
+    let first = other.wrapping_add(1);
+    match segment.flags & SYN_ACK {
+        SYN_ACK if segment.ack == first && !flow.has_data() => {
+            flow.next[1 - direction] = first;
+            flow.next[direction] = segment.seq.wrapping_add(1);
+            flow.started = [true; 2];
+        }
+        0 | tcp_flag::ACK if segment.seq == first && flow.payload[direction] == payload => {
+            flow.next[direction] = first;
+        }
+        _ => return,
+    }
+    flow.syn = flow.other_syn.take();
 }
 
 fn datagram(flow: &mut Flow, direction: usize, payload: &[u8], reading: &mut Reading<'_>) {

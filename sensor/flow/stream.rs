@@ -3,53 +3,44 @@
 //! In: segments. Out: contiguous bytes and gaps, to the conversation. Bytes in order are never copied; bytes out of order
 //! and bytes that a reader left are, into buffers that the shard bounds. Where segments overlap, what came first stays.
 
-use std::collections::VecDeque;
-
+use super::counts::StreamCounts;
 use super::entry::{Flow, NONE, Talk};
+use super::waiting::{Waiting, is_ahead};
 use crate::decode::{Segment, tcp_flag};
 use crate::limits::{
-    SEGMENT_DISTANCE_MAX, SEGMENTS_ODD_MAX, UNDECIDED_BYTES_MAX, WAITING_ACKNOWLEDGED, WAITING_SEGMENTS_MAX,
-    WINDOW_BYTES_MAX,
+    SEGMENT_DISTANCE_MAX, SEGMENTS_ODD_MAX, UNDECIDED_BYTES_MAX, WAITING_ACKNOWLEDGED, WAITING_COST_BYTES,
+    WAITING_SEGMENTS_MAX, WINDOW_BYTES_MAX,
 };
 use crate::observable::{Observations, Side};
 use crate::protocol::{self, Conversations, Read, Recognised, Wants};
-
-/// A segment ahead of its time.
-struct Waiting {
-    seq: u32,
-    bytes: Vec<u8>,
-    fin: bool,
-}
 
 /// What one direction keeps.
 #[derive(Default)]
 struct Direction {
     /// Bytes in order that the reader left.
     window: Vec<u8>,
-    /// Bytes out of order, by sequence number.
-    waiting: VecDeque<Waiting>,
+    waiting: Waiting,
+}
+
+impl Direction {
+    fn held(&self) -> usize {
+        self.window.capacity() + self.waiting.held()
+    }
+}
+
+/// A segment's place and content, wherever it comes from.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    seq: u32,
+    bytes: &'a [u8],
+    /// Bytes behind these that the capture does not have (snap length).
+    missing: u32,
+    fin: bool,
 }
 
 /// What one flow keeps.
 #[derive(Default)]
 struct Buffers([Direction; 2]);
-
-/// What happened in streams; each is a bound reached or a byte not seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StreamCounts {
-    /// Holes given up: bytes that were never seen.
-    pub gaps: u64,
-    /// Bytes in those holes, as far as sequence numbers tell.
-    pub gap_bytes: u64,
-    /// Holes given up because the shard's reassembly bound was reached.
-    pub reassembly_full: u64,
-    /// Conversations whose reader could make no sense of them any more.
-    pub lost: u64,
-    /// Segments ignored because they lie far from where they could belong.
-    pub odd: u64,
-    /// Segments that came ahead of their time.
-    pub out_of_order: u64,
-}
 
 /// The conversations of one shard and what their streams keep.
 #[derive(Default)]
@@ -84,7 +75,6 @@ impl Streams {
         reading: &mut Reading<'_>,
     ) {
         let syn = segment.flags & tcp_flag::SYN != 0;
-        let fin = segment.flags & tcp_flag::FIN != 0;
         let seq = segment.seq.wrapping_add(u32::from(syn));
         if !flow.started[direction] {
             flow.started[direction] = true;
@@ -98,15 +88,20 @@ impl Streams {
         } else {
             flow.odd[direction] = 0;
         }
-        let ahead = seq.wrapping_sub(flow.next[direction]);
-        if ahead != 0 && ahead < u32::MAX / 2 {
-            self.keep(flow, direction, seq, payload, fin, reading);
-        } else {
-            self.arrive(flow, direction, seq, payload, fin, reading);
-            if missing > 0 {
-                self.gap(flow, direction, u64::from(missing), reading);
-                flow.next[direction] = flow.next[direction].wrapping_add(missing);
+        let part = Part { seq, bytes: payload, missing, fin: segment.flags & tcp_flag::FIN != 0 };
+        if is_ahead(seq, flow.next[direction]) {
+            if !part.bytes.is_empty() || part.fin {
+                self.counts.out_of_order += 1;
+                self.keep(flow, direction, part, reading);
             }
+        } else if self.meets_waiting(flow, direction, part) {
+            // what waits came first and stays; only what is new goes between
+            let old = flow.next[direction].wrapping_sub(seq) as usize;
+            let rest = Part { seq: flow.next[direction], bytes: payload.get(old..).unwrap_or_default(), ..part };
+            self.keep(flow, direction, rest, reading);
+            self.drain(flow, direction, reading);
+        } else {
+            self.arrive(flow, direction, part, reading);
             self.drain(flow, direction, reading);
         }
         if segment.flags & tcp_flag::ACK != 0 {
@@ -128,90 +123,91 @@ impl Streams {
         true
     }
 
-    /// Bytes at or before their place: what is new of them is in order now.
-    fn arrive(
-        &mut self,
-        flow: &mut Flow,
-        direction: usize,
-        seq: u32,
-        payload: &[u8],
-        fin: bool,
-        reading: &mut Reading<'_>,
-    ) {
-        let old = flow.next[direction].wrapping_sub(seq) as usize;
-        if let Some(fresh) = payload.get(old..) {
-            flow.next[direction] = flow.next[direction].wrapping_add(fresh.len() as u32);
-            if !fresh.is_empty() {
-                self.deliver(flow, direction, fresh, reading);
-            }
-            if fin && !flow.finished[direction] {
-                flow.next[direction] = flow.next[direction].wrapping_add(1);
-                self.finish(flow, direction, reading);
-            }
+    /// Bytes at or before their place: what is new of them is in order now. A FIN does not move the place, though it has
+    /// a number of its own: if bytes come at that place all the same, it was not the receiver who was told of an end.
+    fn arrive(&mut self, flow: &mut Flow, direction: usize, part: Part<'_>, reading: &mut Reading<'_>) {
+        let old = flow.next[direction].wrapping_sub(part.seq) as usize;
+        let (there, all) = (part.bytes.len(), part.bytes.len() + part.missing as usize);
+        if old > all {
+            return;
+        }
+        flow.next[direction] = part.seq.wrapping_add(all as u32);
+        if let Some(fresh) = part.bytes.get(old..).filter(|fresh| !fresh.is_empty()) {
+            self.deliver(flow, direction, fresh, reading);
+        }
+        if all > old.max(there) {
+            self.gap(flow, direction, (all - old.max(there)) as u64, reading);
+        }
+        if part.fin {
+            self.finish(flow, direction, reading);
         }
     }
 
     /// Copies a segment that is ahead of its time.
-    fn keep(
-        &mut self,
-        flow: &mut Flow,
-        direction: usize,
-        seq: u32,
-        payload: &[u8],
-        fin: bool,
-        reading: &mut Reading<'_>,
-    ) {
-        if (payload.is_empty() && !fin) || flow.talk == Talk::Shunted {
-            return;
-        }
-        self.counts.out_of_order += 1;
-        if self.held + payload.len() > self.held_max {
+    fn keep(&mut self, flow: &mut Flow, direction: usize, part: Part<'_>, reading: &mut Reading<'_>) {
+        if self.held + part.bytes.len() + WAITING_COST_BYTES > self.held_max {
             self.counts.reassembly_full += 1;
-            self.skip_hole(flow, direction, reading);
-            let ahead = seq.wrapping_sub(flow.next[direction]);
-            if ahead != 0 && ahead < u32::MAX / 2 {
-                self.gap(flow, direction, u64::from(ahead), reading);
-                flow.next[direction] = seq;
-            }
-            return self.arrive(flow, direction, seq, payload, fin, reading);
+            return self.force(flow, direction, part, reading);
         }
         let next = flow.next[direction];
         let waiting = &mut self.direction(flow, direction).waiting;
-        let place = waiting.partition_point(|w| w.seq.wrapping_sub(next) <= seq.wrapping_sub(next));
-        waiting.insert(place, Waiting { seq, bytes: payload.to_vec(), fin });
-        let full = waiting.len() > WAITING_SEGMENTS_MAX;
-        self.held += payload.len();
-        if full {
+        let before = waiting.held();
+        if part.fin {
+            waiting.ends_at(part.seq.wrapping_add(part.bytes.len() as u32).wrapping_add(part.missing));
+        }
+        if !part.bytes.is_empty() {
+            waiting.keep(next, part.seq, part.bytes, part.missing);
+        }
+        let (more, mut left) = (waiting.held() - before, waiting.len());
+        self.held += more;
+        while left > WAITING_SEGMENTS_MAX {
+            self.skip_hole(flow, direction, reading);
+            left = self.waiting(flow, direction).map_or(0, Waiting::len);
+        }
+    }
+
+    /// Whether a segment reaches into what waits.
+    fn meets_waiting(&self, flow: &Flow, direction: usize, part: Part<'_>) -> bool {
+        let first = self.waiting(flow, direction).and_then(Waiting::first);
+        let end = part.seq.wrapping_add(part.bytes.len() as u32);
+        first.is_some_and(|first| is_ahead(end, first))
+    }
+
+    /// There is no room for a segment: all holes before it are given up.
+    fn force(&mut self, flow: &mut Flow, direction: usize, part: Part<'_>, reading: &mut Reading<'_>) {
+        while let Some(first) = self.waiting(flow, direction).and_then(Waiting::first)
+            && is_ahead(part.seq, first)
+        {
             self.skip_hole(flow, direction, reading);
         }
+        self.skip_to(flow, direction, part.seq, reading);
+        self.arrive(flow, direction, part, reading);
+        self.drain(flow, direction, reading);
     }
 
     /// The other side has seen all before `ack`: a hole before it will never be filled.
     fn acknowledged(&mut self, flow: &mut Flow, direction: usize, ack: u32, reading: &mut Reading<'_>) {
-        if flow.buffers == NONE {
-            return;
-        }
-        let waiting = &self.buffers[flow.buffers as usize].0[direction].waiting;
-        let Some(first) = waiting.front() else { return };
-        let beyond = ack.wrapping_sub(first.seq);
-        if beyond < u32::MAX / 2 && waiting.len() >= WAITING_ACKNOWLEDGED {
+        let Some(waiting) = self.waiting(flow, direction) else { return };
+        let Some(first) = waiting.first() else { return };
+        if !is_ahead(first, ack) && waiting.len() >= WAITING_ACKNOWLEDGED {
             self.skip_hole(flow, direction, reading);
         }
     }
 
     /// Gives up the first hole and goes on behind it.
     fn skip_hole(&mut self, flow: &mut Flow, direction: usize, reading: &mut Reading<'_>) {
-        if flow.buffers == NONE {
-            return;
-        }
-        let Some(first) = self.buffers[flow.buffers as usize].0[direction].waiting.front() else { return };
-        let seq = first.seq;
-        let hole = seq.wrapping_sub(flow.next[direction]);
-        if hole != 0 && hole < u32::MAX / 2 {
-            self.gap(flow, direction, u64::from(hole), reading);
-            flow.next[direction] = seq;
-        }
+        let Some(first) = self.waiting(flow, direction).and_then(Waiting::first) else { return };
+        self.skip_to(flow, direction, first, reading);
         self.drain(flow, direction, reading);
+    }
+
+    /// What lies before `seq` and has not come will never come.
+    fn skip_to(&mut self, flow: &mut Flow, direction: usize, seq: u32, reading: &mut Reading<'_>) {
+        if is_ahead(seq, flow.next[direction]) {
+            let hole = seq.wrapping_sub(flow.next[direction]);
+            flow.next[direction] = seq;
+            self.gap(flow, direction, u64::from(hole), reading);
+        }
     }
 
     /// Delivers what waited for the bytes that have just come.
@@ -219,10 +215,16 @@ impl Streams {
         while flow.buffers != NONE {
             let next = flow.next[direction];
             let waiting = &mut self.buffers[flow.buffers as usize].0[direction].waiting;
-            let due = waiting.front().is_some_and(|first| next.wrapping_sub(first.seq) < u32::MAX / 2);
-            let Some(first) = due.then(|| waiting.pop_front()).flatten() else { return };
-            self.held -= first.bytes.len();
-            self.arrive(flow, direction, first.seq, &first.bytes, first.fin, reading);
+            let before = waiting.held();
+            let Some(due) = waiting.pop_due(next) else {
+                if waiting.end() == Some(next) {
+                    self.finish(flow, direction, reading);
+                }
+                return;
+            };
+            self.held -= before - waiting.held();
+            let part = Part { seq: due.seq, bytes: &due.bytes, missing: due.missing, fin: false };
+            self.arrive(flow, direction, part, reading);
         }
     }
 
@@ -263,20 +265,27 @@ impl Streams {
             return Vec::new();
         }
         let window = std::mem::take(&mut self.buffers[flow.buffers as usize].0[direction].window);
-        self.held -= window.len();
+        self.held -= window.capacity();
         window
     }
 
     /// Puts back what the reader left, unless that is more than a reader may leave.
-    fn leave_window(&mut self, flow: &mut Flow, direction: usize, window: Vec<u8>) {
+    fn leave_window(&mut self, flow: &mut Flow, direction: usize, mut window: Vec<u8>) {
         if window.is_empty() || flow.talk == Talk::Shunted {
             return;
         }
-        if window.len() > WINDOW_BYTES_MAX || self.held + window.len() > self.held_max {
+        if window.capacity() > 2 * window.len() {
+            window.shrink_to_fit(); // what one byte keeps is one byte
+        }
+        if window.len() > WINDOW_BYTES_MAX {
             self.counts.lost += 1;
             return self.shunt(flow);
         }
-        self.held += window.len();
+        if self.held + window.capacity() > self.held_max {
+            self.counts.reassembly_full += 1;
+            return self.shunt(flow);
+        }
+        self.held += window.capacity();
         self.direction(flow, direction).window = window;
     }
 
@@ -324,6 +333,9 @@ impl Streams {
 
     /// Bytes that will never come.
     fn gap(&mut self, flow: &mut Flow, direction: usize, len: u64, reading: &mut Reading<'_>) {
+        if flow.talk == Talk::Shunted {
+            return;
+        }
         self.counts.gaps += 1;
         self.counts.gap_bytes += len;
         flow.missing[direction] += len;
@@ -342,23 +354,28 @@ impl Streams {
 
     /// One side says no more.
     fn finish(&mut self, flow: &mut Flow, direction: usize, reading: &mut Reading<'_>) {
-        flow.finished[direction] = true;
+        if std::mem::replace(&mut flow.finished[direction], true) {
+            return;
+        }
         if let Talk::Stream(spoken, handle) = flow.talk {
             self.conversations.end(spoken, handle, flow.asker(direction), reading.wants, reading.out);
         }
     }
 
-    /// The flow has ended: what waits is delivered with its gaps, and both sides say no more.
+    /// The flow has ended: what waits is delivered with its gaps, and both sides say no more. Who asks is heard first, so
+    /// that an answer finds its question.
     pub(super) fn end(&mut self, flow: &mut Flow, reading: &mut Reading<'_>) {
-        for direction in [0, 1] {
-            while flow.buffers != NONE && !self.buffers[flow.buffers as usize].0[direction].waiting.is_empty() {
+        let first = usize::from(!flow.asker_is_low);
+        for direction in [first, 1 - first] {
+            while self.waiting(flow, direction).is_some_and(|waiting| waiting.len() > 0) {
                 self.skip_hole(flow, direction, reading);
             }
-        }
-        for direction in [0, 1] {
-            if !flow.finished[direction] {
-                self.finish(flow, direction, reading);
+            if let Some(end) = self.waiting(flow, direction).and_then(Waiting::end) {
+                self.skip_to(flow, direction, end, reading);
             }
+        }
+        for direction in [first, 1 - first] {
+            self.finish(flow, direction, reading);
         }
         self.shunt(flow);
     }
@@ -371,8 +388,7 @@ impl Streams {
         flow.talk = Talk::Shunted;
         if flow.buffers != NONE {
             let Buffers(directions) = std::mem::take(&mut self.buffers[flow.buffers as usize]);
-            let bytes = |d: &Direction| d.window.len() + d.waiting.iter().map(|w| w.bytes.len()).sum::<usize>();
-            self.held -= directions.iter().map(bytes).sum::<usize>();
+            self.held -= directions.iter().map(Direction::held).sum::<usize>();
             self.free.push(flow.buffers);
             flow.buffers = NONE;
         }
@@ -381,8 +397,12 @@ impl Streams {
     fn forget_waiting(&mut self, flow: &Flow, direction: usize) {
         if flow.buffers != NONE {
             let waiting = std::mem::take(&mut self.buffers[flow.buffers as usize].0[direction].waiting);
-            self.held -= waiting.iter().map(|w| w.bytes.len()).sum::<usize>();
+            self.held -= waiting.held();
         }
+    }
+
+    fn waiting(&self, flow: &Flow, direction: usize) -> Option<&Waiting> {
+        (flow.buffers != NONE).then(|| &self.buffers[flow.buffers as usize].0[direction].waiting)
     }
 
     fn direction(&mut self, flow: &mut Flow, direction: usize) -> &mut Direction {
@@ -393,5 +413,21 @@ impl Streams {
             });
         }
         &mut self.buffers[flow.buffers as usize].0[direction]
+    }
+}
+
+/// What tests ask: nothing may stay behind, and nothing may be counted that is not there.
+#[cfg(test)]
+mod kept {
+    use super::*;
+
+    impl Streams {
+        /// Bytes held, buffers in use, conversations open.
+        pub(in crate::flow) fn kept(&self) -> (usize, usize, usize) {
+            let held: usize = self.buffers.iter().flat_map(|Buffers(both)| both).map(Direction::held).sum();
+            assert_eq!(held, self.held, "what is counted is what is there");
+            assert!(self.held <= self.held_max);
+            (self.held, self.buffers.len() - self.free.len(), self.conversations.open_now())
+        }
     }
 }

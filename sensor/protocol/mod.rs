@@ -137,6 +137,12 @@ macro_rules! streams {
             pub fn end(&mut self, spoken: Spoken, handle: u32, side: Side, wants: Wants, out: &mut Observations) {
                 match spoken { $(Spoken::$room => self.$room.at(handle).end(side, wants, out)),+ }
             }
+
+            /// How many are open.
+            #[cfg(test)]
+            pub(crate) fn open_now(&self) -> usize {
+                0 $(+ self.$room.states.len() - self.$room.free.len())+
+            }
         }
     };
 }

@@ -1,0 +1,165 @@
+//! Workers on a small capture that means no good, in memory: every frame has one fate, everything said has its place.
+
+use crossbeam_channel::unbounded;
+
+use super::*;
+use crate::capture::file::Reader;
+use crate::indicator::{Builder, Statement};
+use crate::protocol::Wants;
+use crate::time::Timestamp;
+
+const NAME: &[u8] = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0\0\x01\0\x01";
+
+fn ethernet(kind: u16, bytes: &[u8]) -> Vec<u8> {
+    [&[2; 12], &kind.to_be_bytes()[..], bytes].concat()
+}
+
+/// An IPv4 packet from the host 10.0.0.`from` to 203.0.113.66; `place` is the field of flags and fragment offset.
+fn ipv4(from: u8, protocol: u8, place: u16, bytes: &[u8]) -> Vec<u8> {
+    let (length, place) = ((bytes.len() as u16 + 20).to_be_bytes(), place.to_be_bytes());
+    let head = [0x45, 0, length[0], length[1], 0, 7, place[0], place[1], 64, protocol, 0, 0, 10, 0, 0, from];
+    ethernet(0x0800, &[&head[..], &[203, 0, 113, 66], bytes].concat())
+}
+
+fn question(from: u8) -> Vec<u8> {
+    let length = (NAME.len() as u16 + 8).to_be_bytes();
+    [&[0x80, from, 0, 53, length[0], length[1], 0, 0], NAME].concat()
+}
+
+/// Questions whole and in pieces, and all kinds of damage, in turns.
+fn frames() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for host in 0..=255u8 {
+        let asked = question(host);
+        frames.push(ipv4(host, 17, 0, &asked));
+        frames.push(ipv4(host, 17, 0x2000, &asked[..16]));
+        frames.push(match host % 8 {
+            0 => ethernet(0x0806, &[0; 28]),
+            1 => vec![2; 9],
+            2 => ipv4(host, 6, 0, &[0; 12]),
+            3 => ipv4(host, 17, 0, &[0, 9, 0, 9, 0, 3, 0, 0]),
+            4 => ipv4(host, 17, 0x3FFF, &[0; 200]),
+            5 => ipv4(host, 47, 0, &[0, 0, 8, 0, 0x65]),
+            6 => ethernet(0x8100, &[0, 1]),
+            _ => ipv4(host, 6, 0, &[0; 20]),
+        });
+        frames.push(ipv4(host, 17, 2, &asked[16..]));
+    }
+    frames
+}
+
+/// A capture with ten seconds between two frames.
+fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = vec![0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0, 1, 0, 0, 0];
+    for (at, frame) in frames.iter().enumerate() {
+        let words = [at as u32 * 10, 0, frame.len() as u32, frame.len() as u32];
+        out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        out.extend_from_slice(frame);
+    }
+    out
+}
+
+fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
+    let wants = Wants { events: true, ..Wants::default() };
+    let settings = Settings { flows_max: 1 << 16, reassembly_bytes_max: 1 << 20, key: (1, 2), wants };
+    Orders {
+        index,
+        workers,
+        settings,
+        events: true,
+        logged: Vec::new(),
+        networks: Arc::default(),
+        set: Arc::clone(set),
+    }
+}
+
+fn run(capture: &[u8], orders: Orders, release_to: Sender<Release>) -> Tally {
+    let mut worker = Worker::new(orders, release_to, Laps::new(|| 0));
+    let mut reader = Reader::new(capture).expect("a capture");
+    loop {
+        let batch = reader.poll(worker.budget(7)).expect("readable");
+        if batch.is_empty() {
+            return worker.finish();
+        }
+        worker.breathe(&batch);
+    }
+}
+
+/// What so many workers say of a capture, in the order of places, and what they counted.
+fn said(capture: &[u8], workers: usize, set: &Arc<IndicatorSet>) -> (Vec<(Place, String)>, Tally) {
+    let (send, releases) = unbounded();
+    let mut sum = Tally::default();
+    for index in 0..workers {
+        sum.join(&run(capture, orders(index, workers, set), send.clone()));
+    }
+    drop(send);
+    let mut all = Vec::new();
+    for release in releases {
+        assert!(release.records.is_sorted_by_key(|(place, _)| *place), "a release is in order");
+        for (place, record) in &release.records {
+            let text = match record {
+                Record::Event(range, _) => String::from_utf8_lossy(&release.lines[range.clone()]).into_owned(),
+                Record::Alert(alert) => format!("alert {}", if alert.is_final() { "final" } else { "first" }),
+            };
+            all.push((*place, text));
+        }
+    }
+    all.sort_by_key(|(place, _)| *place);
+    (all, sum)
+}
+
+#[test]
+fn what_happened_in_a_sweep_comes_after_the_packets_of_its_epoch() {
+    let place = |phase, packet| Place { phase, packet };
+    let order = [place(0, 1), place(0, 2), place(0, 900), place(1, 1), place(1, 3)];
+    assert!(order.is_sorted());
+}
+
+#[test]
+fn every_fate_is_counted_once_whoever_counts() {
+    let (capture, set) = (pcap(&frames()), Arc::default());
+    let (alone, one) = said(&capture, 1, &set);
+    let (together, three) = said(&capture, 3, &set);
+    let fates = |tally: &Tally| {
+        let mut rows = tally.fates.0;
+        rows[Fate::Elsewhere.index()] = 0;
+        rows
+    };
+    assert_eq!((one.handed, one.fates.accounted(), one.fates.of(Fate::Unaccounted)), (1024, 1024, 0));
+    assert_eq!(fates(&one), fates(&three));
+    assert_eq!((one.unaccounted(), three.unaccounted()), (0, 0));
+    assert_eq!(one.fates.0.iter().filter(|&&count| count > 0).count(), 10, "{:?}", one.fates);
+    assert_eq!((one.bytes, one.flows, one.fragments), (three.bytes, three.flows, three.fragments));
+    assert!(alone.len() > 512);
+    assert_eq!(alone, together);
+}
+
+#[test]
+fn a_worker_whose_collector_is_gone_comes_to_its_end() {
+    let (send, releases) = unbounded();
+    drop(releases);
+    let tally = run(&pcap(&frames()), orders(0, 1, &Arc::default()), send);
+    assert_eq!(tally.fates.accounted(), 1024);
+}
+
+#[test]
+fn an_address_that_becomes_listed_while_its_flow_is_open_is_sighted_at_the_flows_end() {
+    let seconds = |seconds| Timestamp::from_parts(seconds, 0);
+    let mut builder = Builder::new([0; 16], 0);
+    let statement = Statement { confidence: 90, valid_from: Some(seconds(15)), ..Statement::default() };
+    let said_by = builder.say(statement).expect("room");
+    builder.take(&address::IP, b"203.0.113.66", said_by, None, |_| Ok(())).expect("an address");
+    let set = Arc::new(builder.build());
+    let frames = [1, 1, 1, 2].map(|host| ipv4(host, 17, 0, &question(host)));
+    for workers in [1, 3] {
+        let (all, tally) = said(&pcap(&frames), workers, &set);
+        let alerts: Vec<_> = all.iter().filter(|(_, text)| text.starts_with("alert")).collect();
+        let place = |phase, packet| Place { phase, packet };
+        let expected = [(place(0, 4), "first"), (place(1, 1), "first"), (place(1, 1), "final"), (place(1, 4), "final")];
+        assert_eq!(alerts.len(), 4, "{alerts:?}");
+        for (alert, (at, which)) in alerts.into_iter().zip(expected) {
+            assert_eq!((alert.0, alert.1.as_str()), (at, format!("alert {which}").as_str()));
+        }
+        assert_eq!((tally.hits, tally.refusals.iter().sum::<u64>()), (2, 1));
+    }
+}
