@@ -8,8 +8,9 @@ use std::io::{self, Write};
 
 use crossbeam_channel::Receiver;
 
+use crate::alert::Alert;
 use crate::alert::record::Desk;
-use crate::alert::{Alert, screen};
+use crate::alert::screen::Shown;
 use crate::limits::SPOOL_SYNC_RECORDS;
 use crate::spool::Spool;
 use crate::worker::{Record, Release};
@@ -22,11 +23,29 @@ pub struct Outputs<'a> {
     /// Events only.
     pub events: Option<&'a mut dyn Write>,
     /// Both, in one order.
-    pub all: Vec<&'a mut dyn Write>,
-    /// Two lines an alert, for a person.
-    pub screen: Option<&'a mut dyn Write>,
+    pub all: Option<&'a mut dyn Write>,
+    /// The site's log: both, in one order, as far as it lists their types.
+    pub log: Option<Log<'a>>,
+    /// Two lines for an alert and those like it, for a person.
+    pub screen: Option<Screen<'a>>,
     /// What the centre will get.
     pub spool: Option<&'a mut Spool>,
+}
+
+/// A log that does not have everything.
+pub struct Log<'a> {
+    /// Where it goes.
+    pub writer: &'a mut dyn Write,
+    /// Whether it lists alerts. Of events the workers know.
+    pub alerts: bool,
+}
+
+/// A person's screen.
+pub struct Screen<'a> {
+    /// Where it goes.
+    pub out: &'a mut dyn Write,
+    /// What was on it before.
+    pub shown: &'a mut Shown,
 }
 
 /// What the collector put out.
@@ -72,8 +91,10 @@ impl<'a> Collector<'a> {
             }
         }
         self.sync()?;
-        let Outputs { alerts, events, all, screen, .. } = &mut self.outputs;
-        for output in alerts.iter_mut().chain(events).chain(all).chain(screen) {
+        let Outputs { alerts, events, all, log, screen, .. } = &mut self.outputs;
+        let (log, screen) =
+            (log.iter_mut().map(|log| &mut log.writer), screen.iter_mut().map(|screen| &mut screen.out));
+        for output in alerts.iter_mut().chain(events).chain(all).chain(log).chain(screen) {
             output.flush()?;
         }
         Ok(self.collected)
@@ -88,7 +109,7 @@ impl<'a> Collector<'a> {
         order.sort_by_key(|(place, ..)| **place);
         for (_, release, record) in order {
             match record {
-                Record::Event(range) => self.event(&release.lines[range.clone()])?,
+                Record::Event(line, logged) => self.event(&release.lines[line.clone()], *logged)?,
                 Record::Alert(alert) => self.alert(alert)?,
             }
         }
@@ -98,12 +119,13 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn event(&mut self, line: &[u8]) -> io::Result<()> {
+    fn event(&mut self, line: &[u8], logged: bool) -> io::Result<()> {
         self.collected.events += 1;
         for output in self.outputs.events.iter_mut().chain(&mut self.outputs.all) {
             output.write_all(line)?;
         }
-        Ok(())
+        let log = self.outputs.log.as_mut().filter(|_| logged);
+        log.map_or(Ok(()), |log| log.writer.write_all(line))
     }
 
     fn alert(&mut self, alert: &Alert) -> io::Result<()> {
@@ -124,8 +146,11 @@ impl<'a> Collector<'a> {
         for output in self.outputs.alerts.iter_mut().chain(&mut self.outputs.all) {
             output.write_all(&record)?;
         }
+        if let Some(log) = self.outputs.log.as_mut().filter(|log| log.alerts) {
+            log.writer.write_all(&record)?;
+        }
         if let Some(screen) = &mut self.outputs.screen {
-            writeln!(screen, "{}", screen::line(alert, self.desk))?;
+            screen.shown.show(alert, self.desk, screen.out)?;
         }
         Ok(())
     }
@@ -149,7 +174,7 @@ mod tests {
         for &(phase, packet, line) in said {
             let start = release.lines.len();
             release.lines.extend_from_slice(line.as_bytes());
-            release.records.push((Place { phase, packet }, Record::Event(start..release.lines.len())));
+            release.records.push((Place { phase, packet }, Record::Event(start..release.lines.len(), false)));
         }
         release
     }

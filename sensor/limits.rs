@@ -15,7 +15,7 @@ pub const EPOCH_PACKETS: u64 = 16_384;
 // ---- capture
 
 /// One read of a capture file: large enough for full speed, small enough for the second-level cache.
-pub const CHUNK_BYTES: usize = 1 << 20;
+pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// No link has frames like this; what claims more is damage.
 pub const FRAME_BYTES_MAX: usize = 256 << 20;
@@ -171,14 +171,12 @@ pub const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
 /// A site's identifier is repeated in every alert.
 pub const SITE_ID_BYTES_MAX: usize = 64;
 
-/// Below 128 bits a key can be searched for.
-pub const SITE_KEY_BYTES_MIN: u64 = 16;
-
 /// Confidence is a percentage.
 pub const CONFIDENCE_MAX: u8 = 100;
 
-/// Flows followed at once if nothing else is said: a busy site's ten minutes in a few hundred megabytes.
-pub const FLOWS_DEFAULT: u64 = 1_000_000;
+/// Flows followed at once if nothing else is said: a busy site's ten minutes in a few hundred megabytes; 4 096 for each
+/// shard, so that a million flows find room however unevenly they fall.
+pub const FLOWS_DEFAULT: u64 = 1 << 20;
 
 /// Flows followed at once, at most: they are numbered with 32 bits, with room for flags.
 pub const FLOWS_SETTABLE_MAX: u64 = 1_000_000_000;
@@ -299,3 +297,8 @@ pub const DRAIN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(3
 /// Segments of one direction whose bytes are shown to recognisers: a protocol may begin behind a greeting of another
 /// (SOCKS, STARTTLS), but not deep inside one.
 pub const RECOGNITIONS_MAX: u8 = 24;
+
+// the person's screen
+
+/// Alerts that a person's screen tells apart; nobody reads as many.
+pub const SCREEN_ALERTS_MAX: usize = 10_000;

@@ -34,8 +34,8 @@ pub struct Place {
 
 /// Something to be put out.
 pub enum Record {
-    /// An event line: a range of [`Release::lines`].
-    Event(std::ops::Range<usize>),
+    /// An event line: a range of [`Release::lines`], and whether the site's log lists its type.
+    Event(std::ops::Range<usize>, bool),
     /// An alert at one of its revisions.
     Alert(Box<Alert>),
 }
@@ -60,8 +60,10 @@ pub struct Orders {
     pub workers: usize,
     /// Bounds and keys of flows.
     pub settings: Settings,
-    /// Whether events are put out.
+    /// Whether events of all types are put out.
     pub events: bool,
+    /// Types of events that are put out in any case: those that the site's log lists.
+    pub logged: Vec<&'static str>,
     /// What is inside, and what is never watched.
     pub networks: Arc<Networks>,
     /// What is looked for.
@@ -288,11 +290,9 @@ impl Worker {
         for at in first..last {
             let observation = &trail.observations.list()[at as usize];
             let scene = &trail.scenes[observation.scene as usize];
-            if self.orders.events {
-                let start = self.release.lines.len();
-                eve::write_event(&mut self.release.lines, &trail.observations, observation, scene);
-                self.put_out(scene, phase, Record::Event(start..self.release.lines.len()));
-            }
+            self.say(observation.event.name, scene, phase, |out| {
+                eve::write_event(out, &trail.observations, observation, scene);
+            });
             while let Some(&hit) = self.hits.get(*next).filter(|hit| hit.asked == at) {
                 *next += 1;
                 let _counted = self.sight(&trail.observations, at as usize, hit, scene, phase);
@@ -334,10 +334,17 @@ impl Worker {
                 self.put_out(scene, phase, Record::Alert(Box::new(alert)));
             }
         }
-        if self.orders.events {
+        self.say(FLOW.name, scene, phase, |out| eve::write_flow_alerted(out, &scene.flow, how, alerted));
+    }
+
+    /// An event line, if anyone wants events of this type.
+    fn say(&mut self, name: &'static str, scene: &Scene, phase: u8, write: impl FnOnce(&mut Vec<u8>)) {
+        let logged = self.orders.logged.contains(&name);
+        if self.orders.events || logged {
             let start = self.release.lines.len();
-            eve::write_flow_alerted(&mut self.release.lines, &scene.flow, how, alerted);
-            self.put_out(scene, phase, Record::Event(start..self.release.lines.len()));
+            write(&mut self.release.lines);
+            let line = start..self.release.lines.len();
+            self.put_out(scene, phase, Record::Event(line, logged));
         }
     }
 
@@ -383,11 +390,6 @@ static ADDRESS_FIELDS: [Field; 4] = [
 ];
 
 fn addresses_of(scene: &Scene) -> [Option<std::net::IpAddr>; 4] {
-    let flow = &scene.flow;
-    [
-        Some(flow.client),
-        Some(flow.server),
-        flow.tunnel.map(|outer| outer.source),
-        flow.tunnel.map(|outer| outer.destination),
-    ]
+    let (flow, outer) = (&scene.flow, scene.flow.tunnel.as_ref());
+    [Some(flow.client), Some(flow.server), outer.map(|outer| outer.source), outer.map(|outer| outer.destination)]
 }

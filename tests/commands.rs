@@ -1,9 +1,11 @@
-//! The built binary as a person types it: help, usage errors, checks of configurations, exit codes.
+//! The built binary as a person types it: help, usage errors, checks of configurations, the person's screen, exit codes.
 //!
-//! In: words. Out: what is printed, and the exit code. Never here: a capture that is read.
+//! In: words. Out: what is printed, and the exit code. Never here: what is right about an alert; `cases` has that.
 
+use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Exit code, standard output, standard error.
 fn haetae(words: &[&str]) -> (i32, String, String) {
@@ -124,4 +126,127 @@ fn what_is_not_there_is_named() {
     assert_eq!(code, 74);
     assert!(complaints.starts_with("error: /nowhere/a.pcap: "), "{complaints}");
     assert_eq!(haetae(&["lookup", "bad.example", "-S", "/nowhere/rules"]).0, 74);
+}
+
+const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+const PCAPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pcaps");
+
+fn capture(case: &str) -> String {
+    format!("{PCAPS}/{case}/traffic.pcap")
+}
+
+#[test]
+fn a_centre_whose_files_are_wrong_is_a_fault_of_the_configuration_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("gate.yaml"), "leave: [time, everything]\n").expect("a file");
+    let centre =
+        "networks: { home: [10.0.0.0/8] }\ncentre:\n  url: http://127.0.0.1:1\n  gate: gate.yaml\n  token: none\n";
+    let file = written(folder.path(), centre);
+    let (code, _, complaints) = haetae(&["-T", "-c", &file]);
+    assert_eq!(code, 78, "{complaints}");
+    assert!(
+        complaints.contains(&format!("  --> {file}:4:9   help: deploy/gate.yaml is one to start from")),
+        "{complaints}"
+    );
+    assert!(complaints.contains("error: centre.gate: ") && complaints.contains("everything"), "{complaints}");
+    assert!(complaints.contains("error: centre.token: file not found: "), "{complaints}");
+    assert!(complaints.ends_with("2 errors; running configuration unchanged (exit 78)\n"), "{complaints}");
+}
+
+#[test]
+fn the_examples_pass_the_tests_that_they_carry() {
+    let (code, out, complaints) = haetae(&["rules", "test", "-S", RULES]);
+    assert_eq!((code, complaints.as_str()), (0, ""), "{out}");
+    assert!(out.ends_with(" rule tests, 0 failed\n") && !out.starts_with('0'), "{out}");
+}
+
+#[test]
+fn a_person_sees_what_was_met_and_nothing_for_near_misses() {
+    let (code, out, complaints) = haetae(&["-r", &capture("tls13"), "-S", RULES]);
+    assert_eq!((code, complaints.as_str()), (0, ""));
+    assert!(out.contains("CRITICAL ransomware   10.77.0.2 -> c2.bad.example (203.0.113.66:443)   data, "), "{out}");
+    assert!(out.contains("\n         why: bad.example (+subdomains), source example, amber, valid to "), "{out}");
+    assert!(out.ends_with("treated private ranges as inside. Nothing left this machine.\n"), "{out}");
+    let (_, out, _) = haetae(&["-r", &capture("near-misses"), "-S", RULES]);
+    assert!(out.starts_with("1 file, ") && out.contains(" 0 alerts, "), "{out}");
+    let (_, out, _) = haetae(&["-r", PCAPS, "-S", RULES]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines.len() < 60 && lines.iter().all(|line| line.len() < 140), "{out}");
+    assert!(out.contains(" more alerts like these (--alerts FILE has all)\n"), "{out}");
+}
+
+#[test]
+fn rules_that_are_no_rules_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = folder.path().display().to_string();
+    for words in [["-r", &capture("tls13"), "-S", &empty].as_slice(), &["lookup", "a.example", "-S", &empty]] {
+        let (code, out, complaints) = haetae(words);
+        assert_eq!((code, out.as_str()), (74, ""), "{complaints}");
+        assert!(complaints.contains(&format!("{empty}: no indicator file in it (known endings: yaml")), "{complaints}");
+    }
+    let (code, _, complaints) = haetae(&["-r", &capture("tls13"), "-S", "/nowhere"]);
+    assert_eq!((code, complaints.as_str()), (74, "error: /nowhere: No such file or directory\n"));
+    let (code, out, _) = haetae(&["-r", &capture("tls13")]);
+    assert!(code == 0 && out.contains("No indicators given: nothing was looked for (-S RULES).\n"), "{out}");
+    std::fs::write(folder.path().join("bad.txt"), "*.com\n0.0.0.0\n").expect("a file");
+    let (code, out, complaints) = haetae(&["-r", &capture("tls13"), "-S", &empty]);
+    assert!(code == 0 && out.contains("No indicators loaded: nothing was looked for.\n"), "{out}{complaints}");
+}
+
+/// Event types in the log that `-l` wrote.
+fn logged(events: &str) -> BTreeSet<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = written(folder.path(), &format!("outputs: {{ eve: {{ events: [{events}] }} }}\n"));
+    let log = folder.path().join("log").display().to_string();
+    let other = folder.path().join("other.json").display().to_string();
+    let words = ["-r", &capture("http1"), "-S", RULES, "-c", &config, "-l", &log, "--events", &other];
+    assert_eq!(haetae(&words).0, 0);
+    let types = |file: &Path| -> BTreeSet<String> {
+        let text = std::fs::read_to_string(file).expect("a log");
+        let record = |line| serde_json::from_str::<serde_json::Value>(line).expect("a record");
+        text.lines().map(|line| record(line)["event_type"].as_str().expect("a type").to_owned()).collect()
+    };
+    assert!(types(Path::new(&other)).is_superset(&["flow", "http", "stats"].map(str::to_owned).into()));
+    types(&folder.path().join("log/eve.json"))
+}
+
+#[test]
+fn the_log_has_the_types_that_the_configuration_lists() {
+    let set = |types: &[&str]| -> BTreeSet<String> { types.iter().map(|one| one.to_string()).collect() };
+    assert_eq!(logged("alert"), set(&["alert"]));
+    assert_eq!(logged("stats, http"), set(&["http", "stats"]));
+    assert_eq!(logged("flow, fileinfo"), set(&["fileinfo", "flow"]));
+    assert_eq!(
+        logged("alert, dns, http, tls, fileinfo, flow, stats"),
+        set(&["alert", "fileinfo", "flow", "http", "stats"])
+    );
+}
+
+#[test]
+fn exit_codes_tell_what_happened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = std::fs::read(capture("tls13")).expect("a capture");
+    let cut = folder.path().join("cut.pcap").display().to_string();
+    std::fs::write(&cut, &whole[..whole.len() - 7]).expect("a file");
+    assert_eq!(haetae(&["-r", &cut]).0, 0);
+    assert_eq!(haetae(&["-r", &cut, "--strict"]).0, 65);
+    assert!(haetae(&["-r", &cut]).1.contains("Cut short: cut.pcap ("));
+    assert_eq!(haetae(&["-r", &capture("tls13"), "--strict"]).0, 0);
+    assert_eq!(haetae(&["-r", &capture("tls13"), "-S", RULES, "--fail-on-match"]).0, 1);
+    assert_eq!(haetae(&["-r", &capture("near-misses"), "-S", RULES, "--fail-on-match"]).0, 0);
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).expect("a folder");
+    let (code, _, complaints) = haetae(&["-r", &empty.display().to_string()]);
+    assert!(code == 74 && complaints.contains("no capture in this folder"), "{complaints}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_haetae"));
+    command.env_remove("HAETAE_CONFIG").args(["-r", PCAPS, "--events", "-"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut first = [0; 10];
+    child.stdout.take().expect("its output").read_exact(&mut first).expect("it says something");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }

@@ -7,6 +7,9 @@ mod corpus;
 mod crafted;
 mod delivery;
 mod eve;
+mod replays;
+
+mod killed;
 mod support;
 mod tidy;
 mod wire;

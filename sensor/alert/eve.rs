@@ -14,16 +14,7 @@ use crate::time::Timestamp;
 
 /// IP protocol numbers as EVE spells them.
 pub mod protocol {
-    /// ICMP.
-    pub const ICMP: u8 = 1;
-    /// TCP.
-    pub const TCP: u8 = 6;
-    /// UDP.
-    pub const UDP: u8 = 17;
-    /// ICMPv6.
-    pub const ICMPV6: u8 = 58;
-    /// SCTP.
-    pub const SCTP: u8 = 132;
+    pub use crate::flow::protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
 
     static NAMES: [(u8, &str); 21] = [
         (TCP, "TCP"),

@@ -11,7 +11,7 @@ use ring::hmac;
 use super::json::Object;
 use super::reading::{self, Reading};
 use super::{Alert, eve, words};
-use crate::indicator::{Ioc, Severity};
+use crate::indicator::{Ioc, Severity, signature_id};
 use crate::networks::{Networks, Role};
 use crate::observable::Side;
 
@@ -176,9 +176,9 @@ impl Desk {
         let severity = reading.worst.map_or(Severity::default(), |ioc| ioc.statement.severity);
         object.text("action", "allowed");
         object.number("gid", 1);
-        object.number("signature_id", words::signature_id(kind, value));
+        object.number("signature_id", signature_id(kind, value));
         object.number("rev", 1);
-        object.number("severity", words::eve_severity(severity));
+        object.number("severity", u64::from(severity.eve()));
         object.text("category", reading.category());
         object.text("signature", &reading.sentence(alert));
         metadata(object.object("metadata"), alert);
@@ -225,7 +225,7 @@ fn indicator(alert: &Alert) -> (&str, &str) {
 fn metadata(mut object: Object<'_>, alert: &Alert) {
     let statements = || alert.iocs.iter().map(|ioc| &ioc.statement);
     if let Some(tlp) = statements().map(|statement| statement.tlp).max() {
-        object.texts("tlp", [words::tlp(tlp)]);
+        object.texts("tlp", [tlp.name()]);
     }
     if let Some(confidence) = statements().map(|statement| statement.confidence).max() {
         object.texts("confidence", [confidence.to_string().as_str()]);
@@ -245,7 +245,7 @@ fn write_ioc(object: &mut Object<'_>, ioc: &Ioc, alert: &Alert) {
     if !ioc.statement.source.is_empty() {
         object.text("source", &ioc.statement.source);
     }
-    object.text("tlp", words::tlp(ioc.statement.tlp));
+    object.text("tlp", ioc.statement.tlp.name());
     object.number("confidence", u64::from(ioc.statement.confidence));
     if let Some(until) = ioc.statement.valid_until {
         object.text("valid_until", &until.rfc3339());

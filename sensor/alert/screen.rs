@@ -1,16 +1,58 @@
 //! An alert on a person's screen: two lines.
 //!
-//! In: an alert and the site's reading of it. Out: plain text without colours, safe to print. Never here: a terminal.
+//! In: an alert and the site's reading of it. Out: plain text without colours, safe to print; alerts that would read the
+//! same to a person are printed once and counted. Never here: a terminal.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
 
 use super::reading::{self, Reading};
 use super::record::Desk;
 use super::{Alert, eve, words};
 use crate::indicator::{Ioc, Severity};
+use crate::limits::SCREEN_ALERTS_MAX;
 use crate::networks::Direction;
 use crate::observable::{Side, Stage};
 
 /// Bytes of any one value on the screen: a URL may be long, the line should stay one.
 const VALUE_BYTES_MAX: usize = 100;
+
+/// What a person has been shown, over all captures of a replay.
+#[derive(Default)]
+pub struct Shown {
+    likes: BTreeSet<String>,
+    /// Alerts that were not printed because one like them had been.
+    pub more: u64,
+}
+
+impl Shown {
+    /// Prints an alert unless it is like one that was: the same host, far end, stage and indicator.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn show(&mut self, alert: &Alert, desk: &Desk, out: &mut dyn Write) -> io::Result<()> {
+        let like = likeness(&desk.reading(alert), alert);
+        if self.likes.contains(&like) {
+            self.more += 1;
+            return Ok(());
+        }
+        if self.likes.len() < SCREEN_ALERTS_MAX {
+            self.likes.insert(like);
+        }
+        writeln!(out, "{}", line(alert, desk))
+    }
+}
+
+/// All that a person tells two alerts apart by, ports and sizes left out.
+fn likeness(reading: &Reading<'_>, alert: &Alert) -> String {
+    let (near, _, far, _) = alert.flow.endpoints(reading.near);
+    let near = reading.asset.map_or(near, |asset| asset.address);
+    // whoever knocks is told one by one; behind a name addresses may change
+    let far = if reading.near == Side::Server { far.to_string() } else { String::new() };
+    let target = reading.target.to_ascii_lowercase();
+    let why = reading.worst.map(why).unwrap_or_default();
+    format!("{near} {:?} {far} {target} {} {why}", reading.near, reading.stage.name())
+}
 
 /// The two lines, without an end of line behind the second:
 ///
@@ -79,7 +121,7 @@ fn why(ioc: &Ioc) -> String {
         said.push_str(&cut(&statement.source));
     }
     said.push_str(", ");
-    said.push_str(words::tlp(statement.tlp));
+    said.push_str(statement.tlp.name());
     if let Some(until) = statement.valid_until {
         said.push_str(", valid to ");
         said.push_str(until.rfc3339().split('T').next().unwrap_or_default());
@@ -110,6 +152,17 @@ mod tests {
 CRITICAL ransomware   10.77.0.2 -> c2.bad.example (203.0.113.66:443)   data, 18.4 kB out
          why: bad.example (+subdomains), source example, amber, valid to 2027-01-31";
         assert_eq!(shown(&alert), want);
+    }
+
+    #[test]
+    fn what_reads_the_same_is_printed_once_and_counted() {
+        let (mut shown, desk, mut out) = (Shown::default(), Desk::new(Site::default()), Vec::new());
+        for port in [50_000, 50_001, 50_002] {
+            let of = FlowView { client_port: port, ..flow(7) };
+            let alert = tls_met(&mut Contacts::default(), &scene(of, 5)).expect("an alert");
+            shown.show(&alert, &desk, &mut out).expect("a vector takes it");
+        }
+        assert_eq!((out.iter().filter(|&&byte| byte == b'\n').count(), shown.more), (2, 2));
     }
 
     #[test]

@@ -2,9 +2,7 @@
 //!
 //! In: numbers, rows and bytes. Out: text that a terminal, a log and a person can take. Never here: who or where.
 
-use ring::digest::{SHA256, digest};
-
-use crate::indicator::{Severity, Tlp};
+use crate::indicator::Severity;
 
 /// A size for a person, in powers of ten: `912 B`, `18.4 kB`.
 pub fn size(bytes: u64) -> String {
@@ -22,16 +20,6 @@ pub fn size(bytes: u64) -> String {
     format!("{} EB", bytes / 1_000_000_000_000_000_000)
 }
 
-/// EVE counts severities from 1, the worst.
-pub const fn eve_severity(severity: Severity) -> u64 {
-    match severity {
-        Severity::Critical => 1,
-        Severity::High => 2,
-        Severity::Medium => 3,
-        Severity::Low => 4,
-    }
-}
-
 /// A severity for a person.
 pub const fn severity(severity: Severity) -> &'static str {
     match severity {
@@ -40,24 +28,6 @@ pub const fn severity(severity: Severity) -> &'static str {
         Severity::Medium => "MEDIUM",
         Severity::Low => "LOW",
     }
-}
-
-/// TLP 2.0 without its prefix.
-pub const fn tlp(tlp: Tlp) -> &'static str {
-    match tlp {
-        Tlp::Clear => "clear",
-        Tlp::Green => "green",
-        Tlp::Amber => "amber",
-        Tlp::AmberStrict => "amber+strict",
-        Tlp::Red => "red",
-    }
-}
-
-/// The EVE `signature_id` of an indicator: in a range of its own, the same at every site and with every set.
-pub fn signature_id(kind: &str, value: &str) -> u64 {
-    let digest = digest(&SHA256, format!("{kind}|{value}").as_bytes());
-    let first = digest.as_ref().iter().take(4).fold(0, |number, &byte| number << 8 | u64::from(byte));
-    3_000_000_000 + first % 1_000_000_000
 }
 
 /// At most `bytes_max` bytes of a value as harmless text: bytes that are no UTF-8 as `\xNN`, characters that move the
@@ -126,13 +96,5 @@ mod tests {
         assert_eq!(printable(b"a\x1b[2Jb\xff", 99), r"a\u{1b}[2Jb\xff");
         assert_eq!(printable("a\u{202e}b\u{e9}".as_bytes(), 99), "a\\u{202e}b\u{e9}");
         assert_eq!(printable(b"abcdef", 4), "abcd");
-    }
-
-    #[test]
-    fn a_signature_id_is_the_same_everywhere_and_in_its_own_range() {
-        let id = signature_id("domain_suffix", "bad.example");
-        assert_eq!(id, signature_id("domain_suffix", "bad.example"));
-        assert_ne!(id, signature_id("domain", "bad.example"));
-        assert!((3_000_000_000..4_000_000_000).contains(&id));
     }
 }

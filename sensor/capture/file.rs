@@ -284,7 +284,10 @@ mod tests {
         out
     }
 
-    fn read(bytes: &[u8], budget: usize) -> (Vec<(u64, i64, Vec<u8>)>, Option<Cut>) {
+    /// Number, time, bytes.
+    type Read = (u64, i64, Vec<u8>);
+
+    fn read(bytes: &[u8], budget: usize) -> (Vec<Read>, Option<Cut>) {
         let mut reader = Reader::new(bytes).expect("a capture");
         let mut frames = Vec::new();
         loop {

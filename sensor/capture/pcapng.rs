@@ -47,7 +47,7 @@ impl Pcapng {
             self.interfaces.clear();
         }
         let (kind, total) = (self.word(bytes, 0), self.word(bytes, 4) as usize);
-        if total < 12 || total > FRAME_BYTES_MAX {
+        if !(12..=FRAME_BYTES_MAX).contains(&total) {
             return Next::Damaged("a block has an impossible length");
         }
         // lengths that are no multiple of four occur; their padding is not counted by those who write them

@@ -30,7 +30,7 @@ pub fn run(
     let first = || rules.first().cloned().unwrap_or_default();
     let loaded = feed::load(rules, &policy).map_err(|error| Failure::Io(first(), error))?;
     let written = |error| Failure::Io("standard output".into(), error);
-    refused(&loaded.refusals, verbose, complaints).map_err(written)?;
+    refused(&loaded.refusals, loaded.refused.values().sum(), verbose, complaints).map_err(written)?;
     write(out, value, loaded.taken, &loaded.set.explain(value, Some(now())), config.site.language.name())
         .map_err(written)
 }
@@ -41,12 +41,12 @@ fn now() -> Timestamp {
     Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// Tells of refused rules: each one that was kept, and how many there are.
+/// Tells of refused rules: each one that was kept, and how many there are in all.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn refused(kept: &[feed::Refusal], verbose: bool, out: &mut dyn Write) -> io::Result<()> {
-    if kept.is_empty() {
+pub fn refused(kept: &[feed::Refusal], total: u64, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    if total == 0 {
         return Ok(());
     }
     if verbose {
@@ -54,8 +54,12 @@ pub fn refused(kept: &[feed::Refusal], verbose: bool, out: &mut dyn Write) -> io
             writeln!(out, "{}:{}: {}", refusal.file.display(), refusal.line, plain(&refusal.reason))?;
         }
     }
-    let more = if verbose { "" } else { " (-v shows them)" };
-    writeln!(out, "{}{more}", counted(kept.len() as u64, ["rule refused", "rules refused"]))
+    let more = match (verbose, kept.len() as u64) {
+        (false, _) => " (-v shows them)".to_string(),
+        (true, shown) if shown < total => format!(" (the first {shown} are shown)"),
+        (true, _) => String::new(),
+    };
+    writeln!(out, "{}{more}", counted(total, ["rule refused", "rules refused"]))
 }
 
 /// Prints what is known.

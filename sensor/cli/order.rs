@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use super::arguments::{Mode, Options, Site};
 use crate::config::fault::suggest;
-use crate::config::{CentreOptions, Config, Output, Replay, Workers, sound_url};
+use crate::config::{Config, Output, Replay, Workers};
+use crate::emit::{Section, check_url};
 use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
 
 /// Frames of a batch if nothing else is said: what `BATCH_FRAMES_MAX` allows, a quarter of it keeps lines in cache.
@@ -83,7 +84,7 @@ fn distinct(outputs: [&Option<Output>; 3]) -> Result<(), String> {
     Ok(())
 }
 
-fn centre(options: &Options, config: &Config) -> Result<Option<CentreOptions>, String> {
+fn centre(options: &Options, config: &Config) -> Result<Option<Section>, String> {
     let ours = config.centre.as_ref();
     if options.mode != Some(Mode::Exercise) {
         return match (&options.centre, &options.spool, &options.token, &options.authority) {
@@ -94,19 +95,19 @@ fn centre(options: &Options, config: &Config) -> Result<Option<CentreOptions>, S
                 .to_string()),
         };
     }
-    let url = options.centre.clone().or_else(|| ours.map(|centre| centre.url.clone()));
-    let url = url.ok_or("--as exercise: where to? --centre URL, or -c FILE with `centre:`")?;
-    sound_url(&url).map_err(|help| format!("--centre `{url}` is not usable: {help}"))?;
-    let spool = options.spool.clone().or_else(|| ours.and_then(|centre| centre.spool.clone()));
+    let url = options.centre.as_deref().or(ours.map(|centre| &*centre.url));
+    let url = url.ok_or("--as exercise: where to? --centre URL, or -c FILE with `centre:`")?.trim_end_matches('/');
+    check_url(url).map_err(|why| format!("--centre: {why}"))?;
+    // Not the sensor's own: an exercise must not wait among incidents.
+    let spool = options.spool.clone();
     let spool = spool.ok_or("--centre needs --spool DIR: alerts wait there until the centre has committed them")?;
     // A token and an authority belong to the centre that the configuration names; another URL gets neither.
     let same = ours.filter(|centre| centre.url == url);
-    Ok(Some(CentreOptions {
+    Ok(Some(Section {
         token: options.token.clone().or_else(|| same.and_then(|centre| centre.token.clone())),
         authority: options.authority.clone().or_else(|| same.and_then(|centre| centre.authority.clone())),
-        gate: ours.and_then(|centre| centre.gate.clone()),
-        exercise: true,
-        url,
+        policy: ours.map(|centre| centre.policy.clone()).unwrap_or_default(),
+        url: url.to_owned(),
         spool,
     }))
 }
@@ -117,6 +118,7 @@ mod tests {
 
     use super::super::arguments::Arguments;
     use super::*;
+    use crate::gate::Policy;
 
     fn ordered(words: &[&str], config: Config) -> Result<Replay, String> {
         let arguments = Arguments::try_parse_from([&["haetae", "-r", "a.pcap"], words].concat()).expect("it parses");
@@ -124,13 +126,14 @@ mod tests {
     }
 
     fn with_centre() -> Config {
-        let centre = crate::emit::Written {
-            url: "https://centre.example/".into(),
-            gate: Some("gate.yaml".into()),
+        let mut centre = Section {
+            url: "https://centre.example".into(),
+            policy: Policy::default(),
             token: Some("token".into()),
             authority: None,
-            spool: Some("spool".into()),
+            spool: "the-sensors-own".into(),
         };
+        centre.policy.network_names = true;
         Config { centre: Some(centre), ..Config::default() }
     }
 
@@ -141,11 +144,18 @@ mod tests {
 
     #[test]
     fn an_exercise_takes_what_the_configuration_knows_of_the_same_centre() {
-        let centre = ordered(&["--as", "exercise"], with_centre()).expect("it is sound").centre.expect("it delivers");
-        assert_eq!((centre.url.as_str(), centre.token), ("https://centre.example/", Some("token".into())));
-        let other = ["--as", "exercise", "--centre", "http://127.0.0.1:9/"];
-        let centre = ordered(&other, with_centre()).expect("it is sound").centre.expect("it delivers");
-        assert_eq!((centre.token, centre.gate), (None, Some("gate.yaml".into())), "a token goes to no other centre");
+        let delivered =
+            |words: &[&str]| ordered(words, with_centre()).expect("it is sound").centre.expect("it delivers");
+        let centre = delivered(&["--as", "exercise", "--spool", "s"]);
+        assert_eq!((&*centre.url, centre.token), ("https://centre.example", Some("token".into())));
+        let centre = delivered(&["--as", "exercise", "--spool", "s", "--centre", "http://127.0.0.1:9/"]);
+        assert_eq!((centre.token, centre.policy.network_names), (None, true), "a token goes to no other centre");
+        assert_eq!((&*centre.url, centre.spool), ("http://127.0.0.1:9", "s".into()));
+    }
+
+    #[test]
+    fn an_exercise_does_not_wait_among_incidents() {
+        assert!(ordered(&["--as", "exercise"], with_centre()).expect_err("no spool").contains("--spool"));
     }
 
     #[test]

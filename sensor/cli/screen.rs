@@ -18,6 +18,8 @@ pub struct Closing {
     pub unaccounted: u64,
     /// Alerts raised.
     pub alerts: u64,
+    /// Of these, alerts that were not printed because one like them was.
+    pub alike: u64,
     /// Wall time.
     pub seconds: f64,
     /// Entries of the indicator set; `None`: none was given.
@@ -79,9 +81,11 @@ struct Words {
     unaccounted: &'static str,
     seconds: &'static str,
     alerts: Noun,
+    alike: Noun,
     indicators: Noun,
     rules_refused: Noun,
     none_given: &'static str,
+    none_loaded: &'static str,
     cut: &'static str,
     not_seen: &'static str,
     certificates: Noun,
@@ -105,9 +109,11 @@ static ENGLISH: Words = Words {
     unaccounted: "unaccounted",
     seconds: "s",
     alerts: ["alert", "alerts"],
+    alike: ["more alert like one of these (--alerts FILE has all)", "more alerts like these (--alerts FILE has all)"],
     indicators: ["indicator", "indicators"],
     rules_refused: ["rule refused (-v shows it)", "rules refused (-v shows them)"],
     none_given: "No indicators given: nothing was looked for (-S RULES).",
+    none_loaded: "No indicators loaded: nothing was looked for.",
     cut: "Cut short",
     not_seen: "Not seen",
     certificates: ["TLS certificate (encrypted in TLS 1.3)", "TLS certificates (encrypted in TLS 1.3)"],
@@ -131,13 +137,18 @@ impl Closing {
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let words = &ENGLISH;
+        if self.alike > 0 {
+            writeln!(out, "{:9}{}", "", counted(self.alike, words.alike))?;
+        }
         writeln!(out, "{}", self.counts(words))?;
         for (capture, packets) in &self.cut {
             writeln!(out, "{}: {} ({})", words.cut, plain(capture), counted(*packets, words.packets))?;
         }
         writeln!(out, "{}: {}", words.not_seen, self.not_seen.list(words))?;
-        if self.indicators.is_none() {
-            writeln!(out, "{}", words.none_given)?;
+        match self.indicators {
+            None => writeln!(out, "{}", words.none_given)?,
+            Some(0) => writeln!(out, "{}", words.none_loaded)?,
+            Some(_) => {}
         }
         let mut last = Vec::new();
         if !self.networks_given {
@@ -240,7 +251,8 @@ mod tests {
         let closing = Closing {
             files: 17,
             packets: 1_114,
-            alerts: 2,
+            alerts: 2_002,
+            alike: 2_000,
             seconds: 0.0449,
             indicators: Some(1_000_000),
             not_seen: NotSeen { certificates_encrypted: 3, ..NotSeen::default() },
@@ -248,7 +260,8 @@ mod tests {
         };
         assert_eq!(
             written(&closing),
-            "17 files, 1 114 packets, 0 dropped, 0 unaccounted, 2 alerts, 1 000 000 indicators, 0.04 s\n\
+            "         2 000 more alerts like these (--alerts FILE has all)\n\
+             17 files, 1 114 packets, 0 dropped, 0 unaccounted, 2 002 alerts, 1 000 000 indicators, 0.04 s\n\
              Not seen: 3 TLS certificates (encrypted in TLS 1.3), 0 gaps, 0 truncated\n\
              No networks given: treated private ranges as inside. Nothing left this machine.\n"
         );
@@ -261,6 +274,8 @@ mod tests {
         assert!(text.starts_with("1 file, 1 packet, 0 dropped, 0 unaccounted, 1 alert, 0.00 s\n"), "{text}");
         assert!(text.contains("No indicators given"), "{text}");
         assert!(text.ends_with("\nNothing left this machine.\n"), "{text}");
+        let closing = Closing { indicators: Some(0), ..closing };
+        assert!(written(&closing).contains("No indicators loaded"));
     }
 
     #[test]

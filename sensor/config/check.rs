@@ -10,9 +10,10 @@ use super::fault::{Fault, Place};
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit;
+use crate::gate::SiteKey;
 use crate::limits::{
     CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_SETTABLE_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_SETTABLE_MAX,
-    REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX, SITE_KEY_BYTES_MIN,
+    REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX,
 };
 use crate::networks::{self, Networks, OneOrMany};
 
@@ -28,7 +29,7 @@ pub struct Config {
     /// What is written down here.
     pub outputs: Eve,
     /// Where alerts go; `None`: nothing leaves.
-    pub centre: Option<emit::Written>,
+    pub centre: Option<emit::Section>,
     /// How much of the machine is ours.
     pub limits: Limits,
 }
@@ -121,10 +122,13 @@ pub(crate) fn check(
         networks: written.networks.map(|networks| desk.networks(networks)),
         rules: desk.rules(written.rules),
         outputs: desk.eve(written.outputs.eve),
-        centre: written.centre.map(|centre| desk.centre(centre)),
+        centre: written.centre.and_then(|centre| desk.centre(centre)),
         limits: desk.limits(&written.limits),
     }
 }
+
+/// How to make a site's key.
+const KEY_HELP: &str = "head -c 32 /dev/urandom > site.key; chmod 600 site.key";
 
 /// Where sections are checked.
 struct Desk<'a> {
@@ -153,11 +157,11 @@ impl Desk<'_> {
         if id.is_empty() || id.len() > SITE_ID_BYTES_MAX || !id.bytes().all(letter) {
             self.fault("site.id", format!("`{id}` is not an identifier"), "1 to 64 letters, digits, `-`, `_`, `.`");
         }
-        let key = written.key.map(|path| self.file("site.key", path, "head -c 32 /dev/urandom > site.key"));
-        if let Some(length) = key.as_ref().and_then(|path| std::fs::metadata(path).ok()).map(|data| data.len())
-            && length < SITE_KEY_BYTES_MIN
+        let key = written.key.map(|path| self.file("site.key", path, KEY_HELP));
+        if let Some(path) = key.as_deref().filter(|path| path.exists())
+            && let Err(error) = SiteKey::open(path)
         {
-            self.fault("site.key", format!("{length} bytes are too few"), "head -c 32 /dev/urandom > site.key");
+            self.fault("site.key", error.to_string(), KEY_HELP);
         }
         let sectors = written.sectors.unwrap_or_default();
         self.each_once("site.sectors", &sectors);
@@ -256,21 +260,25 @@ impl Desk<'_> {
         Eve { path, events }
     }
 
-    fn centre(&mut self, written: emit::Written) -> emit::Written {
-        if let Err(help) = sound_url(&written.url) {
-            self.fault("centre.url", format!("`{}` is not usable", written.url), help);
+    fn centre(&mut self, written: emit::Written) -> Option<emit::Section> {
+        let before = self.faults.len();
+        for (key, file) in [("gate", &written.gate), ("token", &written.token), ("authority", &written.authority)] {
+            if let Some(file) = file {
+                self.file(&format!("centre.{key}"), file.clone(), centre_help(key));
+            }
         }
-        let spool = written.spool.map(|path| self.folder.join(path));
-        if spool.as_ref().is_some_and(|path| path.is_file()) {
-            self.fault("centre.spool", "is a file".to_string(), "name a folder; it is made if it is not there");
+        let problems = match emit::Section::check(written, self.folder) {
+            Ok(section) => return Some(section),
+            Err(problems) => problems,
+        };
+        for (key, why) in problems {
+            let path = format!("centre.{key}");
+            // A file that is not there has been told already.
+            if !self.faults[before..].iter().any(|fault| fault.path == path) {
+                self.fault(&path, why, centre_help(key));
+            }
         }
-        emit::Written {
-            gate: written.gate.map(|path| self.file("centre.gate", path, "deploy/gate.yaml is one to start from")),
-            token: written.token.map(|path| self.file("centre.token", path, "the centre hands out the token")),
-            authority: written.authority.map(|path| self.file("centre.authority", path, "a PEM file")),
-            url: written.url,
-            spool,
-        }
+        None
     }
 
     fn limits(&mut self, written: &written::Limits) -> Limits {
@@ -318,48 +326,13 @@ impl Desk<'_> {
     }
 }
 
-/// Whether alerts may go there: TLS, or a loopback address.
-///
-/// # Errors
-/// What to write instead.
-pub fn sound_url(url: &str) -> Result<(), &'static str> {
-    let wanted = "write https://host/path; http:// goes to loopback alone";
-    let (scheme, rest) = url.split_once("://").ok_or(wanted)?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err("no user or password in the URL: use `token`");
-    }
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    match scheme {
-        "https" if !host.is_empty() => Ok(()),
-        "http" if ["localhost", "127.0.0.1", "[::1]"].contains(&host) => Ok(()),
-        _ => Err(wanted),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alerts_go_by_tls_or_to_loopback() {
-        for sound in
-            ["https://ingest.example/v1", "https://[2001:db8::1]:8443/", "http://127.0.0.1:9/x", "http://[::1]/"]
-        {
-            assert_eq!(sound_url(sound), Ok(()), "{sound}");
-        }
-        for wrong in [
-            "http://ingest.example/",
-            "ingest.example",
-            "https://",
-            "ftp://a/",
-            "https://u:p@a/",
-            "http://127.0.0.1@b/",
-        ] {
-            assert!(sound_url(wrong).is_err(), "{wrong}");
-        }
+/// A way out for each key of `centre:`.
+fn centre_help(key: &str) -> &'static str {
+    match key {
+        "url" => "write https://host/path; http:// goes to loopback alone, and a password into a `token` file",
+        "gate" => "deploy/gate.yaml is one to start from",
+        "token" => "one line, as the centre has handed it out, in a file that not everyone may read",
+        "authority" => "a PEM file with at least one certificate",
+        _ => "name a folder; it is made if it is not there",
     }
 }

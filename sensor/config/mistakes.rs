@@ -93,7 +93,7 @@ static MISTAKES: &[Mistake] = &[
     ("rules: { local: [/nowhere/a] }\n", "rules.local[0]", (1, 18), "file not found", "a file or a folder"),
     ("rules: { allow: [/nowhere/a] }\n", "rules.allow[0]", (1, 18), "file not found", "a file or a folder"),
     ("site: { key: /nowhere/key }\n", "site.key", (1, 14), "file not found", "/dev/urandom"),
-    ("site: { key: /dev/null }\n", "site.key", (1, 14), "too few", "/dev/urandom"),
+    ("site: { key: /dev/null }\n", "site.key", (1, 14), "everyone may read", "/dev/urandom"),
     // The environment.
     ("site: { id: \"${NOT_SET}\" }\n", "site.id", (1, 13), "`NOT_SET` is not set", "in the environment"),
     ("site: { id: \"${OPEN\" }\n", "site.id", (1, 13), "without `}`", "${NAME}"),
@@ -106,13 +106,23 @@ static MISTAKES: &[Mistake] = &[
 /// As [`MISTAKES`], behind a `networks:` section on the first line.
 static CENTRE_MISTAKES: &[Mistake] = &[
     ("centre: {}\n", "centre.url", (2, 9), "is missing", "add `url:`"),
-    ("centre: { url: \"http://centre.example/\" }\n", "centre.url", (2, 16), "not usable", "https://"),
-    ("centre: { url: \"https://a:b@centre.example/\" }\n", "centre.url", (2, 16), "not usable", "`token`"),
-    ("centre: { url: centre.example }\n", "centre.url", (2, 16), "not usable", "https://"),
-    ("centre: { url: \"https://c/\", gate: /nowhere/g }\n", "centre.gate", (2, 36), "file not found", "gate.yaml"),
-    ("centre: { url: \"https://c/\", token: /nowhere/t }\n", "centre.token", (2, 37), "file not found", "token"),
-    ("centre: { url: \"https://c/\", authority: /x.pem }\n", "centre.authority", (2, 41), "file not found", "PEM"),
-    ("centre: { url: \"https://c/\", spool: /dev/null/s, gat: /x }\n", "centre.gat", (2, 50), "unknown", "`gate`"),
+    ("centre: { url: \"http://centre.example/\" }\n", "centre.url", (2, 16), "loopback only", "https://"),
+    ("centre: { url: \"https://a:b@centre.example/\" }\n", "centre.url", (2, 16), "no user", "`token`"),
+    ("centre: { url: centre.example }\n", "centre.url", (2, 16), "neither https://", "https://"),
+    ("centre: { url: \"http://[::1]/\", gate: /nowhere/g }\n", "centre.gate", (2, 39), "file not found", "gate.yaml"),
+    ("centre: { url: \"http://[::1]/\", gate: /dev }\n", "centre.gate", (2, 39), "/dev: ", "gate.yaml"),
+    ("centre: { url: \"http://[::1]/\", token: /nowhere/t }\n", "centre.token", (2, 40), "file not found", "centre"),
+    ("centre: { url: \"http://[::1]/\", token: /dev/null }\n", "centre.token", (2, 40), "everyone may read", "file"),
+    ("centre: { url: \"http://[::1]/\", authority: /x.pem }\n", "centre.authority", (2, 44), "not found", "PEM"),
+    (
+        "centre: { url: \"http://[::1]/\", authority: /dev/null }\n",
+        "centre.authority",
+        (2, 44),
+        "no certificate",
+        "PEM",
+    ),
+    ("centre: { url: \"http://[::1]/\", spool: /etc/passwd }\n", "centre.spool", (2, 40), "is a file", "a folder"),
+    ("centre: { url: \"http://[::1]/\", spool: /none/s, gat: /x }\n", "centre.gat", (2, 49), "unknown", "`gate`"),
 ];
 
 fn faults(text: &str) -> Vec<Fault> {
@@ -144,7 +154,7 @@ fn every_mistake_is_told_once_with_its_place_and_a_hint() {
 
 #[test]
 fn a_centre_needs_to_know_what_is_inside() {
-    let faults = faults("centre: { url: \"https://c/\" }\n");
+    let faults = faults("centre: { url: \"http://[::1]/\" }\n");
     assert_eq!(faults.len(), 1);
     assert_eq!(
         (faults[0].path.as_str(), faults[0].problem.as_str()),
@@ -154,7 +164,7 @@ fn a_centre_needs_to_know_what_is_inside() {
 
 #[test]
 fn a_faulty_networks_section_is_not_called_missing() {
-    let faults = faults("networks: 10.0.0.0/8\ncentre: { url: \"https://c/\" }\n");
+    let faults = faults("networks: 10.0.0.0/8\ncentre: { url: \"http://[::1]/\" }\n");
     assert_eq!(faults.len(), 1, "{faults:?}");
 }
 

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
-pub use check::{Config, Eve, Limits, Rules, Site, sound_url};
+pub use check::{Config, Eve, Limits, Rules, Site};
 pub use fault::{Fault, Place};
-pub use replay::{CentreOptions, Output, Replay};
+pub use replay::{Output, Replay};
 pub use written::{EventType, Language, Size, Workers, Written};
 
 /// Why there is no configuration.
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_all_defaults() {
         let config = parsed("# nothing\n\n");
-        assert_eq!(config.limits.flows_max, 1_000_000);
+        assert_eq!(config.limits.flows_max, 1 << 20);
         assert_eq!(config.limits.reassembly_bytes_max, 256 << 20);
         assert_eq!(config.outputs.events.len(), EventType::ALL.len());
         assert!(config.networks.is_none() && config.centre.is_none());

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::check::Config;
+use crate::emit::Section;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +41,8 @@ pub struct Replay {
     pub events_dir: Option<PathBuf>,
     /// Counters.
     pub stats: Option<Output>,
-    /// Where alerts are delivered; `None`: nothing leaves.
-    pub centre: Option<CentreOptions>,
+    /// Where alerts are delivered, as an exercise: a replay is never anything else. `None`: nothing leaves.
+    pub centre: Option<Section>,
     /// Whether a damaged capture is an error.
     pub strict: bool,
     /// Whether a match is told by the exit code.
@@ -50,21 +51,4 @@ pub struct Replay {
     pub screen: bool,
     /// Whether to print every refused rule and not only their number.
     pub verbose: bool,
-}
-
-/// Where a replay's alerts are delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CentreOptions {
-    /// The ingest endpoint.
-    pub url: String,
-    /// The spool's folder.
-    pub spool: PathBuf,
-    /// Alerts say `mode: exercise`. A replay is never anything else.
-    pub exercise: bool,
-    /// A file with the bearer token.
-    pub token: Option<PathBuf>,
-    /// A PEM file of authorities to trust instead of the system's.
-    pub authority: Option<PathBuf>,
-    /// The member's gate file; `None`: the strictest gate.
-    pub gate: Option<PathBuf>,
 }

@@ -117,6 +117,19 @@ impl EventType {
         EventType::Flow,
         EventType::Stats,
     ];
+
+    /// As `event_type` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EventType::Alert => "alert",
+            EventType::Dns => "dns",
+            EventType::Http => "http",
+            EventType::Tls => "tls",
+            EventType::Fileinfo => "fileinfo",
+            EventType::Flow => "flow",
+            EventType::Stats => "stats",
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

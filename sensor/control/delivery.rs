@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use super::Failure;
 use crate::cli::screen;
-use crate::config::{CentreOptions, Config};
-use crate::emit::{Courier, DeadLetters, Https, Section, Way, Written};
+use crate::config::Config;
+use crate::emit::{Courier, DeadLetters, Https, Section, Way};
 use crate::gate::{Gate, Home, Mode, Sender, SiteKey};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
@@ -19,6 +19,9 @@ use crate::spool::{Options, Spool};
 
 /// What a replay is called where the configuration names no site.
 const UNNAMED_SITE: &str = "exercise";
+
+/// What the key of alert identities is derived for: it is another than the one that names hosts.
+pub(super) const IDENTITIES: &str = "alert";
 
 /// What a replay's sensor is called.
 pub(super) const SENSOR: &str = "replay";
@@ -34,20 +37,15 @@ pub(super) struct Delivery {
 
 impl Delivery {
     /// Opens the spool and sets the courier to work: what an earlier replay left is delivered too.
-    pub(super) fn open(centre: &CentreOptions, config: &Config, networks: &Arc<Networks>) -> Result<Delivery, Failure> {
-        let written = Written {
-            url: centre.url.clone(),
-            gate: centre.gate.clone(),
-            token: centre.token.clone(),
-            authority: centre.authority.clone(),
-            spool: Some(centre.spool.clone()),
-        };
-        let here = std::path::Path::new("");
-        let section = Section::check(written, here)
-            .map_err(|(key, why)| Failure::Configuration(format!("centre.{key}: {why}")))?;
+    pub(super) fn open(section: &Section, config: &Config, networks: &Arc<Networks>) -> Result<Delivery, Failure> {
+        let problems: Vec<String> = section.problems().iter().map(|(key, why)| format!("--{key}: {why}")).collect();
+        if !problems.is_empty() {
+            return Err(Failure::Configuration(problems.join("\nerror: ")));
+        }
         let spool = Spool::open(&section.spool, Options::default())
             .map_err(|error| Failure::Io(section.spool.clone(), error))?;
-        let key = SiteKey::open(&section.key()).map_err(|error| Failure::Io(section.key(), error))?;
+        let key = config.site.key.clone().unwrap_or_else(|| section.key());
+        let key = SiteKey::open(&key).map_err(|error| Failure::Io(key, error))?;
         let site = if config.site.id.is_empty() { UNNAMED_SITE } else { &config.site.id };
         let sender = Sender::new(site, SENSOR, Mode::Exercise)
             .ok_or_else(|| Failure::Configuration(format!("site.id: `{site}` is no name that a centre takes")))?;
@@ -55,7 +53,7 @@ impl Delivery {
             let networks = Arc::clone(networks);
             Arc::new(move |address| networks.is_home(address))
         };
-        let sink = Https::open(&section).map_err(Failure::Configuration)?;
+        let sink = Https::open(section).map_err(Failure::Configuration)?;
         let way = Way {
             gate: Gate::new(section.policy.clone(), key.clone(), sender, home),
             sink: Box::new(sink),
@@ -68,10 +66,10 @@ impl Delivery {
             courier.run(&told);
             courier
         });
-        Ok(Delivery { url: section.url, spool, key: key.derive("alert"), stop, courier })
+        Ok(Delivery { url: section.url.clone(), spool, key: key.derive(IDENTITIES), stop, courier })
     }
 
-    /// The key of alert identities: another than the one that names hosts.
+    /// The key of alert identities.
     pub(super) fn key(&self) -> &[u8] {
         &self.key
     }

@@ -37,9 +37,18 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Failure::Io(path, error) => write!(f, "{}: {}", path.display(), plainly(error)),
             Failure::Configuration(reason) | Failure::Fault(reason) => f.write_str(reason),
         }
+    }
+}
+
+/// The system's words without its numbers.
+fn plainly(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) if error.raw_os_error().is_some() => text[..end].to_owned(),
+        _ => text,
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use crate::alert::screen::Shown;
 use crate::config::{Output, Replay};
 
 /// Large enough that an event line costs a copy and not a system call.
@@ -20,13 +21,14 @@ pub(super) struct Named {
 pub(super) struct Opened {
     pub(super) alerts: Option<Named>,
     pub(super) events: Option<Named>,
-    pub(super) all: Option<Named>,
+    pub(super) log: Option<Named>,
     pub(super) stats: Option<Named>,
+    pub(super) shown: Shown,
 }
 
 pub(super) fn open(replay: &Replay) -> Result<Opened, Failure> {
     let given = |output: &Option<Output>| output.as_ref().map(named).transpose();
-    let all = match &replay.log_dir {
+    let log = match &replay.log_dir {
         Some(folder) => {
             make_folder(folder)?;
             Some(create(&folder.join("eve.json"))?)
@@ -36,7 +38,13 @@ pub(super) fn open(replay: &Replay) -> Result<Opened, Failure> {
     if let Some(folder) = &replay.events_dir {
         make_folder(folder)?;
     }
-    Ok(Opened { alerts: given(&replay.alerts)?, events: given(&replay.events)?, all, stats: given(&replay.stats)? })
+    Ok(Opened {
+        alerts: given(&replay.alerts)?,
+        events: given(&replay.events)?,
+        log,
+        stats: given(&replay.stats)?,
+        shown: Shown::default(),
+    })
 }
 
 /// The event file of one capture in a folder: `CASE.eve.json`.

@@ -15,10 +15,11 @@ use crate::alert::eve;
 use crate::alert::record::{Desk, Mode, SetVersion, Site};
 use crate::capture::file::{self, Cut, Pieces};
 use crate::cli::screen::{self, Closing};
-use crate::collector::{Collected, Collector, Outputs};
-use crate::config::Replay;
+use crate::collector::{Collected, Collector, Log, Outputs, Screen};
+use crate::config::{EventType, Replay};
 use crate::feed::{self, Policy};
 use crate::flow::Settings;
+use crate::gate::SiteKey;
 use crate::indicator::IndicatorSet;
 use crate::limits::RELEASES_WAITING_MAX;
 use crate::metrics::{self, Laps, Tally};
@@ -37,7 +38,9 @@ const REPLAY_SET_KEY: [u8; 16] = *b"haetae replay 01";
 /// The indicators of a replay.
 struct Rules {
     set: Arc<IndicatorSet>,
-    refused: usize,
+    /// Whether any were asked for.
+    given: bool,
+    refused: u64,
 }
 
 /// What one capture came to.
@@ -70,7 +73,7 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
     let open = |centre| Delivery::open(centre, &replay.config, &networks);
     let mut delivery = replay.centre.as_ref().map(open).transpose()?;
-    let desk = desk(replay, &networks, &loaded, delivery.as_ref());
+    let desk = desk(replay, &networks, &loaded, delivery.as_ref())?;
     let orders = orders(replay, &networks, &loaded);
     let mut all = Vec::new();
     for pieces in &captures {
@@ -84,7 +87,7 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
         written.map_err(|error| stats.failed(error))?;
     }
     if replay.screen {
-        let closing = closing(&all, &loaded, &networks, delivered, seconds);
+        let closing = Closing { alike: opened.shown.more, ..closing(&all, &loaded, &networks, delivered, seconds) };
         closing.write(person).map_err(|error| Failure::Io("the screen".into(), error))?;
     }
     outcome(&all)
@@ -122,19 +125,27 @@ fn load(replay: &Replay) -> Result<Rules, Failure> {
     let rules = &replay.config.rules;
     let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone(), key: REPLAY_SET_KEY };
     let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
-    let told = crate::cli::lookup::refused(&loaded.refusals, replay.verbose, &mut io::stderr());
+    let refused = loaded.refused.values().sum();
+    let told = crate::cli::lookup::refused(&loaded.refusals, refused, replay.verbose, &mut io::stderr());
     told.map_err(|error| Failure::Io("standard error".into(), error))?;
-    Ok(Rules { set: Arc::new(loaded.set), refused: loaded.refusals.len() })
+    Ok(Rules { set: Arc::new(loaded.set), given: !replay.rules.is_empty(), refused })
 }
 
-fn desk(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules, delivery: Option<&Delivery>) -> Desk {
+fn desk(
+    replay: &Replay,
+    networks: &Arc<Networks>,
+    loaded: &Rules,
+    delivery: Option<&Delivery>,
+) -> Result<Desk, Failure> {
     let site = &replay.config.site;
+    let read = |path: &PathBuf| SiteKey::open(path).map_err(|error| Failure::Io(path.clone(), error));
+    let own = site.key.as_ref().map(read).transpose()?.map(|key| key.derive(delivery::IDENTITIES).to_vec());
     let key = match delivery {
         Some(delivery) => delivery.key().to_vec(),
         // nothing leaves: identities only tell alerts of one replay apart, and are the same each time
-        None => REPLAY_KEY.0.to_be_bytes().to_vec(),
+        None => own.unwrap_or_else(|| REPLAY_KEY.0.to_be_bytes().to_vec()),
     };
-    Desk::new(Site {
+    Ok(Desk::new(Site {
         id: site.id.clone(),
         sensor: delivery::SENSOR.to_string(),
         language: site.language.name().to_string(),
@@ -143,7 +154,7 @@ fn desk(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules, delivery: Opt
         mode: if delivery.is_some() { Mode::Exercise } else { Mode::Replay },
         set: SetVersion { version: number_of(loaded.set.version()), age_seconds: None },
         ..Site::default()
-    })
+    }))
 }
 
 /// A set's version as a number that every JSON reader keeps exact: its first 52 bits.
@@ -152,10 +163,16 @@ fn number_of(version: &str) -> u64 {
 }
 
 fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
-    let events = replay.events.is_some() || replay.events_dir.is_some() || replay.log_dir.is_some();
+    let events = replay.events.is_some() || replay.events_dir.is_some();
+    let listed = if replay.log_dir.is_some() { &replay.config.outputs.events[..] } else { &[] };
+    // alerts and stats are no events of the wire: control and collector see to them
+    let logged: Vec<_> =
+        listed.iter().map(|event| event.name()).filter(|name| !["alert", "stats"].contains(name)).collect();
+    let any = events || !logged.is_empty();
     let set = Arc::clone(&loaded.set);
     let answers = replay.config.rules.answers;
-    let wants = Wants { answers, sha256: events || set.holds(&digest::SHA256), events };
+    let wants =
+        Wants { answers, sha256: events || logged.contains(&"fileinfo") || set.holds(&digest::SHA256), events: any };
     let limits = &replay.config.limits;
     let settings = Settings {
         flows_max: limits.flows_max,
@@ -163,7 +180,12 @@ fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
         key: REPLAY_KEY,
         wants,
     };
-    Orders { index: 0, workers: replay.workers, settings, events, networks: Arc::clone(networks), set }
+    Orders { index: 0, workers: replay.workers, settings, events, logged, networks: Arc::clone(networks), set }
+}
+
+/// Whether `-l` writes records of this type.
+fn logs(replay: &Replay, event: EventType) -> bool {
+    replay.config.outputs.events.contains(&event)
 }
 
 /// One capture, from its first frame to its last revision.
@@ -192,13 +214,12 @@ fn capture(
         let outputs = Outputs {
             alerts: opened.alerts.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
             events: opened.events.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
-            all: opened
-                .all
-                .iter_mut()
-                .chain(own.as_mut())
-                .map(|output| &mut *output.writer as &mut dyn Write)
-                .collect(),
-            screen: replay.screen.then_some(person),
+            all: own.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
+            log: opened
+                .log
+                .as_mut()
+                .map(|output| Log { writer: &mut *output.writer, alerts: logs(replay, EventType::Alert) }),
+            screen: replay.screen.then_some(Screen { out: person, shown: &mut opened.shown }),
             spool: delivery.map(Delivery::spool),
         };
         let collected = Collector::new(replay.workers, &desk, outputs).run(&releases);
@@ -207,7 +228,8 @@ fn capture(
     });
     let collected = collected.map_err(|error| Failure::Io("the outputs".into(), error));
     let captured = together(name, reads?, collected?);
-    for output in opened.all.iter_mut().chain(&mut opened.events).chain(&mut own) {
+    let log = opened.log.as_mut().filter(|_| logs(replay, EventType::Stats));
+    for output in log.into_iter().chain(&mut opened.events).chain(&mut own) {
         let written = output.writer.write_all(&stats_line(&captured)).and_then(|()| output.writer.flush());
         written.map_err(|error| output.failed(error))?;
     }
@@ -316,9 +338,10 @@ fn closing(
         dropped: 0,
         unaccounted: sum.unaccounted().unsigned_abs(),
         alerts: all.iter().map(|captured| captured.collected.alerts).sum(),
+        alike: 0,
         seconds,
-        indicators: Some(loaded.set.len() as u64),
-        rules_refused: loaded.refused as u64,
+        indicators: loaded.given.then_some(loaded.set.len() as u64),
+        rules_refused: loaded.refused,
         cut: all.iter().flat_map(cut).collect(),
         not_seen: metrics::not_seen(&sum),
         networks_given: networks.given(),

@@ -2,7 +2,6 @@
 //! fragments and side channels between the same two hosts meet.
 
 use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
 
 use crate::limits::SHARDS;
 
@@ -15,18 +14,18 @@ const _: () = assert!(SHARDS == 256, "a shard's number is a byte");
 /// The shard of an address pair, whichever of the two sends.
 pub fn shard_of(key: (u64, u64), one: &[u8; 16], other: &[u8; 16]) -> Shard {
     let (low, high) = if one <= other { (one, other) } else { (other, one) };
-    let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
+    let hasher = SipHasher13::new_with_keys(key.0, key.1);
     // of two IPv4 addresses the first twelve bytes say nothing
     if low[..12] == V4_PREFIX && high[..12] == V4_PREFIX {
         let mut eight = [0; 8];
         eight[..4].copy_from_slice(&low[12..]);
         eight[4..].copy_from_slice(&high[12..]);
-        hasher.write(&eight);
-    } else {
-        hasher.write(low);
-        hasher.write(high);
+        return Shard(hasher.hash(&eight) as u8);
     }
-    Shard(hasher.finish() as u8)
+    let mut both = [0; 32];
+    both[..16].copy_from_slice(low);
+    both[16..].copy_from_slice(high);
+    Shard(hasher.hash(&both) as u8)
 }
 
 const V4_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF];

@@ -5,9 +5,9 @@ use super::{Fate, Inner, Malformed, Next, Peeling};
 pub(super) const PORT: u16 = 4789;
 const HEADER_BYTES: usize = 8;
 
-/// The I flag is set and the reserved bits that no extension uses are clear.
+/// The I flag is set. RFC 7348 tells receivers to ignore the reserved bits.
 pub(super) fn is_header(bytes: &[u8]) -> bool {
-    bytes.len() >= HEADER_BYTES && bytes[0] & 0x08 != 0 && bytes[7] == 0
+    bytes.len() >= HEADER_BYTES && bytes[0] & 0x08 != 0
 }
 
 pub(super) fn peel(peeling: &mut Peeling<'_>) -> Result<Next, Fate> {

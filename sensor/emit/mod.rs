@@ -55,32 +55,49 @@ pub struct Section {
     pub spool: PathBuf,
 }
 
+/// The key within the section, and what is wrong with it.
+pub type Problem = (&'static str, String);
+
 impl Section {
     /// Checks what is written, the files it names included; paths are relative to `base`.
     ///
     /// # Errors
-    /// The key within the section, and what is wrong with it.
-    pub fn check(written: Written, base: &Path) -> Result<Section, (&'static str, String)> {
-        let url = written.url.trim_end_matches('/').to_owned();
-        check_url(&url).map_err(|why| ("url", why))?;
-        let gate = written.gate.map(|path| base.join(path));
+    /// Everything that is wrong with it.
+    pub fn check(written: Written, base: &Path) -> Result<Section, Vec<Problem>> {
+        let gate = written.gate.map(|path| Policy::read(&base.join(path)));
+        let (policy, gate) = match gate.transpose() {
+            Ok(policy) => (policy.unwrap_or_default(), None),
+            Err(why) => (Policy::default(), Some(("gate", why))),
+        };
         let section = Section {
-            url,
-            policy: match gate {
-                Some(path) => Policy::read(&path).map_err(|why| ("gate", why))?,
-                None => Policy::default(),
-            },
+            url: written.url.trim_end_matches('/').to_owned(),
+            policy,
             token: written.token.map(|path| base.join(path)),
             authority: written.authority.map(|path| base.join(path)),
             spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
         };
-        if let Some(path) = &section.token {
-            https::read_token(path).map_err(|why| ("token", why))?;
+        let mut problems = section.problems();
+        problems.extend(gate);
+        if problems.is_empty() { Ok(section) } else { Err(problems) }
+    }
+
+    /// What is wrong with the URL and the files that are named, as of now.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let sound = check_url(&self.url).map_err(|why| problems.push(("url", why))).is_ok();
+        if let Some(Err(why)) = self.token.as_deref().map(https::read_token) {
+            problems.push(("token", why));
         }
-        if section.url.starts_with("https:") || section.authority.is_some() {
-            https::authorities(section.authority.as_deref()).map_err(|why| ("authority", why))?;
+        // The system's authorities are asked for only if they will be needed.
+        if (sound && self.url.starts_with("https:") || self.authority.is_some())
+            && let Err(why) = https::authorities(self.authority.as_deref())
+        {
+            problems.push(("authority", why));
         }
-        Ok(section)
+        if self.spool.is_file() {
+            problems.push(("spool", format!("{}: is a file", self.spool.display())));
+        }
+        problems
     }
 
     /// The file with the site's key: the policy's, or `site.key` beside the spool.
@@ -90,7 +107,11 @@ impl Section {
     }
 }
 
-fn check_url(url: &str) -> Result<(), String> {
+/// Whether alerts may go there: over TLS, or to a loopback address.
+///
+/// # Errors
+/// Why not.
+pub fn check_url(url: &str) -> Result<(), String> {
     let uri: Uri = url.parse().map_err(|error| format!("`{url}` is no URL: {error}"))?;
     let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| format!("`{url}` names no host"))?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -161,7 +182,7 @@ pub struct Way {
 mod tests {
     use super::*;
 
-    fn check(url: &str) -> Result<Section, (&'static str, String)> {
+    fn check(url: &str) -> Result<Section, Vec<Problem>> {
         let written = Written { url: url.into(), gate: None, token: None, authority: None, spool: None };
         Section::check(written, Path::new("/nowhere"))
     }
@@ -172,7 +193,7 @@ mod tests {
             assert!(check(url).is_ok(), "{url}");
         }
         for url in ["http://ingest.example/v1", "ftp://127.0.0.1/", "ingest.example", "", "http://a:b@localhost/"] {
-            assert_eq!(check(url).unwrap_err().0, "url", "{url}");
+            assert_eq!(check(url).unwrap_err()[0].0, "url", "{url}");
         }
         assert_eq!(check("http://127.0.0.1:1/v1/").unwrap().url, "http://127.0.0.1:1/v1");
     }
@@ -191,9 +212,11 @@ mod tests {
             authority: authority.map(Into::into),
             spool: None,
         };
-        let key = |written| Section::check(written, Path::new("/nowhere")).unwrap_err().0;
+        let key = |written| Section::check(written, Path::new("/nowhere")).unwrap_err()[0].0;
         assert_eq!(key(written(Some("gate.yaml"), None, None)), "gate");
         assert_eq!(key(written(None, Some("token"), None)), "token");
         assert_eq!(key(written(None, None, Some("ca.pem"))), "authority");
+        let all = Section::check(written(Some("g"), Some("t"), Some("a")), Path::new("/nowhere")).unwrap_err();
+        assert_eq!(all.iter().map(|problem| problem.0).collect::<Vec<_>>(), ["token", "authority", "gate"]);
     }
 }

@@ -102,7 +102,7 @@ static FORMATS: [Format; 4] = [
 pub fn load(paths: &[PathBuf], policy: &Policy) -> io::Result<Loaded> {
     let mut builder = Builder::new(policy.key, policy.confidence_min);
     let mut refusals = Refusals::default();
-    let files = files(paths)?;
+    let files = some_files(paths)?;
     for file in &files {
         let mut intake = Intake::of(file, &mut builder, &mut refusals);
         read_file(file, &mut intake, if is_allow_list(file) { Some(list::read_allowed) } else { None })?;
@@ -121,7 +121,7 @@ pub fn load(paths: &[PathBuf], policy: &Policy) -> io::Result<Loaded> {
 /// A path that cannot be read.
 pub fn tests(paths: &[PathBuf]) -> io::Result<Vec<RuleTest>> {
     let mut tests = Vec::new();
-    for file in files(paths)? {
+    for file in some_files(paths)? {
         let mut from = open(&file)?;
         if std::ptr::eq(format_of(&file, from.fill_buf()?), &FORMATS[0]) {
             tests.extend(yaml::read_tests(&mut from, &file)?);
@@ -168,6 +168,18 @@ fn by_ending(file: &Path) -> Option<&'static Format> {
 fn is_allow_list(file: &Path) -> bool {
     let list = by_ending(file).is_some_and(|format| std::ptr::eq(format, &FORMATS[3]));
     list && file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("allow"))
+}
+
+/// As [`files`]; paths that come to no file at all are a slip.
+fn some_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let files = files(paths)?;
+    if files.is_empty() && !paths.is_empty() {
+        let folders: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        let endings: Vec<&str> = FORMATS.iter().flat_map(|format| format.endings).copied().collect();
+        let why = format!("{}: no indicator file in it (known endings: {})", folders.join(", "), endings.join(", "));
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    }
+    Ok(files)
 }
 
 /// Files as given; of directories, every file in them whose ending is known, by name.

@@ -1,7 +1,6 @@
 //! What makes packets one flow: family, addresses, ports, protocol, VLANs and the tunnel, the same for both directions.
 
 use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
 
 use crate::decode::{Address, Packet, Peeled, protocol};
 
@@ -79,8 +78,6 @@ impl Key {
         bytes[38..40].copy_from_slice(&self.vlans[1].to_ne_bytes());
         bytes[40..48].copy_from_slice(&self.tunnel.to_ne_bytes());
         bytes[48] = self.protocol;
-        let mut hasher = SipHasher13::new_with_keys(secret.0, secret.1);
-        hasher.write(&bytes);
-        hasher.finish() as u32
+        SipHasher13::new_with_keys(secret.0, secret.1).hash(&bytes) as u32
     }
 }

@@ -14,6 +14,7 @@ mod table;
 mod tests;
 mod waiting;
 
+pub use crate::decode::protocol;
 pub use counts::{Counts, StreamCounts};
 pub use scene::{Ended, FlowView, Scene, Tunnel};
 

@@ -62,7 +62,15 @@ fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
 fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
     let wants = Wants { events: true, ..Wants::default() };
     let settings = Settings { flows_max: 1 << 16, reassembly_bytes_max: 1 << 20, key: (1, 2), wants };
-    Orders { index, workers, settings, events: true, networks: Arc::default(), set: Arc::clone(set) }
+    Orders {
+        index,
+        workers,
+        settings,
+        events: true,
+        logged: Vec::new(),
+        networks: Arc::default(),
+        set: Arc::clone(set),
+    }
 }
 
 fn run(capture: &[u8], orders: Orders, release_to: Sender<Release>) -> Tally {
@@ -90,7 +98,7 @@ fn said(capture: &[u8], workers: usize, set: &Arc<IndicatorSet>) -> (Vec<(Place,
         assert!(release.records.is_sorted_by_key(|(place, _)| *place), "a release is in order");
         for (place, record) in &release.records {
             let text = match record {
-                Record::Event(range) => String::from_utf8_lossy(&release.lines[range.clone()]).into_owned(),
+                Record::Event(range, _) => String::from_utf8_lossy(&release.lines[range.clone()]).into_owned(),
                 Record::Alert(alert) => format!("alert {}", if alert.is_final() { "final" } else { "first" }),
             };
             all.push((*place, text));

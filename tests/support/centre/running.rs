@@ -83,6 +83,11 @@ impl Running {
         self.child.wait().expect("the child can be waited for");
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be asked").is_some()
+    }
+
     /// Kills it; the ledger stays.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
