@@ -79,7 +79,8 @@ fn vxlan_tells_its_network_and_keeps_only_outer_tags() {
     let tunnel = packet.tunnel.expect("a tunnel");
     assert_eq!((tunnel.name, tunnel.id, tunnel.depth, packet.vlans), ("vxlan", 0x0102, 1, [5, 0]));
     assert_eq!((packet.ports.1, &payload[..]), (53, &b"inside"[..]));
-    let (packet, _) = decoded(&ethernet(0x0800, &ipv4(17, &udp(4789, b"no header here")))).expect("a packet");
+    let (packet, _) =
+        decoded(&ethernet(0x0800, &ipv4(17, &udp(4789, b"a datagram without the flag")))).expect("a packet");
     assert_eq!((packet.ports.1, packet.tunnel), (4789, None));
 }
 
