@@ -62,7 +62,7 @@ pub struct NotSeen {
 pub struct Delivery {
     /// The centre's URL.
     pub url: String,
-    /// Alerts that it has committed.
+    /// Revisions of alerts that it has committed: most alerts have a first and a last.
     pub committed: u64,
     /// Alerts that wait in the spool.
     pub waiting: u64,
@@ -125,7 +125,7 @@ static ENGLISH: Words = Words {
     never_watched: ["packet of never-watch networks", "packets of never-watch networks"],
     no_networks: "No networks given: treated private ranges as inside.",
     nothing_left: "Nothing left this machine.",
-    left: ["alert committed by", "alerts committed by"],
+    left: ["alert revision committed by", "alert revisions committed by"],
     waiting: "waiting in the spool",
     held_back: "held back by the gate",
 };
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn what_left_is_told_with_what_did_not() {
         let delivery = Delivery { url: "https://c/".into(), committed: 5, waiting: 2, held_back: 0 };
-        assert_eq!(delivery.line(&ENGLISH), "5 alerts committed by https://c/, 2 waiting in the spool.");
+        assert_eq!(delivery.line(&ENGLISH), "5 alert revisions committed by https://c/, 2 waiting in the spool.");
     }
 
     #[test]
