@@ -75,6 +75,9 @@ pub const CLOCK_STEP_MAX: Span = Span::seconds(5);
 /// A shard is swept once in this many epochs, so that a sweep costs each packet little.
 pub const SWEEP_EPOCHS: u64 = 16;
 
+/// Flows ahead of the one that is ended whose memory is fetched: far enough to be there in time, few enough to stay.
+pub const IDLE_AHEAD: usize = 8;
+
 /// Datagrams of a flow that are shown to recognisers before it is none of ours.
 pub const DATAGRAMS_OFFERED_MAX: u8 = 4;
 

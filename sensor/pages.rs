@@ -5,6 +5,7 @@
 #![allow(unsafe_code)] // the one room for it outside the capture backend; each block says why it is sound
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -99,6 +100,25 @@ impl<T: Copy> Default for Pages<T> {
         Pages { first: NonNull::dangling(), len: 0 }
     }
 }
+
+/// Asks for huge pages under room that a vector has reserved and not touched yet.
+#[cfg(target_os = "linux")]
+pub fn advise_huge<T>(room: &mut [MaybeUninit<T>]) {
+    use rustix::mm::{Advice, madvise};
+    let bytes = std::mem::size_of_val(room);
+    let first = room.as_mut_ptr().cast::<u8>();
+    let skipped = first.align_offset(HUGE_PAGE_BYTES);
+    let whole = bytes.saturating_sub(skipped) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    if whole > 0 {
+        // SAFETY: `skipped + whole` is at most `bytes`, so the range lies inside the room that is borrowed; it starts and
+        // ends on page boundaries, and this advice never changes what memory holds.
+        let _ = unsafe { madvise(first.add(skipped).cast(), whole, Advice::LinuxHugepage) };
+    }
+}
+
+/// Elsewhere pages are as the system gives them.
+#[cfg(not(target_os = "linux"))]
+pub fn advise_huge<T>(_room: &mut [MaybeUninit<T>]) {}
 
 /// Tells the processor that the value at `index` is wanted soon. An index out of bounds is no hint at all.
 #[inline(always)]

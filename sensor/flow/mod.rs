@@ -20,14 +20,14 @@ pub use scene::{Ended, FlowView, Scene, Tunnel};
 
 use crate::decode::shard::{Shard, shard_of};
 use crate::decode::{Address, Packet, Segment, protocol as ip_protocol, tcp_flag};
-use crate::limits::{CLOCK_STEP_MAX, DATAGRAMS_OFFERED_MAX, EVICTION_LOOKS, SHARDS, SWEEP_EPOCHS};
+use crate::limits::{CLOCK_STEP_MAX, DATAGRAMS_OFFERED_MAX, EVICTION_LOOKS, IDLE_AHEAD, SHARDS, SWEEP_EPOCHS};
 use crate::observable::{Observations, Side};
 use crate::protocol::{DATAGRAMS, Read, Verdict, Wants};
 use crate::time::Timestamp;
 use entry::{Flow, Talk};
 use key::{Key, key_of};
 use stream::{Reading, Streams};
-use table::Table;
+use table::{Blocks, Table};
 
 /// Something that happened, in the order in which it did; `scene` says when and in which flow.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +138,7 @@ struct ShardState {
 /// The flows of all shards that a worker owns.
 pub struct Flows {
     shards: Vec<ShardState>,
+    blocks: Blocks,
     settings: Settings,
     per_shard: usize,
     counts: Counts,
@@ -152,7 +153,7 @@ impl Flows {
         let state = || ShardState { table: Table::default(), streams: Streams::new(held_max), clock: None };
         let shards = std::iter::repeat_with(state).take(SHARDS).collect();
         let per_shard = (settings.flows_max / SHARDS).max(1);
-        Flows { shards, settings, per_shard, counts: Counts::default(), idle: Vec::new() }
+        Flows { shards, blocks: Blocks::default(), settings, per_shard, counts: Counts::default(), idle: Vec::new() }
     }
 
     /// The shard of an address pair.
@@ -174,14 +175,14 @@ impl Flows {
 
     /// Fetches the flow that the look-up will probably end at; its slot should be there by now.
     pub fn fetch_flow(&self, ticket: &Ticket) {
-        self.shards[usize::from(ticket.shard.0)].table.fetch_flow(ticket.hash);
+        self.shards[usize::from(ticket.shard.0)].table.fetch_flow(&self.blocks, ticket.hash);
     }
 
     /// Follows one packet: finds or begins its flow, counts it, and lets its conversation be read.
     pub fn follow(&mut self, moment: Moment, packet: &Packet, ticket: &Ticket, payload: &[u8], trail: &mut Trail) {
         let shard = usize::from(ticket.shard.0);
         self.shards[shard].tick(moment.time);
-        let found = self.shards[shard].table.find(ticket.hash, &ticket.key);
+        let found = self.shards[shard].table.find(&self.blocks, ticket.hash, &ticket.key);
         let still = found.filter(|&number| match self.is_over(shard, number, moment, packet, ticket.direction) {
             Some(how) => {
                 self.end(shard, number, how, moment, trail);
@@ -191,7 +192,7 @@ impl Flows {
         });
         let number = still.unwrap_or_else(|| self.begin(shard, moment, packet, ticket, trail));
         let ShardState { table, streams, clock } = &mut self.shards[shard];
-        let flow = table.flow(number);
+        let flow = table.flow(&mut self.blocks, number);
         flow.seen = clock.unwrap_or(moment.time);
         flow.count(packet, payload.len(), ticket.direction, moment.time);
         let before = trail.observations.len();
@@ -213,7 +214,7 @@ impl Flows {
         packet: &Packet,
         direction: usize,
     ) -> Option<Ended> {
-        let flow = self.shards[shard].table.flow(number);
+        let flow = self.shards[shard].table.flow(&mut self.blocks, number);
         if moment.time.since(flow.last) > flow.gap_max() {
             return Some(Ended::Timeout);
         }
@@ -242,7 +243,7 @@ impl Flows {
 
     fn begin(&mut self, shard: usize, moment: Moment, packet: &Packet, ticket: &Ticket, trail: &mut Trail) -> u32 {
         while self.shards[shard].table.len() >= self.per_shard {
-            let Some(victim) = self.shards[shard].table.victim(EVICTION_LOOKS) else { break };
+            let Some(victim) = self.shards[shard].table.victim(&self.blocks, EVICTION_LOOKS) else { break };
             self.counts.evicted += 1;
             self.end(shard, victim, Ended::Evicted, moment, trail);
         }
@@ -250,16 +251,16 @@ impl Flows {
         let flow = new_flow(moment, packet, ticket);
         self.counts.midstream += u64::from(flow.midstream);
         let table = &mut self.shards[shard].table;
-        let number = table.insert(ticket.hash, flow);
-        let scene = trail.scene(moment, shard, table.peek(number));
+        let number = table.insert(&mut self.blocks, ticket.hash, flow);
+        let scene = trail.scene(moment, shard, table.peek(&self.blocks, number));
         trail.steps.push(Step::Began { scene });
         number
     }
 
     fn end(&mut self, shard: usize, number: u32, how: Ended, moment: Moment, trail: &mut Trail) {
         let ShardState { table, streams, .. } = &mut self.shards[shard];
-        let hash = table.peek(number).hash;
-        let mut flow = table.remove(hash, number);
+        let hash = table.peek(&self.blocks, number).hash;
+        let mut flow = table.remove(&mut self.blocks, hash, number);
         let how = if how == Ended::Timeout && flow.closed() { Ended::Closed } else { how };
         let before = trail.observations.len();
         let mut reading = Reading { wants: self.settings.wants, out: &mut trail.observations };
@@ -282,7 +283,7 @@ impl Flows {
                 continue;
             };
             for number in shard.table.numbers() {
-                let flow = shard.table.peek(number);
+                let flow = shard.table.peek(&self.blocks, number);
                 // a frame's time may be odd, and the clock may lag behind: silent is who is so by both
                 let silent = clock.since(flow.last.max(flow.seen)).as_nanos();
                 if silent > flow.gap_max().as_nanos() + CLOCK_STEP_MAX.as_nanos() {
@@ -297,9 +298,22 @@ impl Flows {
     pub fn find_all(&mut self) {
         self.idle.clear();
         for (at, shard) in self.shards.iter().enumerate() {
-            self.idle.extend(shard.table.numbers().map(|number| (shard.table.peek(number).id, at, number)));
+            self.idle
+                .extend(shard.table.numbers().map(|number| (shard.table.peek(&self.blocks, number).id, at, number)));
         }
         self.idle.sort_unstable_by(|one, other| other.cmp(one)); // taken from the end
+    }
+
+    /// Fetches what the flows that end next will touch: first the flow, and once that is there, its slot.
+    fn fetch_idle(&self) {
+        let ahead = |distance: usize| self.idle.len().checked_sub(distance).map(|at| &self.idle[at]);
+        if let Some(&(_, shard, number)) = ahead(IDLE_AHEAD) {
+            self.shards[shard].table.fetch(&self.blocks, number);
+        }
+        if let Some(&(_, shard, number)) = ahead(IDLE_AHEAD / 2) {
+            let table = &self.shards[shard].table;
+            table.fetch_slot(table.peek(&self.blocks, number).hash);
+        }
     }
 
     /// Ends up to `budget` of the flows that were found, in the order of their first packets. Returns how many.
@@ -308,7 +322,8 @@ impl Flows {
         while ended < budget
             && let Some((id, shard, number)) = self.idle.pop()
         {
-            let time = self.shards[shard].table.peek(number).last;
+            self.fetch_idle();
+            let time = self.shards[shard].table.peek(&self.blocks, number).last;
             self.end(shard, number, how, Moment { packet: id, time }, trail);
             ended += 1;
         }

@@ -233,7 +233,11 @@ impl Tap {
 
     /// The only flow as it stands.
     fn flow(&self) -> FlowView {
-        let mut all = self.flows.shards.iter().flat_map(|shard| shard.table.numbers().map(|n| shard.table.peek(n)));
+        let mut all = self
+            .flows
+            .shards
+            .iter()
+            .flat_map(|shard| shard.table.numbers().map(|n| shard.table.peek(&self.flows.blocks, n)));
         let flow = all.next().expect("a flow").view();
         assert!(all.next().is_none(), "more than one flow");
         flow
