@@ -69,7 +69,7 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let started = Instant::now();
     let captures = captures(replay)?;
     let loaded = load(replay)?;
-    let mut opened = outputs::open(replay)?;
+    let mut opened = outputs::open(replay, &captures)?;
     let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
     let open = |centre| Delivery::open(centre, &replay.config, &networks);
     let mut delivery = replay.centre.as_ref().map(open).transpose()?;
@@ -199,7 +199,8 @@ fn capture(
     person: &mut dyn Write,
 ) -> Result<Captured, Failure> {
     let name = pieces.first().cloned().unwrap_or_default();
-    let mut own = replay.events_dir.as_deref().map(|folder| outputs::of_capture(folder, &name)).transpose()?;
+    let case = opened.cases.next().unwrap_or_default();
+    let mut own = replay.events_dir.as_deref().map(|folder| outputs::of_capture(folder, &case)).transpose()?;
     let desk = desk.salted(name.file_name().unwrap_or_default().as_encoded_bytes());
     let (send, releases) = bounded::<Release>(replay.workers * RELEASES_WAITING_MAX);
     let (reads, collected) = thread::scope(|scope| {
