@@ -3,7 +3,6 @@
 //! In: one release of each worker for each epoch. Out: event lines, local records of alerts, and the spool, the same bytes
 //! at any number of workers and any size of batch. Never here: a packet, a clock.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crossbeam_channel::Receiver;
@@ -61,34 +60,30 @@ pub struct Collected {
 
 /// See the head of this file.
 pub struct Collector<'a> {
-    workers: usize,
     desk: &'a Desk,
     outputs: Outputs<'a>,
-    waiting: BTreeMap<u64, Vec<Release>>,
     collected: Collected,
     unsynced: usize,
 }
 
 impl<'a> Collector<'a> {
-    /// A collector for so many workers.
-    pub fn new(workers: usize, desk: &'a Desk, outputs: Outputs<'a>) -> Self {
-        Collector { workers, desk, outputs, waiting: BTreeMap::new(), collected: Collected::default(), unsynced: 0 }
+    /// A collector before its first epoch.
+    pub fn new(desk: &'a Desk, outputs: Outputs<'a>) -> Self {
+        Collector { desk, outputs, collected: Collected::default(), unsynced: 0 }
     }
 
-    /// Takes releases until all workers are gone.
+    /// Takes one release after the other from each worker until all are gone. Each has a channel of its own, so that none
+    /// runs further ahead of the slowest than its channel holds; one that ended early holds nobody up.
     ///
     /// # Errors
     /// What a file or the spool says. Workers then find nobody to hand over to, and end.
-    pub fn run(mut self, releases: &Receiver<Release>) -> io::Result<Collected> {
-        for release in releases {
-            let epoch = release.epoch;
-            let together = self.waiting.entry(epoch).or_default();
-            together.push(release);
-            if together.len() == self.workers
-                && let Some(complete) = self.waiting.remove(&epoch)
-            {
-                self.put_out(&complete)?;
+    pub fn run(mut self, workers: &[Receiver<Release>]) -> io::Result<Collected> {
+        loop {
+            let epoch: Vec<Release> = workers.iter().filter_map(|worker| worker.recv().ok()).collect();
+            if epoch.is_empty() {
+                break;
             }
+            self.put_out(&epoch)?;
         }
         self.sync()?;
         let Outputs { alerts, events, all, log, screen, .. } = &mut self.outputs;
@@ -158,5 +153,34 @@ impl<'a> Collector<'a> {
     fn sync(&mut self) -> io::Result<()> {
         self.unsynced = 0;
         self.outputs.spool.as_mut().map_or(Ok(()), |spool| spool.sync())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::alert::record::Site;
+    use crate::worker::Place;
+
+    fn release(epoch: u64, packet: u64, line: &str) -> Release {
+        let record = Record::Event { line: 0..line.len(), logged: false };
+        Release { epoch, records: vec![(Place { phase: 0, packet }, record)], lines: line.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn what_one_worker_says_after_another_has_ended_goes_out_in_order() {
+        let (long, from_long) = bounded(8);
+        let (short, from_short) = bounded(8);
+        for release in [release(0, 2, "b"), release(1, 9, "c"), release(2, 10, "d")] {
+            long.send(release).expect("room");
+        }
+        short.send(release(0, 1, "a")).expect("room");
+        drop((long, short));
+        let (desk, mut events) = (Desk::new(Site::default()), Vec::new());
+        let outputs = Outputs { events: Some(&mut events), ..Outputs::default() };
+        let collected = Collector::new(&desk, outputs).run(&[from_long, from_short]).expect("collected");
+        assert_eq!((events.as_slice(), collected.events), (&b"abcd"[..], 4));
     }
 }

@@ -13,7 +13,7 @@ use super::outputs::{self, Opened};
 use super::{Failure, Outcome, nanos};
 use crate::alert::eve;
 use crate::alert::record::{Desk, Mode, SetVersion, Site};
-use crate::capture::file::{self, Cut, Pieces};
+use crate::capture::file::{self, Cut, Piece, Pieces};
 use crate::cli::screen::{self, Closing};
 use crate::collector::{Collected, Collector, Log, Outputs, Screen};
 use crate::config::{EventType, Replay};
@@ -199,19 +199,20 @@ fn capture(
     person: &mut dyn Write,
 ) -> Result<Captured, Failure> {
     let name = pieces.first().cloned().unwrap_or_default();
+    let measured = |path: &PathBuf| Piece::measured(path).map_err(|error| Failure::Io(path.clone(), error));
+    let pieces: Vec<Piece> = pieces.iter().map(measured).collect::<Result<_, _>>()?;
     let case = opened.cases.next().unwrap_or_default();
     let mut own = replay.events_dir.as_deref().map(|folder| outputs::of_capture(folder, &case)).transpose()?;
     let desk = desk.salted(name.file_name().unwrap_or_default().as_encoded_bytes());
-    let (send, releases) = bounded::<Release>(replay.workers * RELEASES_WAITING_MAX);
+    let channels = (0..replay.workers).map(|_| bounded::<Release>(RELEASES_WAITING_MAX));
+    let (sends, releases): (Vec<_>, Vec<_>) = channels.unzip();
+    let pieces = &pieces[..];
     let (reads, collected) = thread::scope(|scope| {
-        let workers: Vec<_> = (0..replay.workers)
-            .map(|index| {
-                let orders = Orders { index, ..orders.clone() };
-                let send = send.clone();
-                scope.spawn(move || work(pieces, orders, send, replay.batch))
-            })
-            .collect();
-        drop(send);
+        let start = |(index, send)| {
+            let orders = Orders { index, ..orders.clone() };
+            scope.spawn(move || work(pieces, orders, send, replay.batch))
+        };
+        let workers: Vec<_> = sends.into_iter().enumerate().map(start).collect();
         let outputs = Outputs {
             alerts: opened.alerts.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
             events: opened.events.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
@@ -223,7 +224,7 @@ fn capture(
             screen: replay.screen.then_some(Screen { out: person, shown: &mut opened.shown }),
             spool: delivery.map(Delivery::spool),
         };
-        let collected = Collector::new(replay.workers, &desk, outputs).run(&releases);
+        let collected = Collector::new(&desk, outputs).run(&releases);
         drop(releases); // a collector that failed leaves nobody waiting
         (workers.into_iter().map(join).collect::<Result<Vec<_>, _>>(), collected)
     });
@@ -238,7 +239,7 @@ fn capture(
 }
 
 /// A worker's thread: read, breathe, and at the end finish.
-fn work(pieces: &[PathBuf], orders: Orders, send: Sender<Release>, batch: usize) -> Result<Read, Failure> {
+fn work(pieces: &[Piece], orders: Orders, send: Sender<Release>, batch: usize) -> Result<Read, Failure> {
     let mut source = Pieces::open(pieces)?;
     let mut worker = Worker::new(orders, send, Laps::new(nanos));
     let (mut first, mut last) = (None, Timestamp::default());
