@@ -3,7 +3,6 @@
 //! In: one release of each worker for each epoch. Out: event lines, local records of alerts, and the spool, the same bytes
 //! at any number of workers and any size of batch. Never here: a packet, a clock.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crossbeam_channel::Receiver;
@@ -61,34 +60,30 @@ pub struct Collected {
 
 /// See the head of this file.
 pub struct Collector<'a> {
-    workers: usize,
     desk: &'a Desk,
     outputs: Outputs<'a>,
-    waiting: BTreeMap<u64, Vec<Release>>,
     collected: Collected,
     unsynced: usize,
 }
 
 impl<'a> Collector<'a> {
-    /// A collector for so many workers.
-    pub fn new(workers: usize, desk: &'a Desk, outputs: Outputs<'a>) -> Self {
-        Collector { workers, desk, outputs, waiting: BTreeMap::new(), collected: Collected::default(), unsynced: 0 }
+    /// A collector before its first epoch.
+    pub fn new(desk: &'a Desk, outputs: Outputs<'a>) -> Self {
+        Collector { desk, outputs, collected: Collected::default(), unsynced: 0 }
     }
 
-    /// Takes releases until all workers are gone.
+    /// Takes one release after the other from each worker until all are gone. Each has a channel of its own, so that none
+    /// runs further ahead of the slowest than its channel holds; one that ended early holds nobody up.
     ///
     /// # Errors
     /// What a file or the spool says. Workers then find nobody to hand over to, and end.
-    pub fn run(mut self, releases: &Receiver<Release>) -> io::Result<Collected> {
-        for release in releases {
-            let epoch = release.epoch;
-            let together = self.waiting.entry(epoch).or_default();
-            together.push(release);
-            if together.len() == self.workers
-                && let Some(complete) = self.waiting.remove(&epoch)
-            {
-                self.put_out(&complete)?;
+    pub fn run(mut self, workers: &[Receiver<Release>]) -> io::Result<Collected> {
+        loop {
+            let epoch: Vec<Release> = workers.iter().filter_map(|worker| worker.recv().ok()).collect();
+            if epoch.is_empty() {
+                break;
             }
+            self.put_out(&epoch)?;
         }
         self.sync()?;
         let Outputs { alerts, events, all, log, screen, .. } = &mut self.outputs;
@@ -163,7 +158,7 @@ impl<'a> Collector<'a> {
 
 #[cfg(test)]
 mod tests {
-    use crossbeam_channel::unbounded;
+    use crossbeam_channel::bounded;
 
     use super::*;
     use crate::alert::record::Site;
@@ -171,36 +166,40 @@ mod tests {
 
     fn release(epoch: u64, said: &[(u8, u64, &str)]) -> Release {
         let mut release = Release { epoch, ..Release::default() };
-        for &(phase, packet, line) in said {
+        for &(phase, packet, text) in said {
             let start = release.lines.len();
-            release.lines.extend_from_slice(line.as_bytes());
-            release.records.push((Place { phase, packet }, Record::Event(start..release.lines.len(), false)));
+            release.lines.extend_from_slice(text.as_bytes());
+            let record = Record::Event(start..release.lines.len(), false);
+            release.records.push((Place { phase, packet }, record));
         }
         release
     }
 
-    fn put_out(workers: usize, releases: Vec<Release>) -> (String, u64) {
-        let (send, receive) = unbounded();
-        releases.into_iter().for_each(|release| send.send(release).expect("room"));
-        drop(send);
+    /// What comes out when each of the workers says its releases.
+    fn put_out(workers: Vec<Vec<Release>>) -> (String, u64) {
+        let mut receivers = Vec::new();
+        for releases in workers {
+            let (send, receive) = bounded(8);
+            releases.into_iter().for_each(|release| send.send(release).expect("room"));
+            receivers.push(receive);
+        }
         let (desk, mut out) = (Desk::new(Site::default()), Vec::new());
         let outputs = Outputs { events: Some(&mut out), ..Outputs::default() };
-        let collected = Collector::new(workers, &desk, outputs).run(&receive).expect("memory takes all");
+        let collected = Collector::new(&desk, outputs).run(&receivers).expect("memory takes all");
         (String::from_utf8(out).expect("text"), collected.events)
     }
 
     #[test]
     fn what_several_workers_say_comes_out_in_the_order_of_the_capture() {
-        let fast = [release(0, &[(0, 1, "a"), (0, 5, "d"), (0, 5, "e"), (1, 1, "g")]), release(1, &[(0, 7, "i")])];
-        let slow = [release(0, &[(0, 2, "b"), (0, 4, "c"), (1, 0, "f")]), release(1, &[(0, 6, "h"), (1, 2, "j")])];
-        let [fast_first, fast_then] = fast;
-        let [slow_first, slow_then] = slow;
-        assert_eq!(put_out(2, vec![fast_first, fast_then, slow_first, slow_then]), ("abcdefghij".into(), 10));
+        let one = vec![release(0, &[(0, 1, "a"), (0, 5, "d"), (0, 5, "e"), (1, 1, "g")]), release(1, &[(0, 7, "i")])];
+        let other = vec![release(0, &[(0, 2, "b"), (0, 4, "c"), (1, 0, "f")]), release(1, &[(0, 6, "h"), (1, 2, "j")])];
+        assert_eq!(put_out(vec![one, other]), ("abcdefghij".into(), 10));
     }
 
     #[test]
-    fn an_epoch_that_a_worker_never_finished_is_not_told() {
-        let all = vec![release(0, &[(0, 1, "a")]), release(0, &[(0, 2, "b")]), release(1, &[(0, 3, "c")])];
-        assert_eq!(put_out(2, all), ("ab".into(), 2));
+    fn what_one_worker_says_after_another_has_ended_goes_out_in_order() {
+        let long = vec![release(0, &[(0, 2, "b")]), release(1, &[(0, 9, "c")]), release(2, &[(0, 10, "d")])];
+        let short = vec![release(0, &[(0, 1, "a")])];
+        assert_eq!(put_out(vec![long, short]), ("abcd".into(), 4));
     }
 }

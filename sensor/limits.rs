@@ -305,3 +305,6 @@ pub const RECOGNITIONS_MAX: u8 = 24;
 
 /// Alerts that a person's screen tells apart; nobody reads as many.
 pub const SCREEN_ALERTS_MAX: usize = 10_000;
+
+/// Line ends before a request line; clients that send any send one empty line.
+pub const EMPTY_LINE_BYTES_MAX: usize = 16;

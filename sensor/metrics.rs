@@ -59,7 +59,7 @@ impl Fates {
 
     /// Frames that were no packet, for any reason.
     pub fn malformed(&self) -> u64 {
-        self.0[8..].iter().sum()
+        self.0[Fate::PLAIN..].iter().sum()
     }
 
     /// Frames with this fate.

@@ -374,7 +374,9 @@ impl Worker {
     }
 
     fn is_never_watched(&self, packet: &Packet) -> bool {
-        [packet.source, packet.destination].iter().any(|end| self.orders.networks.never_watch(crate::decode::ip(end)))
+        let outer = packet.tunnel.map(|tunnel| [tunnel.pair.0, tunnel.pair.1]);
+        let ends = [packet.source, packet.destination].into_iter().chain(outer.into_iter().flatten());
+        ends.map(|end| crate::decode::ip(&end)).any(|end| self.orders.networks.never_watch(end))
     }
 }
 

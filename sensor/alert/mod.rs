@@ -192,7 +192,8 @@ impl Alert {
 fn printable(observations: &Observations, seen: &Seen) -> String {
     let raw = observations.raw(seen);
     match seen.field.form {
-        Form::Address => address::from_bytes(raw).map(|address| address.to_string()).unwrap_or_default(),
+        // the IPv6 form of an IPv4 address is that address: people and the centre read one spelling
+        Form::Address => address::from_bytes(raw).map(|at| at.to_canonical().to_string()).unwrap_or_default(),
         Form::Text => words::printable(raw, SEEN_BYTES_MAX),
         Form::Number | Form::Flag => observations.number(seen).to_string(),
     }
@@ -353,6 +354,18 @@ impl Hasher for PacketNumber {
 mod tests {
     use super::sample::{DNS, RESPONSE, RRNAME, TLS_SNI, flow, ioc, met, resolver_flow, scene, sighted, tls_met};
     use super::*;
+    use crate::observable::Field;
+
+    #[test]
+    fn an_address_is_spelled_in_its_own_family() {
+        static FAR: Field = Field::sought("dest_ip", &address::KINDS).address();
+        for (at, spelled) in [("203.0.113.66", "203.0.113.66"), ("2001:db8::1", "2001:db8::1")] {
+            let mut all = Observations::default();
+            let canonical = address::canonical_of(at.parse().expect("an address"));
+            all.begin(&DNS, Side::Client).address(&FAR, &canonical[..16]);
+            assert_eq!(printable(&all, &all.fields(&all.list()[0])[0]), spelled);
+        }
+    }
 
     #[test]
     fn a_first_sighting_raises_and_a_further_one_counts() {

@@ -73,19 +73,11 @@ pub struct Reader<R> {
     cut: Option<Cut>,
 }
 
-/// Opens a capture file.
-///
-/// # Errors
-/// What the operating system says; `InvalidData` for a file that is no capture.
-pub fn open(path: &Path) -> io::Result<Reader<File>> {
-    Reader::new(File::open(path)?)
-}
-
 impl<R: Read> Reader<R> {
     /// Reads the file header.
     ///
     /// # Errors
-    /// See [`open`].
+    /// What the operating system says; `InvalidData` for a file that is no capture.
     pub fn new(mut input: R) -> io::Result<Self> {
         let mut chunk = vec![0; CHUNK_BYTES];
         let filled = read_full(&mut input, &mut chunk[..HEAD_BYTES])?;
@@ -164,11 +156,34 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// A file with the length that all who read it agree on: one that still grows must end at the same frame for each worker.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Piece {
+    /// The file as long as it is now; what has no length (a pipe) as long as it will be.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn measured(path: &Path) -> io::Result<Piece> {
+        let now = std::fs::metadata(path)?;
+        Ok(Piece { path: path.to_path_buf(), bytes: if now.is_file() { now.len() } else { u64::MAX } })
+    }
+
+    fn open(&self) -> Result<Reader<io::Take<File>>, (PathBuf, io::Error)> {
+        let reader = File::open(&self.path).and_then(|file| Reader::new(file.take(self.bytes)));
+        reader.map_err(|error| (self.path.clone(), error))
+    }
+}
+
 /// One capture in one file, or in rotated pieces that are read as one.
 pub struct Pieces {
-    rest: VecDeque<PathBuf>,
+    rest: VecDeque<Piece>,
     path: PathBuf,
-    reader: Reader<File>,
+    reader: Reader<io::Take<File>>,
     before: u64,
     cuts: Vec<(PathBuf, Cut)>,
 }
@@ -177,12 +192,12 @@ impl Pieces {
     /// Opens the first piece.
     ///
     /// # Errors
-    /// See [`open`], with the path; an empty list is `InvalidInput`.
-    pub fn open(paths: &[PathBuf]) -> Result<Self, (PathBuf, io::Error)> {
-        let mut rest: VecDeque<PathBuf> = paths.iter().cloned().collect();
-        let path = rest.pop_front().ok_or_else(|| (PathBuf::new(), io::ErrorKind::InvalidInput.into()))?;
-        let reader = open(&path).map_err(|error| (path.clone(), error))?;
-        Ok(Pieces { rest, path, reader, before: 0, cuts: Vec::new() })
+    /// See [`Reader::new`], with the path; an empty list is `InvalidInput`.
+    pub fn open(pieces: &[Piece]) -> Result<Self, (PathBuf, io::Error)> {
+        let mut rest: VecDeque<Piece> = pieces.iter().cloned().collect();
+        let first = rest.pop_front().ok_or_else(|| (PathBuf::new(), io::ErrorKind::InvalidInput.into()))?;
+        let reader = first.open()?;
+        Ok(Pieces { rest, path: first.path, reader, before: 0, cuts: Vec::new() })
     }
 
     /// Goes on to the next piece where one is at its end. False: all are read.
@@ -191,10 +206,10 @@ impl Pieces {
     /// The piece that cannot be opened.
     pub fn advance(&mut self) -> Result<bool, (PathBuf, io::Error)> {
         self.cuts.extend(self.reader.cut().map(|cut| (self.path.clone(), cut.clone())));
-        let Some(path) = self.rest.pop_front() else { return Ok(false) };
+        let Some(next) = self.rest.pop_front() else { return Ok(false) };
         self.before += self.reader.handed();
-        self.reader = open(&path).map_err(|error| (path.clone(), error))?;
-        self.path = path;
+        self.reader = next.open()?;
+        self.path = next.path;
         Ok(true)
     }
 
@@ -252,17 +267,17 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<
     for path in entries {
         if path.is_dir() && depth < DIRECTORY_DEPTH_MAX {
             walk(&path, depth + 1, found)?;
-        } else if path.is_file() && is_capture(&path) {
+        } else if path.is_file() && is_capture(&path)? {
             found.push(path);
         }
     }
     Ok(())
 }
 
-fn is_capture(path: &Path) -> bool {
+fn is_capture(path: &Path) -> io::Result<bool> {
     let mut head = [0; HEAD_BYTES];
-    let Ok(mut file) = File::open(path) else { return false };
-    read_full(&mut file, &mut head).is_ok_and(|len| Format::recognise(&head, len).is_some())
+    let len = read_full(&mut File::open(path)?, &mut head)?;
+    Ok(Format::recognise(&head, len).is_some())
 }
 
 #[cfg(test)]
@@ -340,6 +355,19 @@ mod tests {
         let (got, cut) = read(&bytes, 64);
         assert_eq!(got.len(), 1);
         assert_eq!(cut.map(|c| c.bytes), Some(19));
+    }
+
+    #[test]
+    fn a_file_that_grows_ends_where_it_was_measured() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.pcap");
+        std::fs::write(&path, pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &[b"one", b"two"])).expect("a file");
+        let measured = [Piece::measured(&path).expect("there")];
+        std::fs::write(&path, pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &[b"one", b"two", b"three"])).expect("a file");
+        let mut pieces = Pieces::open(&measured).expect("a capture");
+        assert_eq!(pieces.poll(64).expect("readable").len(), 2);
+        assert!(pieces.poll(64).expect("readable").is_empty() && !pieces.advance().expect("the end"));
+        assert_eq!(pieces.into_cuts(), []);
     }
 
     #[test]

@@ -22,7 +22,7 @@ Examples:
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
 Exit codes: 0; 1 a match with --fail-on-match, or a failing rule test; 2 usage; 65 damaged capture with --strict;
-74 input/output; 77 permission; 78 configuration.
+70 a fault of the sensor; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), NO_COLOR.";
 
 /// A network sensor for threat-sharing alliances.
@@ -195,7 +195,6 @@ pub(crate) struct Options {
 #[value(rename_all = "lower")]
 pub(crate) enum Mode {
     /// Not an incident: the alerts say `mode: exercise`.
-    #[value(hide = true)]
     Exercise,
 }
 

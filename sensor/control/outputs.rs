@@ -1,5 +1,7 @@
 //! Files and standard output, opened as an order says.
 
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -24,9 +26,12 @@ pub(super) struct Opened {
     pub(super) log: Option<Named>,
     pub(super) stats: Option<Named>,
     pub(super) shown: Shown,
+    /// The names of captures in a folder of events, one after the other.
+    pub(super) cases: std::vec::IntoIter<String>,
 }
 
-pub(super) fn open(replay: &Replay) -> Result<Opened, Failure> {
+pub(super) fn open(replay: &Replay, captures: &[Vec<PathBuf>]) -> Result<Opened, Failure> {
+    spare_inputs(replay, captures)?;
     let given = |output: &Option<Output>| output.as_ref().map(named).transpose();
     let log = match &replay.log_dir {
         Some(folder) => {
@@ -44,12 +49,50 @@ pub(super) fn open(replay: &Replay) -> Result<Opened, Failure> {
         log,
         stats: given(&replay.stats)?,
         shown: Shown::default(),
+        cases: cases(captures).into_iter(),
     })
 }
 
+/// Opening an output empties it: a capture or rule file that is typed in its place must survive that.
+fn spare_inputs(replay: &Replay, captures: &[Vec<PathBuf>]) -> Result<(), Failure> {
+    let log = replay.log_dir.as_ref().map(|folder| folder.join("eve.json"));
+    let files = [&replay.alerts, &replay.events, &replay.stats].into_iter().filter_map(|output| match output {
+        Some(Output::File(path)) => Some(path.clone()),
+        Some(Output::Stdout) | None => None,
+    });
+    for output in files.chain(log) {
+        let Ok(place) = output.canonicalize() else { continue }; // not there yet
+        let mut inputs = captures.iter().flatten().chain(&replay.rules);
+        if inputs.any(|input| input.canonicalize().is_ok_and(|input| input == place)) {
+            let both = io::Error::new(io::ErrorKind::InvalidInput, "is read and would be written over");
+            return Err(Failure::Io(output, both));
+        }
+    }
+    Ok(())
+}
+
+/// What captures are called, each differently: by its own name, with its folder's where names are alike, with a number
+/// where those are too.
+fn cases(captures: &[Vec<PathBuf>]) -> Vec<String> {
+    let text = |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().into_owned();
+    let stems: Vec<_> = captures.iter().map(|pieces| text(pieces.first().and_then(|path| path.file_stem()))).collect();
+    let mut times = HashMap::new();
+    stems.iter().for_each(|stem| *times.entry(stem.as_str()).or_insert(0) += 1);
+    let mut taken = HashSet::new();
+    let name = |(pieces, stem): (&Vec<PathBuf>, &String)| {
+        let folder = text(pieces.first().and_then(|path| path.parent()).and_then(Path::file_name));
+        let alike = times.get(stem.as_str()).is_some_and(|times| *times > 1) && !folder.is_empty();
+        let name = if alike { format!("{folder}-{stem}") } else { stem.clone() };
+        let numbered = (2_u64..).map(|number| format!("{name}-{number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(name);
+        taken.insert(free.clone());
+        free
+    };
+    captures.iter().zip(&stems).map(name).collect()
+}
+
 /// The event file of one capture in a folder: `CASE.eve.json`.
-pub(super) fn of_capture(folder: &Path, capture: &Path) -> Result<Named, Failure> {
-    let case = capture.file_stem().unwrap_or_default().to_string_lossy();
+pub(super) fn of_capture(folder: &Path, case: &str) -> Result<Named, Failure> {
     create(&folder.join(format!("{case}.eve.json")))
 }
 
@@ -72,8 +115,47 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(path).map_err(|error| Failure::Io(path.to_path_buf(), error))
 }
 
+impl Write for Named {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes).map_err(|error| named_error(&self.name, error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush().map_err(|error| named_error(&self.name, error))
+    }
+}
+
+/// Several outputs are written in one place: the error itself has to say which it was.
+fn named_error(name: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", name.display()))
+}
+
 impl Named {
     pub(super) fn failed(&self, error: io::Error) -> Failure {
         Failure::Io(self.name.clone(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captures_of_one_name_get_files_of_their_own() {
+        let captures = ["a/traffic.pcap", "b/traffic.pcap", "b/traffic.pcap", "c.pcap", "traffic.pcapng"];
+        let captures: Vec<_> = captures.iter().map(|path| vec![PathBuf::from(path)]).collect();
+        assert_eq!(cases(&captures), ["a-traffic", "b-traffic", "b-traffic-2", "c", "traffic"]);
+    }
+
+    #[test]
+    fn a_file_that_is_read_is_not_opened_for_writing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let capture = folder.path().join("in.pcap");
+        std::fs::write(&capture, b"evidence").expect("a file");
+        let output = folder.path().join(".").join("in.pcap");
+        let replay = Replay { alerts: Some(Output::File(output)), ..Replay::default() };
+        assert!(open(&replay, &[vec![capture.clone()]]).is_err());
+        assert_eq!(std::fs::read(&capture).expect("still there"), b"evidence");
+        assert!(open(&replay, &[]).is_ok());
     }
 }

@@ -13,7 +13,7 @@ use super::outputs::{self, Opened};
 use super::{Failure, Outcome, nanos};
 use crate::alert::eve;
 use crate::alert::record::{Desk, Mode, SetVersion, Site};
-use crate::capture::file::{self, Cut, Pieces};
+use crate::capture::file::{self, Cut, Piece, Pieces};
 use crate::cli::screen::{self, Closing};
 use crate::collector::{Collected, Collector, Log, Outputs, Screen};
 use crate::config::{EventType, Replay};
@@ -69,7 +69,7 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let started = Instant::now();
     let captures = captures(replay)?;
     let loaded = load(replay)?;
-    let mut opened = outputs::open(replay)?;
+    let mut opened = outputs::open(replay, &captures)?;
     let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
     let open = |centre| Delivery::open(centre, &replay.config, &networks);
     let mut delivery = replay.centre.as_ref().map(open).transpose()?;
@@ -128,6 +128,10 @@ fn load(replay: &Replay) -> Result<Rules, Failure> {
     let refused = loaded.refused.values().sum();
     let told = crate::cli::lookup::refused(&loaded.refusals, refused, replay.verbose, &mut io::stderr());
     told.map_err(|error| Failure::Io("standard error".into(), error))?;
+    if loaded.set.is_empty() && refused > 0 {
+        let first = loaded.refusals.first().map_or_else(String::new, |refusal| format!("; the first: {refusal}"));
+        return Err(Failure::Configuration(format!("no indicator could be loaded, {refused} were refused{first}")));
+    }
     Ok(Rules { set: Arc::new(loaded.set), given: !replay.rules.is_empty(), refused })
 }
 
@@ -199,30 +203,29 @@ fn capture(
     person: &mut dyn Write,
 ) -> Result<Captured, Failure> {
     let name = pieces.first().cloned().unwrap_or_default();
-    let mut own = replay.events_dir.as_deref().map(|folder| outputs::of_capture(folder, &name)).transpose()?;
+    let measured = |path: &PathBuf| Piece::measured(path).map_err(|error| Failure::Io(path.clone(), error));
+    let pieces: Vec<Piece> = pieces.iter().map(measured).collect::<Result<_, _>>()?;
+    let case = opened.cases.next().unwrap_or_default();
+    let mut own = replay.events_dir.as_deref().map(|folder| outputs::of_capture(folder, &case)).transpose()?;
     let desk = desk.salted(name.file_name().unwrap_or_default().as_encoded_bytes());
-    let (send, releases) = bounded::<Release>(replay.workers * RELEASES_WAITING_MAX);
+    let channels = (0..replay.workers).map(|_| bounded::<Release>(RELEASES_WAITING_MAX));
+    let (sends, releases): (Vec<_>, Vec<_>) = channels.unzip();
+    let pieces = &pieces[..];
     let (reads, collected) = thread::scope(|scope| {
-        let workers: Vec<_> = (0..replay.workers)
-            .map(|index| {
-                let orders = Orders { index, ..orders.clone() };
-                let send = send.clone();
-                scope.spawn(move || work(pieces, orders, send, replay.batch))
-            })
-            .collect();
-        drop(send);
+        let start = |(index, send)| {
+            let orders = Orders { index, ..orders.clone() };
+            scope.spawn(move || work(pieces, orders, send, replay.batch))
+        };
+        let workers: Vec<_> = sends.into_iter().enumerate().map(start).collect();
         let outputs = Outputs {
-            alerts: opened.alerts.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
-            events: opened.events.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
-            all: own.as_mut().map(|output| &mut *output.writer as &mut dyn Write),
-            log: opened
-                .log
-                .as_mut()
-                .map(|output| Log { writer: &mut *output.writer, alerts: logs(replay, EventType::Alert) }),
+            alerts: opened.alerts.as_mut().map(|output| output as &mut dyn Write),
+            events: opened.events.as_mut().map(|output| output as &mut dyn Write),
+            all: own.as_mut().map(|output| output as &mut dyn Write),
+            log: opened.log.as_mut().map(|output| Log { writer: output, alerts: logs(replay, EventType::Alert) }),
             screen: replay.screen.then_some(Screen { out: person, shown: &mut opened.shown }),
             spool: delivery.map(Delivery::spool),
         };
-        let collected = Collector::new(replay.workers, &desk, outputs).run(&releases);
+        let collected = Collector::new(&desk, outputs).run(&releases);
         drop(releases); // a collector that failed leaves nobody waiting
         (workers.into_iter().map(join).collect::<Result<Vec<_>, _>>(), collected)
     });
@@ -237,7 +240,7 @@ fn capture(
 }
 
 /// A worker's thread: read, breathe, and at the end finish.
-fn work(pieces: &[PathBuf], orders: Orders, send: Sender<Release>, batch: usize) -> Result<Read, Failure> {
+fn work(pieces: &[Piece], orders: Orders, send: Sender<Release>, batch: usize) -> Result<Read, Failure> {
     let mut source = Pieces::open(pieces)?;
     let mut worker = Worker::new(orders, send, Laps::new(nanos));
     let (mut first, mut last) = (None, Timestamp::default());

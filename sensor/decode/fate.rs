@@ -126,7 +126,10 @@ impl From<Malformed> for Fate {
 
 impl Fate {
     /// Rows of a counter table over all fates but [`Fate::Elsewhere`].
-    pub const COUNT: usize = 8 + Malformed::ALL.len();
+    pub const COUNT: usize = Fate::PLAIN + Malformed::ALL.len();
+
+    /// Rows before those of [`Fate::Malformed`].
+    pub const PLAIN: usize = 8;
 
     /// Its row in such a table.
     pub const fn index(self) -> usize {
@@ -139,13 +142,13 @@ impl Fate {
             Fate::NotIp => 5,
             Fate::LinkUnknown => 6,
             Fate::NeverWatched => 7,
-            Fate::Malformed(reason) => 8 + reason as usize,
+            Fate::Malformed(reason) => Fate::PLAIN + reason as usize,
         }
     }
 
     /// The name of a row: `processed`, `malformed.tcp_short`.
     pub fn name(index: usize) -> String {
-        const PLAIN: [&str; 8] = [
+        const PLAIN: [&str; Fate::PLAIN] = [
             "unaccounted",
             "elsewhere",
             "processed",
@@ -157,7 +160,7 @@ impl Fate {
         ];
         match PLAIN.get(index) {
             Some(name) => (*name).to_owned(),
-            None => format!("malformed.{}", Malformed::ALL[index - 8].name()),
+            None => format!("malformed.{}", Malformed::ALL[index - Fate::PLAIN].name()),
         }
     }
 }

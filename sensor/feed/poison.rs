@@ -60,10 +60,17 @@ fn check_network(value: &[u8]) -> Result<(), Refused> {
 }
 
 /// A name whose last label is a number is an address (WHATWG URL, "ends in a number").
+///
+/// What has a port, a list or a pattern in it would be taken and never match anything: its author must hear of it.
 fn check_name(value: &[u8]) -> Result<(), Refused> {
-    let digits = value.last().is_some_and(u8::is_ascii_digit);
-    let address = digits && std::str::from_utf8(value).is_ok_and(|text| text.parse::<IpAddr>().is_ok());
-    if address { Err(Refused("an address, not a name")) } else { Ok(()) }
+    let last = value.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    match value.iter().find(|byte| b":[],;\"*".contains(byte)) {
+        Some(b':' | b'[' | b']') => Err(Refused("a name has no port: write the value alone")),
+        Some(b'*') => Err(Refused("a pattern: only `*.` at the beginning is understood")),
+        Some(_) => Err(Refused("more than one value, or quotes: write one value alone")),
+        None if last.iter().all(u8::is_ascii_digit) => Err(Refused("an address, not a name")),
+        None => Ok(()),
+    }
 }
 
 /// Every site transfers empty files.
@@ -107,6 +114,23 @@ mod tests {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(checked(&digest::SHA256, empty), Err("the digest of the empty file"));
         assert_eq!(checked(&digest::SHA256, &"0".repeat(64)), Ok(()));
+    }
+
+    #[test]
+    fn what_could_never_match_is_refused_and_not_kept_in_silence() {
+        for text in
+            ["203.0.113.66:80", "bad.example:443", "[2001:db8::1]", "fe80::1%eth0", "203.0.113.256", "203.0.113"]
+        {
+            assert!(checked(&domain::DOMAIN, text).is_err(), "{text}");
+        }
+        for text in ["a.example,b.example", "\"a.example\"", "a.*.example"] {
+            assert!(
+                checked(&domain::DOMAIN, text).is_err() && checked(&domain::DOMAIN_SUFFIX, text).is_err(),
+                "{text}"
+            );
+        }
+        // names of tunnels, as they are really seen
+        assert_eq!(checked(&domain::DOMAIN, "db9o+5tq/1nf_b8.srv.tunnel.example"), Ok(()));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(super) struct Flow {
     pub(super) missing: [u64; 2],
     /// Next expected sequence number.
     pub(super) next: [u32; 2],
+    /// What the other side has acknowledged last.
+    pub(super) acknowledged: [u32; 2],
     /// The sequence number of the SYN that began it, if that is known.
     pub(super) syn: Option<u32>,
     /// The sequence number of a SYN that may begin another connection.
@@ -91,6 +93,7 @@ impl Default for Flow {
             payload: [0; 2],
             missing: [0; 2],
             next: [0; 2],
+            acknowledged: [0; 2],
             syn: None,
             other_syn: None,
             buffers: NONE,

@@ -80,6 +80,9 @@ impl Streams {
             flow.started[direction] = true;
             flow.next[direction] = seq;
         }
+        if segment.flags & tcp_flag::ACK != 0 {
+            flow.acknowledged[1 - direction] = segment.ack;
+        }
         let ahead = seq.wrapping_sub(flow.next[direction]);
         if ahead.min(ahead.wrapping_neg()) > SEGMENT_DISTANCE_MAX {
             if !self.believe(flow, direction, seq, reading) {
@@ -109,11 +112,15 @@ impl Streams {
         }
     }
 
-    /// Whether a segment far away is to be believed after all: several in a row were.
+    /// Whether a segment far away is to be believed after all: several in a row were, and the other side, where it is
+    /// seen, has acknowledged bytes near them. Anybody can send far segments to blind a sensor; only who received them
+    /// acknowledges.
     fn believe(&mut self, flow: &mut Flow, direction: usize, seq: u32, reading: &mut Reading<'_>) -> bool {
         self.counts.odd += 1;
-        flow.odd[direction] += 1;
-        if flow.odd[direction] < SEGMENTS_ODD_MAX {
+        flow.odd[direction] = flow.odd[direction].saturating_add(1);
+        let from_acknowledged = seq.wrapping_sub(flow.acknowledged[direction]);
+        let received = from_acknowledged.min(from_acknowledged.wrapping_neg()) <= SEGMENT_DISTANCE_MAX;
+        if flow.odd[direction] < SEGMENTS_ODD_MAX || !(received || flow.packets[1 - direction] == 0) {
             return false;
         }
         flow.odd[direction] = 0;

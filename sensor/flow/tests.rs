@@ -547,6 +547,7 @@ fn a_segment_far_away_is_ignored_until_several_say_the_same() {
     tap.see(&client(far).says(GET));
     tap.see(&client(1).says(GET));
     assert_eq!((tap.counts().odd, tap.counts().gaps), (1, 0));
+    tap.see(&server(1).acks(far));
     for at in 0..usize::from(SEGMENTS_ODD_MAX) {
         tap.see(&client(far + at * GET.len()).says(GET.replace("/a", &format!("/{at}"))));
     }
@@ -555,9 +556,21 @@ fn a_segment_far_away_is_ignored_until_several_say_the_same() {
 }
 
 #[test]
+fn far_segments_that_nobody_acknowledges_blind_no_one() {
+    let mut tap = Tap::hears(handshake());
+    for at in 0..100 {
+        tap.see(&client((1 << 30) + at).says("noise"));
+    }
+    tap.see(&client(1).says(GET));
+    assert_eq!((tap.counts().odd, tap.counts().gaps), (100, 0));
+    assert_eq!(tap.seen(), [ASKED]);
+}
+
+#[test]
 fn what_waited_before_a_stream_jumped_is_forgotten() {
     let mut tap = Tap::hears(handshake());
     tap.see(&client(50).says("never to be heard"));
+    tap.see(&server(1).acks(1 << 30));
     for _ in 0..SEGMENTS_ODD_MAX {
         tap.see(&client(1 << 30).says(GET));
     }

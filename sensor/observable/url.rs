@@ -51,18 +51,17 @@ fn check_bytes(bytes: &[u8]) -> Result<(), Refused> {
     }
 }
 
-/// The user part stays as it is; the host loses its case and final dots, the port its leading zeros, and a scheme's
-/// own port goes.
+/// The user part goes: clients send it in a header of its own, and who puts one into a target must not get past an
+/// indicator by it (RFC 9110 section 4.2.4). The host loses its case and final dots, the port its leading zeros, and a
+/// scheme's own port goes.
 fn push_authority(scheme: &[u8], authority: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
     let host_at = authority.iter().rposition(|&b| b == b'@').map_or(0, |at| at + 1);
-    let (user, host_port) = authority.split_at(host_at);
-    let (host, port) = split_port(host_port)?;
+    let (host, port) = split_port(&authority[host_at..])?;
     let dots = host.iter().rev().take_while(|&&b| b == b'.').count();
     let host = &host[..host.len() - dots];
     if host.is_empty() {
         return Err(Refused("no host"));
     }
-    out.extend_from_slice(user);
     push_lower(host, out);
     match port {
         Some(port) if own_port(scheme) != Some(port) => {
@@ -133,6 +132,8 @@ mod tests {
         assert_eq!(form("HTTP://C2.Bad.Example/Gate.php?id=%37"), one);
         assert_eq!(form("http://c2.bad.example.:80/Gate.php?id=%37#top"), one);
         assert_eq!(form("http://c2.bad.example:/Gate.php?id=%37"), one);
+        assert_eq!(form("http://User:pw@c2.bad.example/Gate.php?id=%37"), one);
+        assert_eq!(form("http://good.example@bad.example/@x"), Ok("http://bad.example/@x".into()));
         assert_eq!(form("http://a.example"), Ok("http://a.example/".into()));
         assert_eq!(form("http://a.example?q"), Ok("http://a.example/?q".into()));
         assert_eq!(form("https://a.example:08443/x"), Ok("https://a.example:8443/x".into()));
@@ -144,7 +145,6 @@ mod tests {
         assert_eq!(form("https://a.example:80/"), Ok("https://a.example:80/".into()));
         assert_eq!(form("http://[2001:DB8::1]:80/"), Ok("http://[2001:db8::1]/".into()));
         assert_eq!(form("http://[2001:db8::1]:81/"), Ok("http://[2001:db8::1]:81/".into()));
-        assert_eq!(form("http://User@a.example/"), Ok("http://User@a.example/".into()));
         assert_eq!(form("http://a.example:0/"), Ok("http://a.example:0/".into()));
     }
 

@@ -330,7 +330,8 @@ impl Asked {
             _ if absolute => authority(line.target),
             _ => b"",
         };
-        let host = host.filter(|host| !host.is_empty()).unwrap_or(named);
+        // a target that names its host overrules the Host header, whatever that says (RFC 9112 section 3.2.2)
+        let host = if named.is_empty() { host.unwrap_or_default() } else { named };
         let (name, port) = split_port(host);
         let mut asked = Asked { port, asks, ..Asked::default() };
         if !host.is_empty() {
@@ -428,6 +429,13 @@ mod tests {
             client("hello"),
             server("HTTP/1.1 200 OK\r\n\r\nhello"),
         ]
+    }
+
+    #[test]
+    fn empty_lines_before_a_request_hide_nothing() {
+        assert_eq!(told::of::<Conversation>(&[client(format!("\r\n\r\n{GET}"))]), [ASKED]);
+        assert_eq!(http_head::recognise(b"\r\n"), Verdict::Later);
+        assert_eq!(http_head::recognise(format!("\n{GET}").as_bytes()), Verdict::Client);
     }
 
     #[test]
@@ -537,6 +545,17 @@ mod tests {
         let expected = "http client data http.hostname=a.kr http.http_port=81 http.url=http://u@a.kr:81/p?q \
                         http.url=http://u@a.kr:81/p?q http.http_method=GET http.protocol=HTTP/1.0";
         assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn a_target_with_a_host_overrules_the_host_header() {
+        for request in [
+            "GET http://bad.kr/p HTTP/1.1\r\nHost: good.kr\r\n\r\n",
+            "CONNECT bad.kr:443 HTTP/1.1\r\nHost: good.kr\r\n\r\n",
+        ] {
+            let lines = told::of::<Conversation>(&[client(request)]);
+            assert!(lines[0].contains("http.hostname=bad.kr ") && !lines[0].contains("good"), "{}", lines[0]);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! and tabs where they do not belong (RFC 9112 sections 2.2 and 5). Never here: a body.
 
 use super::Verdict;
-use crate::limits::{HTTP_HEADERS_MAX, HTTP_METHOD_BYTES_MAX};
+use crate::limits::{EMPTY_LINE_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_METHOD_BYTES_MAX};
 
 /// A target this long without its line's end is taken for HTTP on the strength of a known method.
 const LINE_BYTES_SURE: usize = 512;
@@ -14,6 +14,12 @@ const KNOWN_METHODS: [&[u8]; 9] =
 
 /// What first bytes look like: a request line, a status line, or neither.
 pub(super) fn recognise(bytes: &[u8]) -> Verdict {
+    // RFC 9112, 2.2: empty lines before a request line are to be ignored
+    let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let bytes = &bytes[empty..];
+    if bytes.is_empty() {
+        return if empty <= EMPTY_LINE_BYTES_MAX { Verdict::Later } else { Verdict::Other };
+    }
     let start = b"HTTP/";
     if bytes.len() <= start.len() && start.starts_with(bytes) {
         return Verdict::Later;
