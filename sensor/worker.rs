@@ -80,6 +80,8 @@ struct Unpacked {
 /// See the head of this file.
 pub struct Worker {
     orders: Orders,
+    /// Which shards it owns: every so many, so that shares stay even.
+    owned: [bool; SHARDS],
     fragments: Fragments,
     flows: Flows,
     /// By shard, so that their bounds do not depend on who owns it.
@@ -105,6 +107,7 @@ impl Worker {
     /// A worker before its first batch.
     pub fn new(orders: Orders, release_to: Sender<Release>, laps: Laps) -> Self {
         Worker {
+            owned: std::array::from_fn(|shard| shard % orders.workers == orders.index),
             fragments: Fragments::new(orders.settings.key),
             flows: Flows::new(orders.settings),
             orders,
@@ -188,7 +191,7 @@ impl Worker {
         let odd_owner = peeked.unwrap_or(Shard(frame.number as u8));
         let decoded = decode(frame, &mut self.fragments);
         let packet = decoded.map_err(|fate| if self.owns(odd_owner) { fate } else { Fate::Elsewhere })?;
-        let ticket = self.flows.ticket(&packet);
+        let ticket = self.flows.ticket(&packet, peeked);
         if others && !self.owns(ticket.shard()) {
             return Ok(Fate::Elsewhere);
         }
@@ -215,12 +218,10 @@ impl Worker {
 
     fn account(&mut self, batch: &Batch<'_>) {
         self.tally.handed += batch.len() as u64;
-        for (fate, frame) in self.fates.iter().zip(batch.frames()) {
+        for (fate, frame) in self.fates.iter().zip(batch.frames()).filter(|(fate, _)| **fate != Fate::Elsewhere) {
             self.tally.fates.count(*fate);
-            if *fate != Fate::Elsewhere {
-                self.tally.bytes += u64::from(frame.length);
-                self.tally.truncated += u64::from((frame.length as usize) > frame.bytes.len());
-            }
+            self.tally.bytes += u64::from(frame.length);
+            self.tally.truncated += u64::from((frame.length as usize) > frame.bytes.len());
         }
     }
 
@@ -370,7 +371,7 @@ impl Worker {
     }
 
     fn owns(&self, shard: Shard) -> bool {
-        usize::from(shard.0) % self.orders.workers == self.orders.index
+        self.owned[usize::from(shard.0)]
     }
 
     fn is_never_watched(&self, packet: &Packet) -> bool {

@@ -13,22 +13,22 @@ const _: () = assert!(SHARDS == 256, "a shard's number is a byte");
 
 /// The shard of an address pair, whichever of the two sends.
 pub fn shard_of(key: (u64, u64), one: &[u8; 16], other: &[u8; 16]) -> Shard {
-    let (low, high) = if one <= other { (one, other) } else { (other, one) };
+    let (one, other) = (u128::from_be_bytes(*one), u128::from_be_bytes(*other));
+    let (low, high) = (one.min(other), one.max(other));
     let hasher = SipHasher13::new_with_keys(key.0, key.1);
     // of two IPv4 addresses the first twelve bytes say nothing
-    if low[..12] == V4_PREFIX && high[..12] == V4_PREFIX {
-        let mut eight = [0; 8];
-        eight[..4].copy_from_slice(&low[12..]);
-        eight[4..].copy_from_slice(&high[12..]);
-        return Shard(hasher.hash(&eight) as u8);
+    if low >> 32 == V4_PREFIX && high >> 32 == V4_PREFIX {
+        let eight = u64::from(low as u32) << 32 | u64::from(high as u32);
+        return Shard(hasher.hash(&eight.to_be_bytes()) as u8);
     }
     let mut both = [0; 32];
-    both[..16].copy_from_slice(low);
-    both[16..].copy_from_slice(high);
+    both[..16].copy_from_slice(&low.to_be_bytes());
+    both[16..].copy_from_slice(&high.to_be_bytes());
     Shard(hasher.hash(&both) as u8)
 }
 
-const V4_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF];
+/// What an IPv4 address has before its own four bytes (RFC 4291, 2.5.5.2).
+const V4_PREFIX: u128 = 0xFFFF;
 
 #[cfg(test)]
 mod tests {

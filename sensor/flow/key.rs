@@ -23,7 +23,8 @@ pub(super) fn key_of(packet: &Packet) -> (Key, usize) {
         _ => packet.ports,
     };
     let (source, destination) = ((packet.source, ports.0), (packet.destination, ports.1));
-    let direction = usize::from(source > destination);
+    let order = |end: &(Address, u16)| (u128::from_be_bytes(end.0), end.1);
+    let direction = usize::from(order(&source) > order(&destination));
     let (low, high) = if direction == 0 { (source, destination) } else { (destination, source) };
     let key = Key {
         low: low.0,

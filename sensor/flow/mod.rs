@@ -161,9 +161,9 @@ impl Flows {
         shard_of(self.settings.key, one, other)
     }
 
-    /// The packet's shard, key and hash.
-    pub fn ticket(&self, packet: &Packet) -> Ticket {
-        let shard = shard_of(self.settings.key, &packet.source, &packet.destination);
+    /// The packet's shard, key and hash; the shard may be known already.
+    pub fn ticket(&self, packet: &Packet, shard: Option<Shard>) -> Ticket {
+        let shard = shard.unwrap_or_else(|| self.shard(&packet.source, &packet.destination));
         let (key, direction) = key_of(packet);
         Ticket { shard, key, direction, hash: key.hash(self.settings.key) }
     }

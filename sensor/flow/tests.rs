@@ -194,7 +194,7 @@ impl Tap {
         let (number, length) = (self.number, bytes.len() as u32);
         let frame = Frame { number, time: self.now, bytes: kept, length, link: Link::ETHERNET };
         let packet = decode(&frame, &mut self.fragments).expect("a packet");
-        let ticket = self.flows.ticket(&packet);
+        let ticket = self.flows.ticket(&packet, None);
         let payload = packet.payload(kept, &self.fragments);
         let moment = Moment { packet: number, time: self.now };
         self.flows.follow(moment, &packet, &ticket, payload, &mut self.trail);
