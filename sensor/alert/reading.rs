@@ -58,7 +58,7 @@ pub struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Reads an alert.
     pub fn new(alert: &'a Alert, networks: &'a Networks) -> Reading<'a> {
-        let flow = &alert.flow;
+        let flow = &met(alert);
         let asked = networks.asset_asked(flow.client, flow.server);
         let near = if asked == Some(false) { Side::Server } else { Side::Client };
         let (address, _, far, _) = flow.endpoints(near);
@@ -100,7 +100,7 @@ impl<'a> Reading<'a> {
 
     /// The one sentence: `10.20.4.17 sent 18.4 kB to c2.bad.example (ransomware)`.
     pub fn sentence(&self, alert: &Alert) -> String {
-        let (near, _, far, _) = alert.flow.endpoints(self.near);
+        let (near, _, far, _) = met(alert).endpoints(self.near);
         let near = self.asset.map_or(near, |asset| asset.address);
         let said = match (self.direction, self.near) {
             (Direction::Unknown, _) => self.undirected(near),
@@ -195,6 +195,18 @@ pub(super) fn names_the_far_end(ioc: &Ioc) -> bool {
 
 /// What was seen if that says who the far end is, else the far address: of an indicator for one of the site's own
 /// addresses the far end is still the other one.
+/// The flow that met the indicator: where the end of a tunnel was met, the tunnel itself. Who speaks inside it has not
+/// spoken to that address.
+fn met(alert: &Alert) -> FlowView {
+    let of_tunnel = alert.places.first().is_some_and(|place| place.seen_in.starts_with("tunnel."));
+    match alert.flow.tunnel.filter(|_| of_tunnel) {
+        Some(outer) => {
+            FlowView { client: outer.source, server: outer.destination, client_port: 0, server_port: 0, ..alert.flow }
+        }
+        None => alert.flow,
+    }
+}
+
 fn target(alert: &Alert, near: IpAddr, far: IpAddr) -> (String, bool) {
     let place = alert.places.first().filter(|_| alert.iocs.first().is_some_and(names_the_far_end));
     match place.map(|place| place.seen.as_str()).filter(|seen| !seen.is_empty()) {
@@ -216,8 +228,9 @@ mod tests {
         resolver_flow, scene, sighted,
     };
     use super::*;
+    use crate::flow::Tunnel;
     use crate::networks::Written;
-    use crate::observable::{Event, Saying};
+    use crate::observable::{Event, Field, Form, Saying};
 
     fn alert_of(flow: FlowView, ioc: Ioc, event: &'static Event, say: impl FnOnce(&mut Saying<'_>)) -> Alert {
         sighted(&mut Contacts::default(), (1, ioc), &scene(flow, 5), event, say).expect("an alert")
@@ -278,6 +291,21 @@ mod tests {
             say.address(&RESPONSE, &[203, 0, 113, 66]).stage(Stage::Answered);
         });
         assert_eq!(said(&answer), "10.77.0.2 was answered with 203.0.113.66 (ransomware)");
+    }
+
+    #[test]
+    fn the_end_of_a_tunnel_was_met_by_the_other_end_and_not_by_who_speaks_inside() {
+        static OUTER: Field = Field::plain("tunnel.dest_ip", Form::Address).at("");
+        let tunnel = Tunnel { name: "gre", source: ip("10.77.0.1"), destination: ip("203.0.113.66"), id: 0, depth: 1 };
+        let inside = FlowView { client: ip("10.1.0.1"), server: ip("10.1.0.2"), tunnel: Some(tunnel), ..flow(7) };
+        let alert = alert_of(inside, ioc("ip", "203.0.113.66"), &FLOW, |say| {
+            say.address(&OUTER, &[203, 0, 113, 66]);
+        });
+        let networks = Networks::default();
+        let reading = Reading::new(&alert, &networks);
+        assert_eq!(reading.direction, Direction::Outbound);
+        assert_eq!(reading.asset.map(|asset| asset.address), Some(ip("10.77.0.1")));
+        assert_eq!(reading.sentence(&alert), "10.77.0.1 sent 18.4 kB to 203.0.113.66 (ransomware)");
     }
 
     #[test]

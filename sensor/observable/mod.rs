@@ -167,7 +167,7 @@ pub enum Stage {
     /// A packet that asks for nothing yet (datagrams one way, a first SYN).
     #[default]
     Attempted,
-    /// RST or ICMP unreachable in answer.
+    /// RST in answer.
     Refused,
     /// A name was asked for.
     Asked,
