@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::http_body::{Body, Framing};
-use super::http_head::{self, Head, Headers, RequestLine, StatusLine};
+use super::http_head::{self, Head, Headers, RequestLine, StatusLine, is_absolute, split_absolute};
 use super::{Read, Stream, Verdict, Wants};
 use crate::limits::{HTTP_ASKED_MAX, HTTP_HEAD_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_URL_KEPT_BYTES_MAX};
 use crate::observable::{Event, Field, Form, Kind, Observations, Saying, Side, Stage, digest, domain, url};
@@ -16,6 +16,8 @@ static HTTP: Event = Event { name: "http", app_proto: None };
 static FILEINFO: Event = Event { name: "fileinfo", app_proto: Some("http") };
 
 static HOSTNAME: Field = Field::sought("http.hostname", &domain::KINDS);
+/// Another name in the target than in the Host header: looked up, not printed, as EVE has one place for a host.
+static HOSTNAME_OF_TARGET: Field = Field::sought("http.hostname", &domain::KINDS).at("");
 /// The whole URL is looked up; EVE has a place for its parts only, so it is not printed.
 static FULL_URL: Field = Field::sought("http.url", &url::KINDS).at("");
 static HOSTNAME_CONTEXT: Field = Field::plain("http.hostname", Form::Text);
@@ -301,6 +303,11 @@ fn say_request(out: &mut Observations, line: &RequestLine<'_>, headers: &Headers
     if asked.host.0 < asked.host.1 {
         saying.field(&HOSTNAME, span(text, asked.host));
     }
+    // whoever obeys RFC 9112, 3.2.2 goes where the target says, whatever the Host header says: both are looked up
+    let (target_host, _) = split_port(line.host_of_target());
+    if !target_host.is_empty() && !target_host.eq_ignore_ascii_case(span(text, asked.host)) {
+        saying.field(&HOSTNAME_OF_TARGET, target_host);
+    }
     if let Some(port) = asked.port {
         saying.number(&PORT, u64::from(port));
     }
@@ -325,13 +332,7 @@ impl Asked {
             b"CONNECT" => Asks::Tunnel,
             _ => Asks::Content,
         };
-        let named = match asks {
-            Asks::Tunnel => line.target,
-            _ if absolute => authority(line.target),
-            _ => b"",
-        };
-        // a target that names its host overrules the Host header, whatever that says (RFC 9112 section 3.2.2)
-        let host = if named.is_empty() { host.unwrap_or_default() } else { named };
+        let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| line.host_of_target());
         let (name, port) = split_port(host);
         let mut asked = Asked { port, asks, ..Asked::default() };
         if !host.is_empty() {
@@ -359,23 +360,6 @@ impl Asked {
 
 fn span(text: &[u8], (start, end): (usize, usize)) -> &[u8] {
     text.get(start..end).unwrap_or_default()
-}
-
-fn is_absolute(target: &[u8]) -> bool {
-    target.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http://"))
-        || target.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https://"))
-}
-
-/// Splits an absolute target behind its scheme into authority and path with query.
-fn split_absolute(target: &[u8]) -> (&[u8], &[u8]) {
-    let behind = target.iter().position(|&byte| byte == b':').map_or(0, |colon| colon + 3);
-    let rest = target.get(behind..).unwrap_or_default();
-    rest.split_at(rest.iter().position(|&byte| byte == b'/' || byte == b'?').unwrap_or(rest.len()))
-}
-
-fn authority(target: &[u8]) -> &[u8] {
-    let (authority, _) = split_absolute(target);
-    authority.rsplit(|&byte| byte == b'@').next().unwrap_or(authority)
 }
 
 /// The path of a target, for a file's name.
@@ -548,13 +532,13 @@ mod tests {
     }
 
     #[test]
-    fn a_target_with_a_host_overrules_the_host_header() {
+    fn a_target_with_another_host_than_the_host_header_is_looked_up_as_well() {
         for request in [
             "GET http://bad.kr/p HTTP/1.1\r\nHost: good.kr\r\n\r\n",
             "CONNECT bad.kr:443 HTTP/1.1\r\nHost: good.kr\r\n\r\n",
         ] {
             let lines = told::of::<Conversation>(&[client(request)]);
-            assert!(lines[0].contains("http.hostname=bad.kr ") && !lines[0].contains("good"), "{}", lines[0]);
+            assert!(lines[0].contains("http.hostname=good.kr http.hostname=bad.kr "), "{}", lines[0]);
         }
     }
 

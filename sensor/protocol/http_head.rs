@@ -72,6 +72,15 @@ pub(super) struct RequestLine<'a> {
 }
 
 impl<'a> RequestLine<'a> {
+    /// The host and port that the target itself names, if it does (RFC 9112, 3.2.2 and 3.2.3).
+    pub(super) fn host_of_target(&self) -> &'a [u8] {
+        match self.method {
+            b"CONNECT" => self.target,
+            _ if is_absolute(self.target) => authority(self.target),
+            _ => b"",
+        }
+    }
+
     fn of(line: &'a [u8]) -> Option<Self> {
         let line = line.trim_ascii();
         let (method, rest) = split_blank(line)?;
@@ -224,4 +233,22 @@ fn split_folded(bytes: &[u8]) -> (&[u8], &[u8]) {
         line = bytes.get(..bytes.len() - rest.len()).unwrap_or(bytes);
     }
     (line, rest)
+}
+
+pub(super) fn is_absolute(target: &[u8]) -> bool {
+    target.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http://"))
+        || target.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https://"))
+}
+
+/// Splits an absolute target behind its scheme into authority and path with query.
+pub(super) fn split_absolute(target: &[u8]) -> (&[u8], &[u8]) {
+    let behind = target.iter().position(|&byte| byte == b':').map_or(0, |colon| colon + 3);
+    let rest = target.get(behind..).unwrap_or_default();
+    rest.split_at(rest.iter().position(|&byte| byte == b'/' || byte == b'?').unwrap_or(rest.len()))
+}
+
+/// Host and port of an absolute target, without the user before them.
+fn authority(target: &[u8]) -> &[u8] {
+    let (authority, _) = split_absolute(target);
+    authority.rsplit(|&byte| byte == b'@').next().unwrap_or(authority)
 }
