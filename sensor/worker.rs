@@ -4,15 +4,18 @@
 //! follow (per packet, in order: flow, then parser), ask (look-ups of the whole batch, then alerts and events, in order).
 //! In: frames. Out: one [`Release`] an epoch. Never here: a lock, a clock of its own, an allocation per packet.
 
+mod release;
 #[cfg(test)]
 mod tests;
+
+pub use release::{Place, Record, Release};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use crate::alert::{Alert, Contacts, Sighting, eve};
+use crate::alert::{Contacts, Sighting, eve};
 use crate::capture::{Batch, Frame};
 use crate::decode::shard::Shard;
 use crate::decode::{Fate, Fragments, Packet, decode, peek};
@@ -22,34 +25,6 @@ use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
 use crate::metrics::{Laps, Tally};
 use crate::networks::Networks;
 use crate::observable::{Event, Field, Observations, Side, address};
-
-/// Where a record stands in the one order of all output: what happened in sweeps comes after the epoch's packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// 0: at a packet; 1: in a sweep.
-    pub phase: u8,
-    /// The packet's number, or the number of the flow's first packet.
-    pub packet: u64,
-}
-
-/// Something to be put out.
-pub enum Record {
-    /// An event line: a range of [`Release::lines`], and whether the site's log lists its type.
-    Event(std::ops::Range<usize>, bool),
-    /// An alert at one of its revisions.
-    Alert(Box<Alert>),
-}
-
-/// All that a worker has to say about one epoch, in order of place.
-#[derive(Default)]
-pub struct Release {
-    /// Counted from 0.
-    pub epoch: u64,
-    /// In order; records of the same place come from the same worker.
-    pub records: Vec<(Place, Record)>,
-    /// Event lines.
-    pub lines: Vec<u8>,
-}
 
 /// What a worker is told.
 #[derive(Clone)]

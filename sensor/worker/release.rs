@@ -1,0 +1,33 @@
+//! What leaves a worker: one release an epoch, each record with its place in the one order.
+//!
+//! Never here: what a record says.
+
+use crate::alert::Alert;
+
+/// Where a record stands in the one order of all output: what happened in sweeps comes after the epoch's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// 0: at a packet; 1: in a sweep.
+    pub phase: u8,
+    /// The packet's number, or the number of the flow's first packet.
+    pub packet: u64,
+}
+
+/// Something to be put out.
+pub enum Record {
+    /// An event line: a range of [`Release::lines`], and whether the site's log lists its type.
+    Event(std::ops::Range<usize>, bool),
+    /// An alert at one of its revisions.
+    Alert(Box<Alert>),
+}
+
+/// All that a worker has to say about one epoch, in order of place.
+#[derive(Default)]
+pub struct Release {
+    /// Counted from 0.
+    pub epoch: u64,
+    /// In order; records of the same place come from the same worker.
+    pub records: Vec<(Place, Record)>,
+    /// Event lines.
+    pub lines: Vec<u8>,
+}
