@@ -119,7 +119,7 @@ impl Worker {
         self.laps.lap(3);
         if self.tally.handed.is_multiple_of(EPOCH_PACKETS) {
             self.flows.find_idle(self.release.epoch);
-            self.end_found(Ended::Timeout);
+            self.end_found(u64::MAX, Ended::Timeout);
             self.hand_over();
         }
         self.laps.lap(4);
@@ -128,8 +128,11 @@ impl Worker {
     /// The capture has ended: so have all flows.
     pub fn finish(mut self) -> Tally {
         self.flows.find_all();
-        self.end_found(Ended::Shutdown);
-        self.hand_over();
+        // all flows at once could be more than memory should hold: an epoch's worth of them is handed over at a time
+        for before in (0..=self.tally.handed).step_by(EPOCH_PACKETS as usize) {
+            self.end_found(before.saturating_add(EPOCH_PACKETS), Ended::Shutdown);
+            self.hand_over();
+        }
         self.laps.lap(4);
         self.tally.flows = self.flows.counts();
         self.tally.streams = self.flows.stream_counts();
@@ -324,11 +327,11 @@ impl Worker {
         }
     }
 
-    /// Ends the flows that a sweep found, a batch at a time.
-    fn end_found(&mut self, how: Ended) {
+    /// Ends the flows that a sweep found and that began before that packet, a batch at a time.
+    fn end_found(&mut self, before: u64, how: Ended) {
         loop {
             self.trail.clear();
-            if self.flows.end_idle(BATCH_FRAMES_MAX, how, &mut self.trail) == 0 {
+            if self.flows.end_idle(BATCH_FRAMES_MAX, before, how, &mut self.trail) == 0 {
                 return;
             }
             self.ask(1);

@@ -316,11 +316,12 @@ impl Flows {
         }
     }
 
-    /// Ends up to `budget` of the flows that were found, in the order of their first packets. Returns how many.
-    pub fn end_idle(&mut self, budget: usize, how: Ended, trail: &mut Trail) -> usize {
+    /// Ends up to `budget` of the flows that were found, in the order of their first packets, as long as those come before
+    /// packet `before`. Returns how many.
+    pub fn end_idle(&mut self, budget: usize, before: u64, how: Ended, trail: &mut Trail) -> usize {
         let mut ended = 0;
         while ended < budget
-            && let Some((id, shard, number)) = self.idle.pop()
+            && let Some((id, shard, number)) = self.idle.pop_if(|(id, ..)| *id < before)
         {
             self.fetch_idle();
             let time = self.shards[shard].table.peek(&self.blocks, number).last;

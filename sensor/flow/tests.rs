@@ -209,7 +209,7 @@ impl Tap {
     fn sweep(&mut self) {
         for epoch in 0..SWEEP_EPOCHS {
             self.flows.find_idle(epoch);
-            while self.flows.end_idle(2, Ended::Timeout, &mut self.trail) > 0 {}
+            while self.flows.end_idle(2, u64::MAX, Ended::Timeout, &mut self.trail) > 0 {}
         }
         self.tell();
     }
@@ -255,7 +255,7 @@ impl Tap {
     /// The capture ends: nothing may be left.
     fn end(&mut self) -> Vec<String> {
         self.flows.find_all();
-        while self.flows.end_idle(3, Ended::Shutdown, &mut self.trail) > 0 {}
+        while self.flows.end_idle(3, u64::MAX, Ended::Shutdown, &mut self.trail) > 0 {}
         self.tell();
         assert_eq!((self.kept(), self.flows.open()), ((0, 0, 0), 0), "nothing stays behind");
         std::mem::take(&mut self.told)
