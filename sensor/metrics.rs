@@ -72,14 +72,14 @@ impl Fates {
     }
 }
 
-/// Names of [`Refusal`]s, in the order of [`Tally::refusals`].
-pub const REFUSALS: [(Refusal, &str); 6] = [
-    (Refusal::NotYetValid, "not_yet_valid"),
-    (Refusal::Expired, "expired"),
-    (Refusal::Revoked, "revoked"),
-    (Refusal::LowConfidence, "low_confidence"),
-    (Refusal::Allowed, "allowed"),
-    (Refusal::OtherPort, "other_port"),
+/// The order of [`Tally::refusals`].
+pub const REFUSALS: [Refusal; 6] = [
+    Refusal::NotYetValid,
+    Refusal::Expired,
+    Refusal::Revoked,
+    Refusal::LowConfidence,
+    Refusal::Allowed,
+    Refusal::OtherPort,
 ];
 
 /// All that a worker counted, or several together.
@@ -121,7 +121,7 @@ pub type FragmentCounts = crate::decode::FragmentCounts;
 impl Tally {
     /// Counts a refused hit.
     pub fn refuse(&mut self, refusal: Refusal) {
-        if let Some(row) = REFUSALS.iter().position(|(reason, _)| *reason == refusal) {
+        if let Some(row) = REFUSALS.iter().position(|reason| *reason == refusal) {
             self.refusals[row] += 1;
         }
     }
@@ -173,7 +173,7 @@ pub fn document(tally: &Tally) -> Value {
         .map(|row| (Fate::name(row), tally.fates.0[row].into()))
         .collect();
     let refusals: Map<String, Value> =
-        REFUSALS.iter().zip(tally.refusals).map(|((_, name), count)| ((*name).to_owned(), count.into())).collect();
+        REFUSALS.iter().zip(tally.refusals).map(|(reason, count)| (reason.name().to_owned(), count.into())).collect();
     let nanos: Map<String, Value> =
         STAGES.iter().zip(tally.nanos).map(|(name, ns)| ((*name).to_owned(), ns.into())).collect();
     let per_packet: Map<String, Value> = STAGES
