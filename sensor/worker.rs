@@ -269,9 +269,12 @@ impl Worker {
         for at in first..last {
             let observation = &trail.observations.list()[at as usize];
             let scene = &trail.scenes[observation.scene as usize];
-            self.say(observation.event.name, scene, phase, |out| {
-                eve::write_event(out, &trail.observations, observation, scene);
-            });
+            // without a field it only says how far the contact went: no event for anyone to read
+            if !trail.observations.fields(observation).is_empty() {
+                self.say(observation.event.name, scene, phase, |out| {
+                    eve::write_event(out, &trail.observations, observation, scene);
+                });
+            }
             while let Some(&hit) = self.hits.get(*next).filter(|hit| hit.asked == at) {
                 *next += 1;
                 let _counted = self.sight(&trail.observations, at as usize, hit, scene, phase);

@@ -63,3 +63,16 @@ fn a_folder_is_its_captures_by_name_and_what_is_none_is_passed_over() {
         run.stats["captures"].as_array().expect("captures").iter().map(|c| c["packets"].clone()).collect();
     assert_eq!(counts, [20, 10], "b/two.pcap comes before one.pcap");
 }
+
+#[test]
+fn every_event_carries_what_it_is_an_event_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let captures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/pcaps"));
+    let run = replay(folder.path(), vec![captures.to_path_buf()], &[]).run(2, 64).expect("a replay");
+    let events = binary::lines(&run.events).expect("events");
+    assert!(events.iter().any(|event| event["event_type"] == "tls"));
+    for event in events {
+        let kind = event["event_type"].as_str().expect("a type");
+        assert!(event[kind].is_object(), "{event}");
+    }
+}
