@@ -308,3 +308,6 @@ pub const SCREEN_ALERTS_MAX: usize = 10_000;
 
 /// Line ends before a request line; clients that send any send one empty line.
 pub const EMPTY_LINE_BYTES_MAX: usize = 16;
+
+/// A user agent that is listed or looked up; browsers send 150 bytes, servers refuse lines above 8 KiB.
+pub const USER_AGENT_BYTES_MAX: usize = 4_096;

@@ -9,6 +9,35 @@ pub static SHA256: Kind = Kind { name: "sha256", shape: Shape::Equal, canonical:
 /// JA3: MD5 over a TLS client hello's parameters.
 pub static JA3: Kind = Kind { name: "ja3", shape: Shape::Equal, canonical: hex::<16>, text, index: 6 };
 
+/// MD5 of a file.
+pub static MD5: Kind = Kind { name: "md5", shape: Shape::Equal, canonical: hex::<16>, text, index: 7 };
+
+/// SHA-1 of a file.
+pub static SHA1: Kind = Kind { name: "sha1", shape: Shape::Equal, canonical: hex::<20>, text, index: 8 };
+
+/// SHA-1 of a certificate's DER bytes: the fingerprint that most lists give.
+pub static CERT_SHA1: Kind =
+    Kind { name: "cert_sha1", shape: Shape::Equal, canonical: fingerprint::<20>, text, index: 9 };
+
+/// SHA-256 of a certificate's DER bytes.
+pub static CERT_SHA256: Kind =
+    Kind { name: "cert_sha256", shape: Shape::Equal, canonical: fingerprint::<32>, text, index: 10 };
+
+/// A fingerprint is often written with colons between its bytes.
+fn fingerprint<const N: usize>(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
+    if bytes.len() != 3 * N - 1 {
+        return hex::<N>(bytes, out);
+    }
+    let mut digits = [0; 64];
+    for (pair, three) in digits.chunks_exact_mut(2).zip(bytes.chunks(3)) {
+        if three.len() == 3 && three[2] != b':' {
+            return Err(Refused("not hexadecimal"));
+        }
+        pair.copy_from_slice(&three[..2]);
+    }
+    hex::<N>(&digits[..2 * N], out)
+}
+
 fn hex<const N: usize>(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
     if bytes.len() != 2 * N {
         return Err(Refused("wrong number of hexadecimal digits"));
@@ -46,6 +75,17 @@ mod tests {
         (JA3.canonical)(b"00FFab01000000000000000000000000", &mut out).unwrap();
         assert_eq!(out[..4], [0, 255, 0xab, 1]);
         assert_eq!((JA3.text)(&out), "00ffab01000000000000000000000000");
+    }
+
+    #[test]
+    fn a_fingerprint_may_have_colons() {
+        let (mut plain, mut colons) = (Vec::new(), Vec::new());
+        let text = "00ffab0100000000000000000000000000000042";
+        let spelled: Vec<&str> = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+        (CERT_SHA1.canonical)(text.as_bytes(), &mut plain).unwrap();
+        (CERT_SHA1.canonical)(spelled.join(":").to_uppercase().as_bytes(), &mut colons).unwrap();
+        assert_eq!(plain, colons);
+        assert!((CERT_SHA1.canonical)(spelled.join("-").as_bytes(), &mut colons).is_err());
     }
 
     #[test]

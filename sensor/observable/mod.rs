@@ -6,6 +6,7 @@
 pub mod address;
 pub mod digest;
 pub mod domain;
+pub mod plain;
 pub mod url;
 
 use std::fmt;
@@ -62,8 +63,21 @@ impl PartialEq for Kind {
 impl Eq for Kind {}
 
 /// Every kind; a new one is a file and a row here.
-pub static KINDS: [&Kind; 7] =
-    [&address::IP, &address::CIDR, &domain::DOMAIN, &domain::DOMAIN_SUFFIX, &url::URL, &digest::SHA256, &digest::JA3];
+pub static KINDS: [&Kind; 13] = [
+    &address::IP,
+    &address::CIDR,
+    &domain::DOMAIN,
+    &domain::DOMAIN_SUFFIX,
+    &url::URL,
+    &digest::SHA256,
+    &digest::JA3,
+    &digest::MD5,
+    &digest::SHA1,
+    &digest::CERT_SHA1,
+    &digest::CERT_SHA256,
+    &plain::USER_AGENT,
+    &plain::JA4,
+];
 
 /// The kind with this name in feeds.
 pub fn kind(name: &str) -> Option<&'static Kind> {
