@@ -125,14 +125,14 @@ fn a_table_without_header_is_type_and_value() {
 fn json_lines_say_the_same_words() {
     let lines =
         br#"{"id": 7, "type": "ip", "value": "203.0.113.66", "confidence": 90, "labels": ["a", "b"], "revoked": true}
-{"type": "ja4", "value": "t13d"}
+{"type": "email", "value": "a@b.example"}
 [1]
 {"type": "ip"}
 {"type": "cidr", "value": "0.0.0.0/0", "extra": {}}
 "#;
     let loaded = loaded("x.jsonl", lines);
     let expected = [
-        (2, "kind not supported yet: ja4"),
+        (2, "kind not supported yet: email"),
         (3, "not a JSON object"),
         (4, "no `value`"),
         (5, "cidr: network wider than /8"),

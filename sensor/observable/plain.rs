@@ -1,4 +1,4 @@
-//! Texts that are compared as they are: user agents and JA4 fingerprints. Canonical: the bytes themselves.
+//! Texts that are compared as they are: user agents and JA4 fingerprints. Canonical: the bytes themselves, as UTF-8.
 
 use super::{Kind, Refused, Shape};
 use crate::limits::USER_AGENT_BYTES_MAX;
@@ -13,7 +13,8 @@ fn agent(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
     match bytes.len() {
         0 => return Err(Refused("empty")),
         len if len > USER_AGENT_BYTES_MAX => return Err(Refused("longer than 4096 bytes")),
-        _ => out.extend_from_slice(bytes),
+        // what is not UTF-8 has no spelling in a feed: both sides take its replacement
+        _ => out.extend_from_slice(String::from_utf8_lossy(bytes).as_bytes()),
     }
     Ok(())
 }
