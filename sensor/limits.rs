@@ -26,6 +26,12 @@ pub const INTERFACES_MAX: usize = 4_096;
 /// Folders below a folder that was given; a loop of links ends here.
 pub const DIRECTORY_DEPTH_MAX: usize = 16;
 
+/// A wall clock that moves by more than this between two looks was set, not corrected; NTP steps by 128 ms.
+pub const CLOCK_JUMP_MIN: Span = Span::seconds(2);
+
+/// What a full ring may hold: an older frame was stamped by another clock than ours.
+pub const RING_TIME_MAX: Span = Span::seconds(60);
+
 // ---- decode
 
 /// Headers of one frame, tunnels included: eight tunnels deep with Ethernet, IP and transport each would be an attack.
@@ -106,6 +112,18 @@ pub const SEGMENTS_ODD_MAX: u8 = 3;
 
 /// Records that wait for one sync of the spool: 64 share the cost of one.
 pub const SPOOL_SYNC_RECORDS: usize = 64;
+
+/// Packets on their way from one worker to another: 16 ms at a million a second.
+pub const HAND_OFF_PACKETS_MAX: usize = 16_384;
+
+/// Their payloads; touched only as far as it is used.
+pub const HAND_OFF_BYTES_MAX: usize = 16 << 20;
+
+/// Event lines that wait in a worker for a collector that is slow; then they are shed.
+pub const RELEASE_BYTES_MAX: usize = 16 << 20;
+
+/// Records that wait there; alerts above it are shed too, as the last of all.
+pub const RELEASE_RECORDS_MAX: usize = 65_536;
 
 /// Epochs that a worker may be ahead of the collector.
 pub const RELEASES_WAITING_MAX: usize = 4;

@@ -87,6 +87,10 @@ pub const REFUSALS: [Refusal; 6] = [
 pub struct Tally {
     /// Frames that the source handed out; each worker of a replay reads them all.
     pub handed: u64,
+    /// Of these, packets that went to the worker that owns their shard (live).
+    pub steered: u64,
+    /// Packets taken from other workers (live).
+    pub taken: u64,
     /// Their fates.
     pub fates: Fates,
     /// Frames that the capture holds only in part.
@@ -109,6 +113,10 @@ pub struct Tally {
     pub refusals: [u64; REFUSALS.len()],
     /// Alerts raised (first revisions).
     pub alerts: u64,
+    /// Event lines and alerts that found no room on their way to a slow collector (live).
+    pub events_shed: u64,
+    /// See `events_shed`.
+    pub alerts_shed: u64,
     /// What became of sightings.
     pub contacts: Sightings,
     /// Nanoseconds by stage, over all workers.
@@ -146,6 +154,10 @@ impl Tally {
     }
 
     fn add_own(&mut self, other: &Tally) {
+        self.steered += other.steered;
+        self.taken += other.taken;
+        self.events_shed += other.events_shed;
+        self.alerts_shed += other.alerts_shed;
         self.fates.add(&other.fates);
         self.truncated += other.truncated;
         self.bytes += other.bytes;
@@ -160,9 +172,10 @@ impl Tally {
         self.nanos.iter_mut().zip(other.nanos).for_each(|(sum, more)| *sum += more);
     }
 
-    /// Frames handed out that nobody accounts for: anything but 0 is a fault of the sensor.
+    /// Frames that came in, from the source or from another worker, and that nobody accounts for: anything but 0 is a
+    /// fault of the sensor.
     pub fn unaccounted(&self) -> i64 {
-        self.handed as i64 - self.fates.accounted() as i64
+        (self.handed + self.taken) as i64 - (self.fates.accounted() + self.steered) as i64
     }
 }
 

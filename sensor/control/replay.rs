@@ -184,7 +184,17 @@ fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
         key: REPLAY_KEY,
         wants,
     };
-    Orders { index: 0, workers: replay.workers, settings, events, logged, networks: Arc::clone(networks), set }
+    Orders {
+        index: 0,
+        workers: replay.workers,
+        live: false,
+        settings,
+        events,
+        logged,
+        networks: Arc::clone(networks),
+        set,
+        desk: None,
+    }
 }
 
 /// Whether `-l` writes records of this type.
