@@ -329,3 +329,32 @@ pub const EMPTY_LINE_BYTES_MAX: usize = 16;
 
 /// A user agent that is listed or looked up; browsers send 150 bytes, servers refuse lines above 8 KiB.
 pub const USER_AGENT_BYTES_MAX: usize = 4_096;
+
+// --- what a running sensor is told ---
+
+/// Entries of `capture:`: two directions of a few taps are usual, and each has a ring of its own.
+pub const CAPTURES_MAX: usize = 64;
+
+/// An interface's name: the kernel's `IFNAMSIZ` without its closing NUL.
+pub const INTERFACE_NAME_BYTES_MAX: usize = 15;
+
+/// The kernel's ring of one interface if nothing else is said: 50 ms of a full 10 Gbit/s link.
+pub const RING_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The kernel's ring, at least: less holds no two batches of jumbo frames.
+pub const RING_BYTES_SETTABLE_MIN: u64 = 1 << 20;
+
+/// The kernel's ring, at most: libpcap counts it in a 32-bit signed number.
+pub const RING_BYTES_SETTABLE_MAX: u64 = 1 << 30;
+
+/// Bytes taken of a packet if nothing else is said, and at most: what libpcap takes for any frame.
+pub const SNAP_BYTES_DEFAULT: u32 = 262_144;
+
+/// Bytes taken of a packet, at least: Ethernet, two tags, IPv6 and TCP with all its options.
+pub const SNAP_BYTES_SETTABLE_MIN: u32 = 128;
+
+/// A spool's size, at least: sixteen segments, so that whole ones can be freed while others are written.
+pub const SPOOL_BYTES_SETTABLE_MIN: u64 = 16 << 20;
+
+/// A spool's size, at most: no disk of a sensor has more to give.
+pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::{Config, Refused, Replay};
+use crate::config::{Config, Refused, Replay, interfaces_absent};
 use crate::control::{self, Failure};
 use arguments::{Arguments, Command, RulesCommand, Site};
 
@@ -130,7 +130,10 @@ impl Desk<'_> {
         if site.config.is_none() && (self.environment)("HAETAE_CONFIG").is_none() {
             return self.usage("which configuration? -c FILE, or HAETAE_CONFIG");
         }
-        self.config(site, "running configuration unchanged")?;
+        let config = self.config(site, "running configuration unchanged")?;
+        for (option, name) in interfaces_absent(&config.capture) {
+            writeln!(self.complaints, "warning: {option}: this machine has no interface `{name}` now")?;
+        }
         writeln!(self.out, "the configuration is sound")?;
         Ok(exit::SOUND)
     }

@@ -7,13 +7,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Place};
+use super::live::{Capture, Events, Logs, Metrics};
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit;
 use crate::gate::SiteKey;
 use crate::limits::{
     CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_SETTABLE_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_SETTABLE_MAX,
-    REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX,
+    REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX, SPOOL_BYTES_MAX, SPOOL_BYTES_SETTABLE_MAX,
+    SPOOL_BYTES_SETTABLE_MIN,
 };
 use crate::networks::{self, Networks, OneOrMany};
 
@@ -24,12 +26,20 @@ pub struct Config {
     pub site: Site,
     /// What is inside; `None`: private ranges are taken for it, and every output says so.
     pub networks: Option<Networks>,
+    /// Where packets come from; empty: nowhere, a running sensor needs one.
+    pub capture: Vec<Capture>,
     /// What we look for.
     pub rules: Rules,
     /// What is written down here.
     pub outputs: Eve,
+    /// What events show.
+    pub events: Events,
     /// Where alerts go; `None`: nothing leaves.
     pub centre: Option<emit::Section>,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<Metrics>,
+    /// The sensor's own log.
+    pub logs: Logs,
     /// How much of the machine is ours.
     pub limits: Limits,
 }
@@ -80,6 +90,8 @@ pub struct Limits {
     pub flows_max: usize,
     /// Bytes of segments and fragments out of order, all shards together.
     pub reassembly_bytes_max: usize,
+    /// Bytes of alerts that wait on disk for the centre.
+    pub spool_bytes_max: u64,
 }
 
 impl Default for Site {
@@ -100,6 +112,7 @@ impl Default for Limits {
             workers: Workers::Auto,
             flows_max: FLOWS_DEFAULT as usize,
             reassembly_bytes_max: REASSEMBLY_BYTES_DEFAULT as usize,
+            spool_bytes_max: SPOOL_BYTES_MAX,
         }
     }
 }
@@ -120,9 +133,13 @@ pub(crate) fn check(
     Config {
         site: desk.site(written.site),
         networks: written.networks.map(|networks| desk.networks(networks)),
+        capture: desk.captures(written.capture.unwrap_or_default()),
         rules: desk.rules(written.rules),
         outputs: desk.eve(written.outputs.eve),
+        events: desk.events(written.events),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
+        metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
+        logs: written.logs.into(),
         limits: desk.limits(&written.limits),
     }
 }
@@ -131,7 +148,7 @@ pub(crate) fn check(
 const KEY_HELP: &str = "head -c 32 /dev/urandom > site.key; chmod 600 site.key";
 
 /// Where sections are checked.
-struct Desk<'a> {
+pub(super) struct Desk<'a> {
     tree: &'a Tree,
     left_out: &'a BTreeSet<String>,
     folder: &'a Path,
@@ -139,7 +156,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn fault(&mut self, path: &str, problem: String, help: &str) {
+    pub(super) fn fault(&mut self, path: &str, problem: String, help: &str) {
         // What was left out has been told already; and behind it the items of a list have lost their numbers.
         let list = path.rfind('[').map_or(path, |at| &path[..at]);
         let below = |option: &String| option.strip_prefix(list).is_some_and(|rest| rest.starts_with(['[', '.']));
@@ -291,10 +308,15 @@ impl Desk<'_> {
         if !(REASSEMBLY_BYTES_SETTABLE_MIN..=REASSEMBLY_BYTES_SETTABLE_MAX).contains(&reassembly) {
             self.fault("limits.reassembly_max", format!("{reassembly} bytes are out of range"), "1MiB to 1TiB");
         }
+        let Size(spool) = written.spool.unwrap_or(Size(SPOOL_BYTES_MAX));
+        if !(SPOOL_BYTES_SETTABLE_MIN..=SPOOL_BYTES_SETTABLE_MAX).contains(&spool) {
+            self.fault("limits.spool", format!("{spool} bytes are out of range"), "16MiB to 1TiB");
+        }
         Limits {
             workers: written.workers.unwrap_or_default(),
             flows_max: flows as usize,
             reassembly_bytes_max: reassembly as usize,
+            spool_bytes_max: spool,
         }
     }
 
@@ -304,7 +326,7 @@ impl Desk<'_> {
     }
 
     /// A file or folder that must be there.
-    fn file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
+    pub(super) fn file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
         let file = self.folder.join(file);
         if let Err(error) = std::fs::metadata(&file) {
             let problem = match error.kind() {
@@ -317,7 +339,7 @@ impl Desk<'_> {
         file
     }
 
-    fn each_once<T: PartialEq>(&mut self, path: &str, list: &[T]) {
+    pub(super) fn each_once<T: PartialEq>(&mut self, path: &str, list: &[T]) {
         for (at, one) in list.iter().enumerate() {
             if list[..at].contains(one) {
                 self.fault(&format!("{path}[{at}]"), "is given twice".to_string(), "once is enough");

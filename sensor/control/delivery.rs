@@ -42,8 +42,8 @@ impl Delivery {
         if !problems.is_empty() {
             return Err(Failure::Configuration(problems.join("\nerror: ")));
         }
-        let spool = Spool::open(&section.spool, Options::default())
-            .map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        let options = Options { bytes_max: config.limits.spool_bytes_max, ..Options::default() };
+        let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
         let key = config.site.key.clone().unwrap_or_else(|| section.key());
         let key = SiteKey::open(&key).map_err(|error| Failure::Io(key, error))?;
         let site = if config.site.id.is_empty() { UNNAMED_SITE } else { &config.site.id };

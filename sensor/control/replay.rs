@@ -16,7 +16,7 @@ use crate::alert::record::{Desk, Mode, SetVersion, Site};
 use crate::capture::file::{self, Cut, Piece, Pieces};
 use crate::cli::screen::{self, Closing};
 use crate::collector::{Collected, Collector, Log, Outputs, Screen};
-use crate::config::{EventType, Replay};
+use crate::config::{Digest, EventType, Replay};
 use crate::feed::{self, Policy};
 use crate::flow::Settings;
 use crate::gate::SiteKey;
@@ -175,8 +175,9 @@ fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
     let any = events || !logged.is_empty();
     let set = Arc::clone(&loaded.set);
     let answers = replay.config.rules.answers;
-    let wants =
-        Wants { answers, sha256: events || logged.contains(&"fileinfo") || set.holds(&digest::SHA256), events: any };
+    let shown = events || logged.contains(&"fileinfo");
+    let sha256 = shown && replay.config.events.digests.contains(&Digest::Sha256) || set.holds(&digest::SHA256);
+    let wants = Wants { answers, sha256, events: any };
     let limits = &replay.config.limits;
     let settings = Settings {
         flows_max: limits.flows_max,
