@@ -125,6 +125,12 @@ pub const RELEASE_BYTES_MAX: usize = 16 << 20;
 /// Records that wait there; alerts above it are shed too, as the last of all.
 pub const RELEASE_RECORDS_MAX: usize = 65_536;
 
+/// Releases on their way to a running collector, of all workers together.
+pub const RELEASES_LIVE_MAX: usize = 64;
+
+/// From the word to end until the process has ended, at most; what is not delivered by then is in the spool.
+pub const STOP_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(3_500);
+
 /// Epochs that a worker may be ahead of the collector.
 pub const RELEASES_WAITING_MAX: usize = 4;
 

@@ -8,6 +8,8 @@ mod crafted;
 mod delivery;
 mod eve;
 mod killed;
+#[cfg(feature = "libpcap")]
+mod live;
 mod replays;
 mod support;
 mod tidy;

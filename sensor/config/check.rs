@@ -20,7 +20,7 @@ use crate::limits::{
 use crate::networks::{self, Networks, OneOrMany};
 
 /// The checked configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Who we are.
     pub site: Site,
@@ -45,7 +45,7 @@ pub struct Config {
 }
 
 /// Who we are.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Site {
     /// The member's identifier; `local` where none is given.
     pub id: String,
@@ -58,7 +58,7 @@ pub struct Site {
 }
 
 /// What we look for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     /// The alliance's set; `None`: only local indicators.
     pub set: Option<PathBuf>,
@@ -73,7 +73,7 @@ pub struct Rules {
 }
 
 /// The local EVE log.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Eve {
     /// Its file; `None`: none is written.
     pub path: Option<PathBuf>,
@@ -82,7 +82,7 @@ pub struct Eve {
 }
 
 /// How much of the machine is ours.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// How many workers.
     pub workers: Workers,
@@ -92,6 +92,20 @@ pub struct Limits {
     pub reassembly_bytes_max: usize,
     /// Bytes of alerts that wait on disk for the centre.
     pub spool_bytes_max: u64,
+}
+
+/// Sections that hold from the start to the end of a run, and in which the two differ: a reload cannot change them.
+pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
+    let fixed = [
+        ("site", before.site == after.site),
+        ("capture", before.capture == after.capture),
+        ("outputs.eve.path", before.outputs.path == after.outputs.path),
+        ("centre", before.centre == after.centre),
+        ("metrics", before.metrics == after.metrics),
+        ("logs", before.logs == after.logs),
+        ("limits", before.limits == after.limits),
+    ];
+    fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
 impl Default for Site {

@@ -45,6 +45,19 @@ pub struct Capture {
     pub promiscuous: bool,
 }
 
+impl Capture {
+    /// An interface as a command line names it, all else as it is by default.
+    pub fn of_interface(name: &str, filter: Option<&str>) -> Capture {
+        Capture {
+            source: Source::Interface { name: name.to_owned(), backend: Backend::default() },
+            filter: filter.map(str::to_owned),
+            ring_bytes: RING_BYTES_DEFAULT as usize,
+            snap_bytes: SNAP_BYTES_DEFAULT,
+            promiscuous: true,
+        }
+    }
+}
+
 /// Where packets come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -15,12 +15,13 @@ mod written;
 #[cfg(test)]
 mod mistakes;
 
+use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
-pub use check::{Config, Eve, Limits, Rules, Site};
+pub use check::{Config, Eve, Limits, Rules, Site, fixed_differences};
 pub use fault::{Fault, Place};
 pub use live::{Backend, Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Source, interfaces_absent};
 pub use replay::{Output, Replay};
@@ -33,6 +34,18 @@ pub enum Refused {
     Unreadable(PathBuf, std::io::Error),
     /// The file can be read, but this is wrong with it.
     Faulty(Vec<Fault>),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            Refused::Faulty(faults) => {
+                let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                f.write_str(&told.join("; "))
+            }
+        }
+    }
 }
 
 /// Reads and checks a configuration. Without a file it is the defaults and what `sets` (`a.b=c`) say.

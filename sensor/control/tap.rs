@@ -12,7 +12,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::clock::{self, Steady};
 use super::shared::{LinkState, Shared};
-use crate::capture::Batch;
 use crate::capture::live::{Live, Refused};
 use crate::limits::BATCH_FRAMES_MAX;
 use crate::time::Timestamp;
@@ -186,4 +185,3 @@ fn try_again(source: &mut Source) {
         tracing::info!(interface = source.live.interface(), "the link is read again");
     }
 }
-
