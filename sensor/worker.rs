@@ -135,6 +135,7 @@ impl Worker {
         }
         self.laps.lap(4);
         self.tally.flows = self.flows.counts();
+        self.tally.flows_open = self.flows.open() as u64;
         self.tally.streams = self.flows.stream_counts();
         self.tally.take_fragments(&self.fragments);
         self.contacts.iter().for_each(|contacts| self.tally.contacts.add(contacts.sightings()));
@@ -298,7 +299,7 @@ impl Worker {
         let field = hit.field as usize;
         let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };
         if let Some(alert) = self.contacts[usize::from(scene.shard)].sight(sighting) {
-            self.tally.alerts += 1;
+            self.tally.raise(alert.severity());
             self.put_out(scene, phase, Record::Alert(Box::new(alert)));
         }
         Ok(())

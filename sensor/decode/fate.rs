@@ -114,6 +114,8 @@ pub enum Fate {
     LinkUnknown,
     /// An address of a network that is never watched.
     NeverWatched,
+    /// The ring of the worker that owns its shard was full.
+    HandOffFull,
     /// No packet.
     Malformed(Malformed),
 }
@@ -129,7 +131,7 @@ impl Fate {
     pub const COUNT: usize = Fate::PLAIN + Malformed::ALL.len();
 
     /// Rows before those of [`Fate::Malformed`].
-    pub const PLAIN: usize = 8;
+    pub const PLAIN: usize = 9;
 
     /// Its row in such a table.
     pub const fn index(self) -> usize {
@@ -142,6 +144,7 @@ impl Fate {
             Fate::NotIp => 5,
             Fate::LinkUnknown => 6,
             Fate::NeverWatched => 7,
+            Fate::HandOffFull => 8,
             Fate::Malformed(reason) => Fate::PLAIN + reason as usize,
         }
     }
@@ -157,6 +160,7 @@ impl Fate {
             "not_ip",
             "link_unknown",
             "never_watched",
+            "hand_off_full",
         ];
         match PLAIN.get(index) {
             Some(name) => (*name).to_owned(),
@@ -172,8 +176,8 @@ mod tests {
     #[test]
     fn every_reason_has_its_own_row() {
         for (at, reason) in Malformed::ALL.into_iter().enumerate() {
-            assert_eq!(Fate::from(reason).index(), 8 + at);
-            assert_eq!(Fate::name(8 + at), format!("malformed.{}", reason.name()));
+            assert_eq!(Fate::from(reason).index(), Fate::PLAIN + at);
+            assert_eq!(Fate::name(Fate::PLAIN + at), format!("malformed.{}", reason.name()));
         }
     }
 }
