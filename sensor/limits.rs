@@ -364,3 +364,39 @@ pub const SPOOL_BYTES_SETTABLE_MIN: u64 = 16 << 20;
 
 /// A spool's size, at most: no disk of a sensor has more to give.
 pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;
+
+// ---- metrics
+
+/// Links shown by name in the metrics; a tap has two, and a label for each of thousands would be a burden for who collects.
+pub const LINKS_LABELLED_MAX: usize = 64;
+
+/// Connections to the metrics server at once: some scrapers, a person, a probe; who comes in when all are taken displaces one.
+pub const METRICS_CONNECTIONS_MAX: usize = 32;
+
+/// How long a connection is safe from being displaced: a scrape on loopback takes a hundredth of this.
+pub const METRICS_SAFE_TIME: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Connections taken and requests answered in a second, together; the others wait in the kernel. Enough for hundreds of
+/// scrapers, and a few hundredths of one processor.
+pub const METRICS_TURNS_PER_SECOND_MAX: u32 = 1_000;
+
+/// The head of one request: a scraper sends 300 bytes.
+pub const METRICS_HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Header lines of one request.
+pub const METRICS_HEADERS_MAX: usize = 32;
+
+/// From the first byte of a request to the end of its head.
+pub const METRICS_HEAD_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// From the end of a request's head to the last byte of its answer: as long as a scraper waits by default.
+pub const METRICS_ANSWER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A connection without a request: longer than a scrape interval of a minute, so that scrapers keep theirs.
+pub const METRICS_IDLE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(75);
+
+/// One look at the sensor serves all who ask within this time, so that many scrapers cost what one costs.
+pub const METRICS_SIGHT_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Reasons that an answer about readiness lists.
+pub const METRICS_REASONS_MAX: usize = 64;

@@ -1,6 +1,20 @@
 //! Counters of the path: one fate for each frame, one number for each loss, nanoseconds for each stage.
 //!
-//! A worker owns its counters; sums are made by who asks. Never here: a clock of its own (it is handed in).
+//! A worker owns its counters; sums are made by who asks. Never here: a clock of its own (it is handed in). How they reach
+//! whoever watches a running sensor: [`Board`] (workers put their tallies up), [`Sight`] (all that one look shows),
+//! [`exposition`] (the same as Prometheus reads it), [`Server`] (who may ask, and how often).
+
+mod board;
+mod connection;
+mod exposition;
+mod families;
+mod server;
+mod sight;
+
+pub use board::Board;
+pub use exposition::exposition;
+pub use server::Server;
+pub use sight::{Askers, DeliveryState, Link, OutputState, Ring, SetState, Sight, SpoolState};
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +22,7 @@ use crate::alert::Sightings;
 use crate::cli::screen::NotSeen;
 use crate::decode::{Fate, Fragments, Malformed};
 use crate::flow;
-use crate::indicator::Refusal;
+use crate::indicator::{Refusal, Severity};
 
 /// The stages of the path, in order, as `--stats` names them.
 pub const STAGES: [&str; 5] = ["read", "decode", "flow", "look_up", "hand_over"];
@@ -82,14 +96,17 @@ pub const REFUSALS: [Refusal; 6] = [
     Refusal::OtherPort,
 ];
 
-/// All that a worker counted, or several together.
+/// The order of [`Tally::severities`].
+pub const SEVERITIES: [Severity; 4] = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low];
+
+/// All that a worker counted, or several together: nothing but `u64`s, see [`Board`].
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Frames that the source handed out; each worker of a replay reads them all.
     pub handed: u64,
-    /// Of these, packets that went to the worker that owns their shard (live).
+    /// Frames put into another worker's ring, to be accounted for there; none in a replay.
     pub steered: u64,
-    /// Packets taken from other workers (live).
+    /// Frames taken from such rings.
     pub taken: u64,
     /// Their fates.
     pub fates: Fates,
@@ -99,6 +116,8 @@ pub struct Tally {
     pub bytes: u64,
     /// Flows.
     pub flows: flow::Counts,
+    /// Flows followed now: a level, not a count.
+    pub flows_open: u64,
     /// TCP streams.
     pub streams: flow::StreamCounts,
     /// Fragments: every worker sees them all, so these are one worker's.
@@ -117,6 +136,8 @@ pub struct Tally {
     pub events_shed: u64,
     /// See `events_shed`.
     pub alerts_shed: u64,
+    /// The same by severity.
+    pub severities: [u64; SEVERITIES.len()],
     /// What became of sightings.
     pub contacts: Sightings,
     /// Nanoseconds by stage, over all workers.
@@ -131,6 +152,14 @@ impl Tally {
     pub fn refuse(&mut self, refusal: Refusal) {
         if let Some(row) = REFUSALS.iter().position(|reason| *reason == refusal) {
             self.refusals[row] += 1;
+        }
+    }
+
+    /// Counts an alert's first revision.
+    pub fn raise(&mut self, severity: Severity) {
+        self.alerts += 1;
+        if let Some(row) = SEVERITIES.iter().position(|one| *one == severity) {
+            self.severities[row] += 1;
         }
     }
 
@@ -162,18 +191,20 @@ impl Tally {
         self.truncated += other.truncated;
         self.bytes += other.bytes;
         self.flows.add(other.flows);
+        self.flows_open += other.flows_open;
         self.streams = self.streams.plus(&other.streams);
         self.observations += other.observations;
         self.values_refused += other.values_refused;
         self.hits += other.hits;
         self.alerts += other.alerts;
         self.contacts.add(other.contacts);
+        self.severities.iter_mut().zip(other.severities).for_each(|(sum, more)| *sum += more);
         self.refusals.iter_mut().zip(other.refusals).for_each(|(sum, more)| *sum += more);
         self.nanos.iter_mut().zip(other.nanos).for_each(|(sum, more)| *sum += more);
     }
 
-    /// Frames that came in, from the source or from another worker, and that nobody accounts for: anything but 0 is a
-    /// fault of the sensor.
+    /// Frames handed out that nobody accounts for: anything but 0 is a fault of the sensor. With hand-off rings this holds for
+    /// each worker by itself between any two batches, so it can be checked while others go on.
     pub fn unaccounted(&self) -> i64 {
         (self.handed + self.taken) as i64 - (self.fates.accounted() + self.steered) as i64
     }

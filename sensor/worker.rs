@@ -168,6 +168,7 @@ impl Worker {
     pub fn tally(&self) -> Tally {
         let mut tally = self.tally.clone();
         tally.flows = self.flows.counts();
+        tally.flows_open = self.flows.open() as u64;
         tally.streams = self.flows.stream_counts();
         tally.take_fragments(&self.fragments);
         self.contacts.iter().for_each(|contacts| tally.contacts.add(contacts.sightings()));
@@ -339,7 +340,7 @@ impl Worker {
         let field = hit.field as usize;
         let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };
         if let Some(alert) = self.contacts[usize::from(scene.shard)].sight(sighting) {
-            self.tally.alerts += 1;
+            self.tally.raise(alert.severity());
             self.put_out(scene, phase, Record::Alert(Box::new(alert)));
         }
         Ok(())

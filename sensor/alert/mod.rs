@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use siphasher::sip::SipHasher13;
 
 use crate::flow::{Ended, FlowView, Scene};
-use crate::indicator::{Entry, Ioc};
+use crate::indicator::{Entry, Ioc, Severity};
 use crate::limits::{
     ANSWERS_MAX, CONTACTS_PER_FLOW_MAX, CONTACTS_PER_SHARD_MAX, CONTEXT_BYTES_MAX, CONTEXT_VALUE_BYTES_MAX,
     SEEN_BYTES_MAX, SEEN_PAIRS_MAX,
@@ -99,6 +99,11 @@ pub struct Alert {
 const FORWARDED_FOR: &str = "http.xff";
 
 impl Alert {
+    /// How bad the worst of its sources says it is.
+    pub fn severity(&self) -> Severity {
+        self.iocs.iter().map(|ioc| ioc.statement.severity).max().unwrap_or_default()
+    }
+
     fn first(sighting: Sighting<'_>) -> Alert {
         let mut alert = Alert {
             entry: sighting.entry,

@@ -1,0 +1,217 @@
+//! Who may ask how the sensor is: a small HTTP/1.1 server on one thread, which one that asks badly cannot take from the others.
+//!
+//! In: connections, a few at once, each with a bound on bytes and on time; when all places are taken, who holds one longest gives
+//! it up. Out: `/metrics`, `/healthz` (the process answers), `/readyz` (it does its work, or why not). Many askers cost what one
+//! costs: one look serves all within a moment, and what is done in a second is bounded; the others wait in the kernel.
+//! Never here: a request's body, a file, an answer with a word in it that the asker has sent.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::connection::{Answer, Connection, Page, Request, Status};
+use super::{Askers, Sight, exposition};
+use crate::limits::{
+    METRICS_CONNECTIONS_MAX, METRICS_REASONS_MAX, METRICS_SAFE_TIME, METRICS_SIGHT_TIME_MAX,
+    METRICS_TURNS_PER_SECOND_MAX,
+};
+
+/// A portion of a second: how evenly a flood is answered, and how soon a stop is seen.
+const PORTION: Duration = Duration::from_millis(100);
+
+/// Turns of one portion.
+const TURNS: u32 = METRICS_TURNS_PER_SECOND_MAX / (1_000 / PORTION.as_millis() as u32);
+
+/// What `/metrics` is written in.
+const EXPOSITION: &str = prometheus::TEXT_FORMAT;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// A listener, bound.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Listens. Port 0: one that is free.
+    ///
+    /// # Errors
+    /// The address is taken, is not this machine's, or may not be listened to.
+    pub fn bind(address: SocketAddr) -> io::Result<Server> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(Server { address: listener.local_addr()?, listener })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop`, on the caller's thread; returns at most a tenth of a second after it. `sight` is called at most
+    /// ten times a second, however many ask.
+    ///
+    /// # Errors
+    /// The system cannot wait for sockets any more. What goes wrong with one connection ends that connection alone.
+    pub fn serve(&self, stop: &AtomicBool, sight: &dyn Fn() -> Sight) -> io::Result<()> {
+        let mut desk = Desk {
+            listener: &self.listener,
+            sight,
+            connections: Vec::with_capacity(METRICS_CONNECTIONS_MAX),
+            fresh: None,
+            portion: Instant::now(),
+            turns: TURNS,
+            askers: Askers::default(),
+        };
+        while !stop.load(Ordering::Acquire) {
+            desk.round()?;
+        }
+        Ok(())
+    }
+}
+
+/// What one look gave.
+struct Fresh {
+    at: Instant,
+    metrics: Arc<[u8]>,
+    /// One reason a line; empty: ready.
+    reasons: Arc<[u8]>,
+}
+
+/// A server at work.
+struct Desk<'a> {
+    listener: &'a TcpListener,
+    sight: &'a dyn Fn() -> Sight,
+    connections: Vec<Connection>,
+    fresh: Option<Fresh>,
+    /// When the current portion of a second began.
+    portion: Instant,
+    /// What may still be done in it: taking a connection is a turn, and so is an answer.
+    turns: u32,
+    askers: Askers,
+}
+
+impl Desk<'_> {
+    /// Waits for something to happen, and does what it asks for.
+    fn round(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        if now.duration_since(self.portion) >= PORTION {
+            (self.portion, self.turns) = (now, TURNS);
+        }
+        let ready = self.wait(now)?;
+        let now = Instant::now();
+        for (at, ready) in ready.into_iter().enumerate() {
+            self.attend(at, ready, now);
+        }
+        let before = self.connections.len();
+        self.connections.retain(|connection| connection.is_over() || now < connection.deadline());
+        self.askers.timed_out += (before - self.connections.len()) as u64;
+        self.connections.retain(|connection| !connection.is_over());
+        self.accept(now);
+        Ok(())
+    }
+
+    /// Waits for a socket, or for the next portion; says which connections can go on. Without turns only answers do.
+    fn wait(&self, now: Instant) -> io::Result<Vec<bool>> {
+        let rest = PORTION.saturating_sub(now.duration_since(self.portion)).max(Duration::from_millis(1));
+        let timeout = Timespec { tv_sec: 0, tv_nsec: rest.as_nanos() as i64 };
+        let taking = self.connections.len() < METRICS_CONNECTIONS_MAX || self.longest(now).is_some();
+        let listening = if taking && self.turns > 0 { PollFlags::IN } else { PollFlags::empty() };
+        let mut sockets = vec![PollFd::new(self.listener, listening)];
+        sockets.extend(self.connections.iter().map(|connection| {
+            let wanted = match connection.is_answering() {
+                true => PollFlags::OUT,
+                false if self.turns > 0 => PollFlags::IN,
+                false => PollFlags::empty(),
+            };
+            PollFd::new(connection.stream(), wanted)
+        }));
+        match poll(&mut sockets, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => Ok(sockets[1..].iter().map(|socket| !socket.revents().is_empty()).collect()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The connection that has held its place longest, if long enough to lose it.
+    fn longest(&self, now: Instant) -> Option<usize> {
+        let held = |at: &usize| now.duration_since(self.connections[*at].since());
+        (0..self.connections.len()).filter(|at| held(at) >= METRICS_SAFE_TIME).max_by_key(held)
+    }
+
+    fn accept(&mut self, now: Instant) {
+        while self.turns > 0 {
+            let full = self.connections.len() >= METRICS_CONNECTIONS_MAX;
+            let longest = self.longest(now);
+            if full && longest.is_none() {
+                return;
+            }
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(_) => {
+                    self.turns = 0; // out of descriptors, for one: it would be so again at once
+                    return;
+                }
+            };
+            self.turns -= 1;
+            if let (true, Some(longest)) = (full, longest) {
+                self.connections.swap_remove(longest);
+                self.askers.displaced += 1;
+            }
+            self.connections.extend(Connection::new(stream, now));
+        }
+    }
+
+    /// Goes on with one connection as far as that is possible without waiting.
+    fn attend(&mut self, at: usize, ready: bool, now: Instant) {
+        if ready {
+            self.connections[at].go_on(now);
+        }
+        while self.turns > 0 {
+            let Some(request) = self.connections[at].request() else { return };
+            self.turns -= 1;
+            let answer = self.answer(request, now);
+            self.connections[at].answer(answer, now);
+        }
+    }
+
+    fn answer(&mut self, request: Request, now: Instant) -> Answer {
+        let counter = if request.page.is_ok() { &mut self.askers.answered } else { &mut self.askers.refused };
+        *counter += 1;
+        let (status, kind, body) = match request.page {
+            Ok(Page::Health) => (Status::Ok, PLAIN, b"alive\n"[..].into()),
+            Ok(Page::Metrics) => (Status::Ok, EXPOSITION, Arc::clone(&self.look(now).metrics)),
+            Ok(Page::Readiness) => match &self.look(now).reasons {
+                none if none.is_empty() => (Status::Ok, PLAIN, b"ready\n"[..].into()),
+                reasons => (Status::NotReady, PLAIN, Arc::clone(reasons)),
+            },
+            Err(status) => (status, PLAIN, format!("{}\n", status.words()).into_bytes().into()),
+        };
+        Answer { status, kind, body, without_body: request.without_body, close: request.close }
+    }
+
+    /// What the sensor is like, at most [`METRICS_SIGHT_TIME_MAX`] ago.
+    fn look(&mut self, now: Instant) -> &Fresh {
+        let old = self.fresh.take().filter(|fresh| now.duration_since(fresh.at) < METRICS_SIGHT_TIME_MAX);
+        let (sight, askers) = (self.sight, self.askers);
+        self.fresh.insert(old.unwrap_or_else(|| Fresh::of(&Sight { askers, ..sight() }, now)))
+    }
+}
+
+impl Fresh {
+    fn of(sight: &Sight, at: Instant) -> Fresh {
+        let mut reasons = String::new();
+        for reason in sight.not_ready.iter().take(METRICS_REASONS_MAX) {
+            reasons.extend(reason.chars().map(|one| if one.is_control() { ' ' } else { one }));
+            reasons.push('\n');
+        }
+        Fresh { at, metrics: exposition(sight).into_bytes().into(), reasons: reasons.into_bytes().into() }
+    }
+}

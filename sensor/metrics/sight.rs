@@ -1,0 +1,154 @@
+//! All that one look at the sensor shows. Control makes it when somebody asks; everything else here only reads it.
+//!
+//! Names of interfaces and rooms, numbers, ages. Never here: a value of an indicator, an address, a host.
+
+use std::time::Duration;
+
+use super::Tally;
+use crate::alert::record::Mode;
+
+/// What the sensor is like at one moment. Counters count from its start.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// The sensor's own version.
+    pub version: &'static str,
+    /// What it reads. Live, each worker has frames of its own; in a replay each reads them all.
+    pub mode: Mode,
+    /// When it started: seconds since 1970, by the machine's clock then.
+    pub started: f64,
+    /// How long ago that was, by a clock that nobody sets.
+    pub uptime: Duration,
+    /// What each worker last put up on the board, by worker.
+    pub tallies: Vec<Tally>,
+    /// The links, in the order of the configuration.
+    pub links: Vec<Link>,
+    /// The rings between workers.
+    pub rings: Vec<Ring>,
+    /// What is looked for.
+    pub set: SetState,
+    /// What was written at the site.
+    pub outputs: OutputState,
+    /// What waits for the centre; `None` without a centre.
+    pub spool: Option<SpoolState>,
+    /// How delivery goes; `None` without a centre.
+    pub delivery: Option<DeliveryState>,
+    /// Why the sensor is not ready, a sentence each; empty: it is.
+    pub not_ready: Vec<String>,
+    /// Whether the times of frames and the machine's clock do not fit together.
+    pub clock_suspect: bool,
+    /// Who asked; the server fills this in.
+    pub askers: Askers,
+}
+
+/// What became of those who asked the metrics server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Askers {
+    /// Requests answered.
+    pub answered: u64,
+    /// Requests for what is not there, or that were none.
+    pub refused: u64,
+    /// Connections that had to give up their place to another.
+    pub displaced: u64,
+    /// Connections whose time was up.
+    pub timed_out: u64,
+}
+
+/// A link that is listened to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The interface's name.
+    pub name: String,
+    /// What reads it: `libpcap`, ...
+    pub backend: &'static str,
+    /// Frames that the kernel has handed to the sensor.
+    pub received: u64,
+    /// Frames that the kernel had no room to keep for the sensor.
+    pub kernel_drops: u64,
+    /// Frames that the interface or its driver lost.
+    pub interface_drops: u64,
+    /// Whether it can be read.
+    pub up: bool,
+}
+
+/// A ring through which one worker hands frames to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ring {
+    /// Who writes.
+    pub from: usize,
+    /// Who reads.
+    pub to: usize,
+    /// Frames in it.
+    pub len: usize,
+    /// Frames that it has room for.
+    pub capacity: usize,
+}
+
+/// What is looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetState {
+    /// As alerts name it.
+    pub version: u64,
+    /// Entries by the kind's name.
+    pub entries: Vec<(&'static str, u64)>,
+    /// When it was taken into use: seconds since 1970.
+    pub loaded: u64,
+    /// How old what it says is: since it was made, or read from texts.
+    pub age: Duration,
+    /// Loads that went well, the first included.
+    pub reloads_ok: u64,
+    /// Loads that failed; the set before stayed.
+    pub reloads_failed: u64,
+    /// Entries of its files that were refused.
+    pub refused: u64,
+}
+
+/// What was written at the site, and what was not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputState {
+    /// Revisions of alerts written.
+    pub alerts: u64,
+    /// Events written.
+    pub events: u64,
+    /// Times that the EVE log could not be written.
+    pub eve_errors: u64,
+    /// Events given up because the collector could not follow.
+    pub shed_events: u64,
+    /// Alerts given up because the collector could not follow.
+    pub shed_alerts: u64,
+}
+
+/// What waits for the centre.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpoolState {
+    /// Records that wait.
+    pub records: u64,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// How long the oldest of them has waited.
+    pub oldest_age: Duration,
+    /// Records that the centre has committed or that need not go, since the start.
+    pub committed: u64,
+    /// Records appended since the start.
+    pub appended: u64,
+    /// Records not taken because the spool was full.
+    pub full: u64,
+}
+
+/// How delivery goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryState {
+    /// Records that the centre has committed.
+    pub delivered: u64,
+    /// Attempts that have to be repeated.
+    pub retries: u64,
+    /// Records that the gate kept back.
+    pub withheld: u64,
+    /// Records that the centre refused; they are among the dead letters.
+    pub dead: u64,
+    /// When the centre last committed something: seconds since 1970; `None`: not since the start.
+    pub last_commit: Option<u64>,
+    /// How far the centre is behind the sensor: the age of the oldest record that it has not committed; zero when none waits.
+    pub lag: Duration,
+    /// Whether the last attempt reached the centre.
+    pub reachable: bool,
+}
