@@ -4,7 +4,7 @@
 //! at any number of workers and any size of batch. Never here: a packet, a clock.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Receiver;
 
@@ -72,6 +72,8 @@ pub struct Progress {
     pub not_spooled: AtomicU64,
     /// Syncs that failed; the records are tried again.
     pub syncs_failed: AtomicU64,
+    /// Whether the spool's last answer was no.
+    pub failing: AtomicBool,
 }
 
 /// See the head of this file.
@@ -194,6 +196,7 @@ impl<'a> Collector<'a> {
             }
             (Err(_), Some(progress)) => {
                 progress.not_spooled.fetch_add(1, Ordering::AcqRel);
+                progress.failing.store(true, Ordering::Release);
             }
             // a full spool in a replay is an error that the operator sees, not an alert that vanishes
             (Err(error), None) => return Err(io::Error::other(error)),
@@ -208,6 +211,11 @@ impl<'a> Collector<'a> {
             // what was not synced waits in the spool's memory and is written with the next
             (Err(_), Some(progress)) => {
                 progress.syncs_failed.fetch_add(1, Ordering::AcqRel);
+                progress.failing.store(true, Ordering::Release);
+                Ok(())
+            }
+            (Ok(()), Some(progress)) => {
+                progress.failing.store(false, Ordering::Release);
                 Ok(())
             }
             (synced, _) => synced,

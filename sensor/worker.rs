@@ -78,7 +78,7 @@ pub struct Worker {
     early_once: BTreeSet<u64>,
     /// Live: rings to and from the other workers.
     outboxes: Vec<Option<Outbox>>,
-    inboxes: Vec<Inbox>,
+    inboxes: Vec<(usize, Inbox)>,
     /// Releases under orders that hold no more, for which there was no room yet.
     late: Vec<Release>,
     handed: Vec<steer::Handed>,

@@ -36,6 +36,13 @@ pub(super) struct Delivery {
     counts: Arc<Counts>,
 }
 
+/// What others may know of a delivery while it goes on.
+#[cfg(feature = "libpcap")]
+pub(super) struct View {
+    pub(super) reader: crate::spool::Reader,
+    pub(super) counts: Arc<Counts>,
+}
+
 /// What a delivery came to that was told to end.
 #[cfg(feature = "libpcap")]
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +97,11 @@ impl Delivery {
     /// The key of alert identities.
     pub(super) fn key(&self) -> &[u8] {
         &self.key
+    }
+
+    #[cfg(feature = "libpcap")]
+    pub(super) fn view(&self) -> View {
+        View { reader: self.spool.reader(), counts: Arc::clone(&self.counts) }
     }
 
     pub(super) fn spool(&mut self) -> &mut Spool {

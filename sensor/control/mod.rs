@@ -11,6 +11,8 @@ mod delivery;
 mod eve_file;
 #[cfg(feature = "libpcap")]
 mod logs;
+#[cfg(feature = "libpcap")]
+mod look;
 mod outputs;
 mod replay;
 #[cfg(feature = "libpcap")]

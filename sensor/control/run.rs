@@ -6,9 +6,9 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -19,6 +19,7 @@ use super::account::Account;
 use super::delivery::{self, Delivery};
 use super::eve_file::{EveFile, LogState};
 use super::logs;
+use super::look::{Look, SetFacts};
 use super::shared::Shared;
 use super::tap::{Source, Tap};
 use super::{Failure, nanos};
@@ -31,7 +32,7 @@ use crate::flow::Settings;
 use crate::gate::{self, SiteKey};
 use crate::indicator::IndicatorSet;
 use crate::limits::{RELEASES_LIVE_MAX, STOP_TIME_MAX};
-use crate::metrics::Laps;
+use crate::metrics::{Laps, Server};
 use crate::networks::Networks;
 use crate::worker::{Inbox, Orders, Outbox, Release, Worker, ring};
 
@@ -67,15 +68,12 @@ struct Running<'a> {
     config: Config,
     shared: Arc<Shared>,
     log: Arc<LogState>,
-    progress: &'a Progress,
     releases: Sender<Release>,
     /// Random, so that nobody outside can aim at a shard or a slot.
     key: (u64, u64),
     site: Site,
     set: Arc<IndicatorSet>,
     refused: u64,
-    reloads: u64,
-    reloads_refused: u64,
 }
 
 /// Runs until it is told to end.
@@ -105,30 +103,52 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         None => None,
     };
     let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
-    let shared = Shared::new(started, orders, sources.len()).map_err(|error| Failure::Io("eventfd".into(), error))?;
+    let facts = SetFacts::of(&loaded.set, loaded.refused);
+    let shared =
+        Shared::new(started, orders, facts, sources.len()).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let shared = Arc::new(shared);
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let progress = Progress::default();
+    let server = match config.metrics {
+        Some(metrics) => {
+            let bound = Server::bind(metrics.listen);
+            Some(bound.map_err(|error| Failure::Io(metrics.listen.to_string().into(), error))?)
+        }
+        None => None,
+    };
     let interfaces: Vec<_> = sources.iter().map(|source| source.live.interface().to_owned()).collect();
     let taps = taps(sources, &shared, &send);
     let mut running = Running {
         service: &service,
         shared: Arc::clone(&shared),
         log: Arc::clone(&log),
-        progress: &progress,
         releases: send,
         key,
         set: loaded.set,
         refused: loaded.refused,
         site,
         config,
-        reloads: 0,
-        reloads_refused: 0,
     };
     running.say_hello(&interfaces);
     let desk = Desk::new(running.site.clone());
     let alerts = running.config.outputs.events.contains(&EventType::Alert);
+    let look = Look {
+        shared: Arc::clone(&shared),
+        interfaces: interfaces.clone(),
+        progress: &progress,
+        log: Arc::clone(&log),
+        delivery: delivery.as_ref().map(Delivery::view),
+        started: SystemTime::now(),
+    };
+    let ended = AtomicBool::new(false);
     let stopped = thread::scope(|scope| {
+        if let Some(server) = &server {
+            tracing::info!(address = %server.address(), "metrics are served");
+            scope.spawn(|| match server.serve(&ended, &|| look.sight()) {
+                Ok(()) => {}
+                Err(error) => tracing::error!(%error, "metrics are served no more"),
+            });
+        }
         let collector = {
             let (desk, progress, eve) = (&desk, &progress, eve.as_mut());
             let spool = delivery.as_mut().map(Delivery::spool);
@@ -145,6 +165,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
         drop(running.releases); // the last sender: the collector comes to its end
         let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
+        ended.store(true, Ordering::Release);
         (stopped, died, collected)
     });
     let (stopped, died, collected) = stopped;
@@ -258,14 +279,15 @@ impl Running<'_> {
                 self.site.networks = Arc::clone(&networks);
                 self.site.set = version_of(&loaded.set);
                 let workers = self.service.workers;
-                self.shared.publish(orders(&config, workers, self.key, &networks, &loaded.set, &self.site));
+                let orders = orders(&config, workers, self.key, &networks, &loaded.set, &self.site);
+                self.shared.publish(orders, SetFacts::of(&loaded.set, loaded.refused));
                 (self.set, self.refused, self.config) = (loaded.set, loaded.refused, config);
-                self.reloads += 1;
+                self.shared.reloads.fetch_add(1, Ordering::AcqRel);
                 let (indicators, refused) = (self.set.len(), self.refused);
                 tracing::info!(indicators, refused, set = self.set.version(), "reloaded");
             }
             Err(reason) => {
-                self.reloads_refused += 1;
+                self.shared.reloads_refused.fetch_add(1, Ordering::AcqRel);
                 tracing::error!(%reason, "not reloaded; everything goes on as before");
             }
         }
@@ -409,12 +431,12 @@ fn taps(sources: Vec<Source>, shared: &Arc<Shared>, send: &Sender<Release>) -> V
     let workers = shared.sleeping.len();
     let mut of_worker: Vec<Vec<Source>> = (0..workers).map(|_| Vec::new()).collect();
     sources.into_iter().enumerate().for_each(|(at, source)| of_worker[at % workers].push(source));
-    let mut inboxes: Vec<Vec<Inbox>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut inboxes: Vec<Vec<(usize, Inbox)>> = (0..workers).map(|_| Vec::new()).collect();
     let mut outboxes: Vec<Vec<Option<Outbox>>> = Vec::new();
     for (reader, sources) in of_worker.iter().enumerate() {
         let to = |owner: usize| {
             let (outbox, inbox) = (!sources.is_empty() && owner != reader).then(ring)?;
-            inboxes[owner].push(inbox);
+            inboxes[owner].push((reader, inbox));
             Some(outbox)
         };
         outboxes.push((0..workers).map(to).collect());

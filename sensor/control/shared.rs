@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::look::SetFacts;
 use crate::capture::live::Counters;
 use crate::metrics::Board;
 use crate::worker::Orders;
@@ -36,13 +37,21 @@ pub(super) struct Shared {
     pub(super) board: Board,
     pub(super) sleeping: Vec<AtomicBool>,
     bells: Vec<OwnedFd>,
+    /// Packets in each ring, by who writes and who reads.
+    pub(super) rings: Vec<(usize, usize, AtomicU64)>,
+    /// Reloads that went well, and that did not.
+    pub(super) reloads: AtomicU64,
+    pub(super) reloads_refused: AtomicU64,
     orders: Mutex<Orders>,
     links: Mutex<Vec<LinkState>>,
+    set: Mutex<SetFacts>,
 }
 
 impl Shared {
-    pub(super) fn new(started: Instant, orders: Orders, links: usize) -> std::io::Result<Shared> {
+    pub(super) fn new(started: Instant, orders: Orders, set: SetFacts, links: usize) -> std::io::Result<Shared> {
         let workers = orders.workers;
+        let readers = workers.min(links);
+        let pairs = (0..readers).flat_map(|from| (0..workers).map(move |to| (from, to)));
         let bell = |_| eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         Ok(Shared {
             started,
@@ -54,6 +63,10 @@ impl Shared {
             board: Board::new(workers),
             sleeping: std::iter::repeat_with(AtomicBool::default).take(workers).collect(),
             bells: (0..workers).map(bell).collect::<Result<_, _>>()?,
+            rings: pairs.filter(|(from, to)| from != to).map(|(from, to)| (from, to, AtomicU64::new(0))).collect(),
+            reloads: AtomicU64::new(0),
+            reloads_refused: AtomicU64::new(0),
+            set: Mutex::new(set),
             orders: Mutex::new(orders),
             links: Mutex::new(vec![LinkState::default(); links]),
         })
@@ -65,8 +78,20 @@ impl Shared {
         (self.generation.load(Ordering::Acquire), Orders { index, ..orders.clone() })
     }
 
-    /// New orders for all workers.
-    pub(super) fn publish(&self, orders: Orders) {
+    /// The set in use.
+    pub(super) fn set_facts(&self) -> SetFacts {
+        held(&self.set).clone()
+    }
+
+    /// Packets that wait for a worker in the ring of another.
+    pub(super) fn set_ring(&self, from: usize, to: usize, len: usize) {
+        let ring = self.rings.iter().find(|ring| (ring.0, ring.1) == (from, to));
+        ring.inspect(|ring| ring.2.store(len as u64, Ordering::Release));
+    }
+
+    /// New orders for all workers, with the set that they speak of.
+    pub(super) fn publish(&self, orders: Orders, set: SetFacts) {
+        *held(&self.set) = set;
         let mut held = held(&self.orders);
         *held = orders;
         self.generation.fetch_add(1, Ordering::AcqRel);

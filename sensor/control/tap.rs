@@ -21,7 +21,7 @@ use crate::worker::Worker;
 const TICK: Duration = Duration::from_millis(20);
 
 /// How often the kernel's counters are asked, and links that went away are tried again.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How long what the kernel holds at the end may take.
 const LAST_FRAMES: Duration = Duration::from_millis(1_500);
@@ -113,11 +113,14 @@ impl Tap {
     fn tick(&mut self, time: Timestamp, now: Instant) {
         self.round += 1;
         self.worker.tick(Some(time), self.round);
-        self.shared.board.publish(self.index, &self.worker.tally());
         if now.duration_since(self.looked) < LOOK {
             return;
         }
         self.looked = now;
+        self.shared.board.publish(self.index, &self.worker.tally());
+        for (from, len) in self.worker.waiting_from() {
+            self.shared.set_ring(from, self.index, len);
+        }
         self.shared.clock_suspect.store(self.clock.is_suspect(), Ordering::Release);
         for source in &mut self.sources {
             if !source.live.is_open() {

@@ -16,8 +16,8 @@ use crate::time::Timestamp;
 use crate::worker::Record;
 
 impl Worker {
-    /// Gives it its ends of the rings: outboxes by owner, inboxes in any order.
-    pub fn with_rings(mut self, outboxes: Vec<Option<Outbox>>, inboxes: Vec<Inbox>) -> Self {
+    /// Gives it its ends of the rings: outboxes by owner, inboxes with their writer.
+    pub fn with_rings(mut self, outboxes: Vec<Option<Outbox>>, inboxes: Vec<(usize, Inbox)>) -> Self {
         self.outboxes = outboxes;
         self.inboxes = inboxes;
         self
@@ -48,9 +48,14 @@ impl Worker {
         boxes.filter_map(|(owner, outbox)| outbox.as_mut().is_some_and(Outbox::take_fresh).then_some(owner))
     }
 
+    /// From whom packets wait, and how many.
+    pub fn waiting_from(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.inboxes.iter().map(|(from, inbox)| (*from, inbox.len()))
+    }
+
     /// Whether packets of other workers wait.
     pub fn is_waited_for(&self) -> bool {
-        self.inboxes.iter().any(|inbox| !inbox.is_empty())
+        self.inboxes.iter().any(|(_, inbox)| !inbox.is_empty())
     }
 
     /// Takes a batch of packets that other workers received, from headers to records. How many there were.
@@ -60,7 +65,7 @@ impl Worker {
         let mut payloads = mem::take(&mut self.payloads);
         handed.clear();
         payloads.clear();
-        for inbox in &mut self.inboxes {
+        for (_, inbox) in &mut self.inboxes {
             inbox.take(BATCH_FRAMES_MAX - handed.len(), &mut handed, &mut payloads);
         }
         handed.iter().for_each(|one| self.flows.fetch_slot(&one.ticket));
