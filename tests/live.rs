@@ -328,3 +328,57 @@ fn what_is_missing_is_said_at_once() {
         assert!(stderr.contains(said), "{words:?} {set}: {stderr}");
     }
 }
+
+/// What `promtool query` prints of one instant vector: the values.
+fn asked(link: &Link, expression: &str) -> Vec<f64> {
+    let mut command = Command::new("promtool");
+    command.args(["query", "instant", "http://127.0.0.1:9090", expression]);
+    let output = link.at_sensor(&command).output().expect("promtool");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let value = |line: &str| line.rsplit("=> ").next()?.split(" @").next()?.trim().parse().ok();
+    text.lines().filter_map(value).collect()
+}
+
+#[test]
+fn a_real_prometheus_reads_the_running_service() {
+    let there = Command::new("prometheus").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !possible("a_real_prometheus_reads_the_running_service") || !there {
+        assert!(there || std::env::var_os("CI").is_none(), "needs prometheus, and CI has it");
+        eprintln!("\n*** a_real_prometheus_reads_the_running_service: NOT TESTED: no prometheus ***\n");
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, "metrics: { listen: \"127.0.0.1:9920\" }\n"));
+    let path = |name: &str| folder.path().join(name);
+    let scrape = "global: { scrape_interval: 200ms, scrape_timeout: 200ms }\n\
+        scrape_configs: [{ job_name: haetae, static_configs: [{ targets: [\"127.0.0.1:9920\"] }] }]\n";
+    std::fs::write(path("prometheus.yml"), scrape).expect("a file");
+    std::fs::write(path("load.pcap"), wire::pcap(&questions(500))).expect("a capture");
+    let mut service = Service::start(&link, folder.path(), &["--workers", "2"]);
+    service.hear("metrics are served");
+    let mut command = Command::new("prometheus");
+    command.arg("--config.file").arg(path("prometheus.yml")).arg("--storage.tsdb.path").arg(path("data"));
+    command.args(["--web.listen-address", "127.0.0.1:9090", "--log.level", "error"]);
+    let mut prometheus = link.at_sensor(&command).spawn().expect("prometheus");
+    let sent = link.send(&path("load.pcap"), 1, Some(5_000)) as f64;
+    let until = Instant::now() + PATIENCE;
+    while asked(&link, "sum(haetae_link_received_frames_total)") != [sent] {
+        assert!(Instant::now() < until, "{:?}", asked(&link, "{__name__=~\"haetae_.*\"}"));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    std::thread::sleep(Duration::from_secs(1)); // one more scrape of everything
+    assert_eq!(asked(&link, "sum(haetae_frames_total{fate=\"processed\"})"), [sent]);
+    assert_eq!(asked(&link, "sum(haetae_accounting_error)"), [0.0]);
+    assert_eq!(asked(&link, "sum(haetae_alerts_total)"), [sent]);
+    assert_eq!(asked(&link, "haetae_link_up"), [1.0]);
+    assert_eq!(asked(&link, "haetae_ready"), [1.0]);
+    link.unplug();
+    service.hear("cannot be read");
+    let until = Instant::now() + PATIENCE;
+    while asked(&link, "haetae_ready") != [0.0] {
+        assert!(Instant::now() < until, "a link that is gone is a reason not to be ready");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    prometheus.kill().and_then(|()| prometheus.wait()).expect("it ends");
+    let (_, account, status, _) = service.end();
+    assert!(status.success(), "{account}");
+}

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "libpcap")]
 pub mod namespaces;
+#[cfg(feature = "libpcap")]
+pub mod sender;
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::sender::sender;
+
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// `a0` in one namespace, `b0` in the other.
@@ -70,14 +72,18 @@ impl Link {
         let output = self.sending(capture, times, per_second).wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
-        String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let sent = text.split("sent ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+        sent.unwrap_or_else(|| panic!("no number of frames in {text}"))
     }
 
     /// The same, in the background.
     pub fn sending(&self, capture: &Path, times: u64, per_second: Option<u64>) -> Child {
-        let mut command = Command::new(example("send-frames"));
-        command.arg("a0").arg(capture).arg(times.to_string()).args(per_second.map(|rate| rate.to_string()));
-        inside(&self.sender, &command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the sender")
+        inside(&self.sender, &sender("a0", capture, times, per_second))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the sender")
     }
 }
 
@@ -102,12 +108,4 @@ fn inside(namespace: &str, command: &Command) -> Command {
         outer.current_dir(folder);
     }
     outer
-}
-
-/// An example of this build, beside the binary.
-pub fn example(name: &str) -> std::path::PathBuf {
-    let built = Path::new(env!("CARGO_BIN_EXE_haetae")).parent().expect("a folder");
-    let path = built.join("examples").join(name);
-    assert!(path.exists(), "{} was not built: cargo test builds examples", path.display());
-    path
 }

@@ -1,29 +1,32 @@
-//! Puts the frames of a capture on a link: `send-frames IFACE FILE.pcap [TIMES [FRAMES-PER-SECOND]]`. It says how many.
-//!
-//! For tests in namespaces of their own; the sensor itself has no code that can send.
+//! Puts the frames of a capture on a link, from inside a namespace: this test binary, run again as a program of its own. The
+//! sensor itself has no code that can send.
 
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use haetae::capture::file::{Piece, Pieces};
 
-fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let (Some(interface), Some(file)) = (words.first(), words.get(1)) else {
-        eprintln!("usage: send-frames IFACE FILE.pcap [TIMES [FRAMES-PER-SECOND]]");
-        return ExitCode::from(2);
-    };
-    let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
-    match send(interface, file, number(2).unwrap_or(1), number(3)) {
-        Ok(sent) => {
-            println!("{sent}");
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+/// What to send: interface, file, times, frames a second (0: as fast as they go).
+const ORDER: &str = "HAETAE_TEST_SEND";
+
+/// A command that sends, and prints how many frames it sent.
+pub fn sender(interface: &str, capture: &Path, times: u64, per_second: Option<u64>) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    let order = format!("{interface}\n{}\n{times}\n{}", capture.display(), per_second.unwrap_or(0));
+    command.args(["--exact", "support::sender::puts_frames_on_a_link", "--ignored", "--nocapture"]).env(ORDER, order);
+    command
+}
+
+#[test]
+#[ignore = "a program that other tests run"]
+fn puts_frames_on_a_link() {
+    let Ok(order) = std::env::var(ORDER) else { return };
+    let words: Vec<&str> = order.split('\n').collect();
+    let number = |at: usize| words[at].parse::<u64>().expect("a number");
+    let rate = Some(number(3)).filter(|rate| *rate > 0);
+    let sent = send(words[0], words[1], number(2), rate).unwrap_or_else(|why| panic!("{why}"));
+    println!("sent {sent} frames");
 }
 
 fn send(interface: &str, file: &str, times: u64, per_second: Option<u64>) -> Result<u64, String> {
