@@ -11,7 +11,7 @@ pub mod rules;
 pub mod screen;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -165,7 +165,7 @@ impl Desk<'_> {
             Ok((config, rules))
         };
         let workers = order::count(workers.unwrap_or(config.limits.workers));
-        let colours = (self.environment)("NO_COLOR").is_none() && std::io::stderr().is_terminal();
+        let colours = (self.environment)("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
         let service = control::Service { config, rules, workers, colours, again: &again };
         match control::run(service) {
             Ok(()) => Ok(exit::SOUND),

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::Failure;
 use crate::cli::screen;
 use crate::config::Config;
-use crate::emit::{Counts, Courier, DeadLetters, Https, Section, Way};
+use crate::emit::{Courier, DeadLetters, Https, Section, Way};
 use crate::gate::{Gate, Home, Mode, Sender, SiteKey};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
@@ -33,14 +33,15 @@ pub(super) struct Delivery {
     key: [u8; 32],
     stop: Arc<AtomicBool>,
     courier: JoinHandle<Courier>,
-    counts: Arc<Counts>,
+    #[cfg(feature = "libpcap")]
+    counts: Arc<crate::emit::Counts>,
 }
 
 /// What others may know of a delivery while it goes on.
 #[cfg(feature = "libpcap")]
 pub(super) struct View {
     pub(super) reader: crate::spool::Reader,
-    pub(super) counts: Arc<Counts>,
+    pub(super) counts: Arc<crate::emit::Counts>,
 }
 
 /// What a delivery came to that was told to end.
@@ -84,6 +85,7 @@ impl Delivery {
             dead: DeadLetters::beside(&section.spool),
         };
         let mut courier = Courier::new(spool.reader(), way);
+        #[cfg(feature = "libpcap")]
         let counts = courier.counts();
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
@@ -91,7 +93,15 @@ impl Delivery {
             courier.run(&told);
             courier
         });
-        Ok(Delivery { url: section.url.clone(), spool, key: key.derive(IDENTITIES), stop, courier, counts })
+        Ok(Delivery {
+            url: section.url.clone(),
+            spool,
+            key: key.derive(IDENTITIES),
+            stop,
+            courier,
+            #[cfg(feature = "libpcap")]
+            counts,
+        })
     }
 
     /// The key of alert identities.
