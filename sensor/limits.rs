@@ -400,3 +400,19 @@ pub const METRICS_SIGHT_TIME_MAX: std::time::Duration = std::time::Duration::fro
 
 /// Reasons that an answer about readiness lists.
 pub const METRICS_REASONS_MAX: usize = 64;
+
+// Room: capture, beyond plain files.
+
+/// One read of a packed file: a few tens of Zstandard blocks, small beside what they unpack to.
+pub const PACKED_CHUNK_BYTES: usize = 256 << 10;
+
+/// Bits of a Zstandard window: 128 MiB, what the format's own tool unpacks without being asked (RFC 8878 section 3.1.1.1.2
+/// leaves the limit to the reader). Larger ones are refused by name.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Chunks that wait for each worker where one reads for all: enough that none idles between two reads, 1 MiB in all, as
+/// workers share them.
+pub const CHUNKS_WAITING_MAX: usize = 4;
+
+/// How soon whoever waits for a pipe hears that nobody wants more.
+pub const STOP_HEARD: std::time::Duration = std::time::Duration::from_millis(250);

@@ -5,6 +5,7 @@ mod cases;
 mod commands;
 mod corpus;
 mod crafted;
+mod damaged;
 mod delivery;
 mod eve;
 mod killed;

@@ -1,15 +1,16 @@
-//! Capture files, read into one chunk that is used again and again; a file that shrinks while it is read is only cut.
+//! A capture being read: into one chunk that is used again and again; an input that ends too early is only cut.
 //!
-//! In: pcap and pcapng, any byte order. Out: batches. A file's end in the middle of a record is kept as [`Reader::cut`].
+//! In: pcap and pcapng, any byte order, from a file, a pipe or an unpacker. Out: batches. An end in the middle of a record,
+//! and what else could not be read, is kept as [`Reader::cut`].
 
-use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use super::packed::{Damage, Unpacked};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
-use super::{Batch, Record};
+use super::{Batch, Record, foreign};
 use crate::limits::{CHUNK_BYTES, DIRECTORY_DEPTH_MAX, FRAME_BYTES_MAX};
 
 /// What a format makes of the bytes at the reading place.
@@ -20,6 +21,8 @@ pub(crate) enum Next {
     Skip(usize),
     /// At least this many bytes must be there to go on.
     Need(usize),
+    /// So many bytes make no sense, but where they end is certain: reading goes on behind them.
+    Lost(usize, &'static str),
     /// What follows makes no sense: reading ends here.
     Damaged(&'static str),
 }
@@ -39,25 +42,39 @@ impl Format {
     }
 
     /// The format whose magic number this is, and the length of its file header.
-    fn recognise(head: &[u8; HEAD_BYTES], len: usize) -> Option<(Format, usize)> {
-        if len >= Pcap::HEADER_BYTES
-            && let Some(pcap) = Pcap::recognise(head)
-        {
-            return Some((Format::Pcap(pcap), Pcap::HEADER_BYTES));
+    fn recognise(head: &[u8]) -> Option<(Format, usize)> {
+        if let Some((pcap, header_bytes)) = Pcap::recognise(head) {
+            return Some((Format::Pcap(pcap), header_bytes));
         }
         Pcapng::recognise(head).map(|pcapng| (Format::Pcapng(pcapng), 0))
     }
+
+    /// Whether a capture could begin with this, which is all there is.
+    fn may_begin(head: &[u8]) -> bool {
+        let magic = &head[..head.len().min(4)];
+        let pcapng = (head.len() < Pcapng::MAGIC_END).then_some(Pcapng::MAGIC);
+        head.is_empty() || Pcap::magics().chain(pcapng).any(|known| known.starts_with(magic))
+    }
 }
 
-const HEAD_BYTES: usize = 24;
+/// The longest file header, IXIA's.
+const HEAD_BYTES: usize = 28;
 
-/// Why reading ended before the file's end.
+/// What was not read as frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// How many bytes of the file were not read as frames.
+    /// How many bytes of the capture; what could not be unpacked counts as it lies in the file.
     pub bytes: u64,
-    /// In words.
+    /// In words; where there are several, the first.
     pub reason: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// What is left is only counted.
+    Draining,
+    Ended,
 }
 
 /// A capture being read.
@@ -68,33 +85,49 @@ pub struct Reader<R> {
     filled: usize,
     at: usize,
     records: Vec<Record>,
+    first: u64,
     handed: u64,
-    ended: bool,
+    state: State,
     cut: Option<Cut>,
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads the file header.
+    /// Reads the file header. A capture that has nothing, or only a part of its header, is one that is cut.
     ///
     /// # Errors
-    /// What the operating system says; `InvalidData` for a file that is no capture.
+    /// What the operating system says; `InvalidData` for a file that is no capture; `WouldBlock` where a header may still
+    /// come: a new reader has to begin anew then.
     pub fn new(mut input: R) -> io::Result<Self> {
         let mut chunk = vec![0; CHUNK_BYTES];
-        let filled = read_full(&mut input, &mut chunk[..HEAD_BYTES])?;
-        let mut head = [0; HEAD_BYTES];
-        head.copy_from_slice(&chunk[..HEAD_BYTES]);
-        let (format, at) = Format::recognise(&head, filled)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a capture file (pcap or pcapng)"))?;
-        Ok(Reader { input, format, chunk, filled, at, records: Vec::new(), handed: 0, ended: false, cut: None })
+        let (filled, damage) = read_head(&mut input, &mut chunk[..HEAD_BYTES])?;
+        let head = &chunk[..filled];
+        let (format, at, cut) = match (Format::recognise(head), damage) {
+            (Some((format, at)), _) => (format, at, None),
+            (None, Some(damage)) => (Format::Pcapng(Pcapng::default()), 0, Some(damage.reason)),
+            (None, None) if filled == 0 => {
+                (Format::Pcapng(Pcapng::default()), 0, Some("nothing came, not even a header"))
+            }
+            (None, None) if filled < HEAD_BYTES && Format::may_begin(head) => {
+                (Format::Pcapng(Pcapng::default()), 0, Some("the file ends inside its header"))
+            }
+            (None, None) => return Err(io::Error::new(ErrorKind::InvalidData, foreign::refusal(head))),
+        };
+        let (records, state) = (Vec::new(), State::Reading);
+        let mut reader = Reader { input, format, chunk, filled, at, records, first: 1, handed: 0, state, cut: None };
+        if let Some(reason) = cut {
+            reader.lose(damage.map_or(0, |damage| damage.bytes), reason);
+            reader.state = State::Draining;
+        }
+        Ok(reader)
     }
 
-    /// Up to `budget` frames; an empty batch is the end.
+    /// Up to `budget` frames. An empty batch is the end; or, where the input said `WouldBlock`, all there is now.
     ///
     /// # Errors
     /// What the operating system says while reading.
     pub fn poll(&mut self, budget: usize) -> io::Result<Batch<'_>> {
         self.records.clear();
-        while self.records.len() < budget && !self.ended {
+        while self.records.len() < budget && self.state == State::Reading {
             match self.format.next(&self.chunk[self.at..self.filled]) {
                 Next::Frame { advance, mut record } => {
                     record.start += self.at;
@@ -104,13 +137,29 @@ impl<R: Read> Reader<R> {
                 Next::Skip(advance) => self.at += advance,
                 // what is indexed must stay where it is: hand it out first
                 Next::Need(_) if !self.records.is_empty() => break,
-                Next::Need(bytes) => self.fill(bytes)?,
-                Next::Damaged(reason) => self.end(reason)?,
+                Next::Need(bytes) => {
+                    if !self.fill(bytes)? {
+                        break;
+                    }
+                }
+                Next::Lost(advance, reason) => {
+                    self.lose(advance as u64, reason);
+                    self.at += advance;
+                }
+                Next::Damaged(reason) => self.end(reason),
             }
         }
-        let first = self.handed + 1;
+        if self.state == State::Draining && self.records.is_empty() {
+            self.drain()?;
+        }
+        self.first = self.handed + 1;
         self.handed += self.records.len() as u64;
-        Ok(Batch { chunk: &self.chunk, records: &self.records, first })
+        Ok(self.batch())
+    }
+
+    /// What the last poll gave.
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch { chunk: &self.chunk, records: &self.records, first: self.first }
     }
 
     /// How many frames were handed out.
@@ -118,13 +167,17 @@ impl<R: Read> Reader<R> {
         self.handed
     }
 
-    /// Why reading ended early, if it did.
+    /// What was not read, if anything; complete at the end.
     pub fn cut(&self) -> Option<&Cut> {
         self.cut.as_ref()
     }
 
-    /// Makes at least `bytes` bytes lie at the reading place, or ends.
-    fn fill(&mut self, bytes: usize) -> io::Result<()> {
+    pub(super) fn input_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    /// Makes at least `bytes` bytes lie at the reading place, or ends. False: there is nothing now.
+    fn fill(&mut self, bytes: usize) -> io::Result<bool> {
         self.chunk.copy_within(self.at..self.filled, 0);
         self.filled -= self.at;
         self.at = 0;
@@ -136,114 +189,74 @@ impl<R: Read> Reader<R> {
             }
             match self.input.read(&mut self.chunk[self.filled..]) {
                 Ok(0) if self.filled == 0 => {
-                    self.ended = true;
-                    return Ok(());
+                    self.state = State::Ended;
+                    break;
                 }
-                Ok(0) => return self.end("the file ends inside a record"),
+                Ok(0) => {
+                    self.end("the file ends inside a record");
+                    break;
+                }
                 Ok(read) => self.filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => {
+                    let damage = Damage::in_error(&error).ok_or(error)?;
+                    self.lose(damage.bytes, damage.reason);
+                    self.end(damage.reason);
+                    break;
+                }
             }
         }
-        Ok(())
-    }
-
-    fn end(&mut self, reason: &'static str) -> io::Result<()> {
-        let rest = io::copy(&mut self.input, &mut io::sink())?;
-        self.cut = Some(Cut { bytes: (self.filled - self.at) as u64 + rest, reason });
-        self.ended = true;
-        Ok(())
-    }
-}
-
-/// A file with the length that all who read it agree on: one that still grows must end at the same frame for each worker.
-#[derive(Clone, Debug)]
-pub struct Piece {
-    path: PathBuf,
-    bytes: u64,
-}
-
-impl Piece {
-    /// The file as long as it is now; what has no length (a pipe) as long as it will be.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn measured(path: &Path) -> io::Result<Piece> {
-        let now = std::fs::metadata(path)?;
-        Ok(Piece { path: path.to_path_buf(), bytes: if now.is_file() { now.len() } else { u64::MAX } })
-    }
-
-    fn open(&self) -> Result<Reader<io::Take<File>>, (PathBuf, io::Error)> {
-        let reader = File::open(&self.path).and_then(|file| Reader::new(file.take(self.bytes)));
-        reader.map_err(|error| (self.path.clone(), error))
-    }
-}
-
-/// One capture in one file, or in rotated pieces that are read as one.
-pub struct Pieces {
-    rest: VecDeque<Piece>,
-    path: PathBuf,
-    reader: Reader<io::Take<File>>,
-    before: u64,
-    cuts: Vec<(PathBuf, Cut)>,
-}
-
-impl Pieces {
-    /// Opens the first piece.
-    ///
-    /// # Errors
-    /// See [`Reader::new`], with the path; an empty list is `InvalidInput`.
-    pub fn open(pieces: &[Piece]) -> Result<Self, (PathBuf, io::Error)> {
-        let mut rest: VecDeque<Piece> = pieces.iter().cloned().collect();
-        let first = rest.pop_front().ok_or_else(|| (PathBuf::new(), io::ErrorKind::InvalidInput.into()))?;
-        let reader = first.open()?;
-        Ok(Pieces { rest, path: first.path, reader, before: 0, cuts: Vec::new() })
-    }
-
-    /// Goes on to the next piece where one is at its end. False: all are read.
-    ///
-    /// # Errors
-    /// The piece that cannot be opened.
-    pub fn advance(&mut self) -> Result<bool, (PathBuf, io::Error)> {
-        self.cuts.extend(self.reader.cut().map(|cut| (self.path.clone(), cut.clone())));
-        let Some(next) = self.rest.pop_front() else { return Ok(false) };
-        self.before += self.reader.handed();
-        self.reader = next.open()?;
-        self.path = next.path;
         Ok(true)
     }
 
-    /// See [`Reader::poll`]; an empty batch is the end of this piece.
-    ///
-    /// # Errors
-    /// What the operating system says, with the path.
-    pub fn poll(&mut self, budget: usize) -> Result<Batch<'_>, (PathBuf, io::Error)> {
-        let (before, path) = (self.before, &self.path);
-        let batch = self.reader.poll(budget).map_err(|error| (path.clone(), error))?;
-        Ok(Batch { first: batch.first + before, ..batch })
+    fn lose(&mut self, bytes: u64, reason: &'static str) {
+        self.cut.get_or_insert(Cut { bytes: 0, reason }).bytes += bytes;
     }
 
-    /// Where reading ended early, piece by piece; complete once all is read.
-    pub fn into_cuts(self) -> Vec<(PathBuf, Cut)> {
-        self.cuts
+    /// Nothing more is read as frames.
+    fn end(&mut self, reason: &'static str) {
+        self.lose(0, reason);
+        self.state = State::Draining;
+    }
+
+    /// Counts what is left.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            self.lose((self.filled - self.at) as u64, "");
+            (self.at, self.filled) = (0, 0);
+            match self.input.read(&mut self.chunk) {
+                Ok(0) => break,
+                Ok(read) => self.filled = read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => {
+                    let damage = Damage::in_error(&error).ok_or(error)?;
+                    self.lose(damage.bytes, damage.reason);
+                }
+            }
+        }
+        self.state = State::Ended;
+        Ok(())
     }
 }
 
-fn read_full(input: &mut impl Read, mut into: &mut [u8]) -> io::Result<usize> {
-    let mut read = 0;
-    while !into.is_empty() {
-        match input.read(into) {
+/// Reads as much of a header as there is: how much it was, and the damage that ended it.
+fn read_head(input: &mut impl Read, into: &mut [u8]) -> io::Result<(usize, Option<Damage>)> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match input.read(&mut into[filled..]) {
             Ok(0) => break,
-            Ok(n) => {
-                read += n;
-                into = &mut into[n..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Ok((filled, Some(Damage::in_error(&error).ok_or(error)?))),
         }
     }
-    Ok(read)
+    Ok((filled, None))
 }
+
+/// The path that means standard input.
+pub const STANDARD_INPUT: &str = "-";
 
 /// The capture files that a path means: itself, or every capture below a directory, by name. Files of a directory that
 /// are no captures are passed over; a path that was given by name is not.
@@ -252,7 +265,7 @@ fn read_full(input: &mut impl Read, mut into: &mut [u8]) -> io::Result<usize> {
 /// A path that cannot be read.
 pub fn captures(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    if path.is_dir() {
+    if path != Path::new(STANDARD_INPUT) && path.is_dir() {
         walk(path, 0, &mut found)?;
     } else {
         found.push(path.to_path_buf());
@@ -276,33 +289,19 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<
 
 fn is_capture(path: &Path) -> io::Result<bool> {
     let mut head = [0; HEAD_BYTES];
-    let len = read_full(&mut File::open(path)?, &mut head)?;
-    Ok(Format::recognise(&head, len).is_some())
+    let (len, _) = read_head(&mut Unpacked::new(File::open(path)?), &mut head)?;
+    Ok(Format::recognise(&head[..len]).is_some())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::{gzip, pcap, zstd};
     use super::*;
 
-    fn pcap(magic: [u8; 4], big: bool, frames: &[&[u8]]) -> Vec<u8> {
-        let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
-        let mut out = magic.to_vec();
-        for value in [if big { 0x0002_0004 } else { 0x0004_0002 }, 0, 0, 65_535, 1] {
-            out.extend_from_slice(&word(value));
-        }
-        for (second, frame) in frames.iter().enumerate() {
-            for value in [second as u32, 7, frame.len() as u32, frame.len() as u32] {
-                out.extend_from_slice(&word(value));
-            }
-            out.extend_from_slice(frame);
-        }
-        out
-    }
-
     /// Number, time, bytes.
-    type Read = (u64, i64, Vec<u8>);
+    type Seen = (u64, i64, Vec<u8>);
 
-    fn read(bytes: &[u8], budget: usize) -> (Vec<Read>, Option<Cut>) {
+    fn read(bytes: impl io::Read, budget: usize) -> (Vec<Seen>, Option<Cut>) {
         let mut reader = Reader::new(bytes).expect("a capture");
         let mut frames = Vec::new();
         loop {
@@ -323,7 +322,7 @@ mod tests {
             ([0x4D, 0x3C, 0xB2, 0xA1], false, 1),
             ([0xA1, 0xB2, 0x3C, 0x4D], true, 1),
         ] {
-            let (got, cut) = read(&pcap(magic, big, &frames), 2);
+            let (got, cut) = read(&pcap(magic, big, &frames)[..], 2);
             assert_eq!(cut, None);
             assert_eq!(got.len(), 3);
             assert_eq!(got[2], (3, 2_000_000_000 + 7 * unit, b"three".to_vec()));
@@ -344,7 +343,7 @@ mod tests {
     #[test]
     fn a_record_larger_than_the_chunk_is_read() {
         let large = vec![7; CHUNK_BYTES * 3];
-        let (got, cut) = read(&pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &[b"a", &large, b"b"]), 64);
+        let (got, cut) = read(&pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &[b"a", &large, b"b"])[..], 64);
         assert_eq!((got.len(), got[1].2.len(), cut), (3, large.len(), None));
     }
 
@@ -352,27 +351,48 @@ mod tests {
     fn a_hostile_length_ends_the_reading_without_the_memory_it_claims() {
         let mut bytes = pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &[b"a"]);
         bytes.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 1, 2, 3]);
-        let (got, cut) = read(&bytes, 64);
+        let (got, cut) = read(&bytes[..], 64);
         assert_eq!(got.len(), 1);
         assert_eq!(cut.map(|c| c.bytes), Some(19));
     }
 
     #[test]
-    fn a_file_that_grows_ends_where_it_was_measured() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("a.pcap");
-        std::fs::write(&path, pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &[b"one", b"two"])).expect("a file");
-        let measured = [Piece::measured(&path).expect("there")];
-        std::fs::write(&path, pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &[b"one", b"two", b"three"])).expect("a file");
-        let mut pieces = Pieces::open(&measured).expect("a capture");
-        assert_eq!(pieces.poll(64).expect("readable").len(), 2);
-        assert!(pieces.poll(64).expect("readable").is_empty() && !pieces.advance().expect("the end"));
-        assert_eq!(pieces.into_cuts(), []);
+    fn what_is_no_capture_is_refused() {
+        assert!(Reader::new(&b"format: haetae/1\nindicators: []\n"[..]).is_err());
+        assert!(Reader::new(&b"\x0A\x0D\x0D\x0A\x1C\0\0\0twelve"[..]).is_err());
+        let gzip_inside = Reader::new(&b"\x1F\x8B\x08\0"[..]).err().expect("refused");
+        assert!(gzip_inside.to_string().contains("compressed twice"), "{gzip_inside}");
     }
 
     #[test]
-    fn what_is_no_capture_is_refused() {
-        assert!(Reader::new(&b"format: haetae/1\nindicators: []\n"[..]).is_err());
-        assert!(Reader::new(&b""[..]).is_err());
+    fn a_capture_that_ends_before_its_first_frame_is_no_error() {
+        let whole = pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &[]);
+        for end in 0..whole.len() {
+            let (got, cut) = read(&whole[..end], 64);
+            assert_eq!((got.len(), cut.map(|cut| cut.bytes)), (0, Some(end as u64)), "cut at {end}");
+        }
+        assert_eq!(read(&whole[..], 64), (Vec::new(), None), "a header and nothing behind it is a whole capture");
+    }
+
+    #[test]
+    fn a_packed_capture_says_what_the_plain_one_says_and_where_it_is_damaged() {
+        let frames: Vec<Vec<u8>> = (0..200_u8).map(|n| vec![n; 100 + usize::from(n)]).collect();
+        let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+        let plain = pcap([0xD4, 0xC3, 0xB2, 0xA1], false, &frames);
+        for packed in [gzip(&plain), zstd(&plain)] {
+            assert!(read(Unpacked::new(&packed[..]), 7) == read(&plain[..], 64));
+            let (got, cut) = read(Unpacked::new(&packed[..packed.len() / 2]), 64);
+            let (all, _) = read(&plain[..], 64);
+            assert!(got.len() < all.len() && got[..] == all[..got.len()]);
+            assert!(cut.expect("cut").reason.ends_with("ends in its middle"));
+        }
+        let mut flipped = gzip(&plain);
+        let checksum = flipped.len() - 8;
+        flipped[checksum] ^= 1;
+        let (got, cut) = read(Unpacked::new(&flipped[..]), 64);
+        assert_eq!((got.len(), cut), (200, Some(Cut { bytes: 0, reason: "the gzip data is damaged" })));
+        let twice = gzip(&zstd(&plain));
+        let refused = Reader::new(Unpacked::new(&twice[..])).err().expect("refused");
+        assert_eq!(refused.to_string(), "compressed twice (Zstandard inside): unpack it once");
     }
 }

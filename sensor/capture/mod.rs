@@ -1,12 +1,18 @@
 //! Frames as seen on a link, up to 256 at once, with time, true length and link type.
 //!
-//! In: capture files. Out: [`Batch`]es of [`Frame`]s that borrow the source's chunk. Never here: a header is looked at.
+//! In: capture files, packed or plain, and pipes. Out: [`Batch`]es of [`Frame`]s that borrow the source's chunk. Never here: a header is looked at.
 
 pub mod file;
+mod foreign;
 #[cfg(feature = "libpcap")]
 pub mod live;
+mod packed;
 mod pcap;
 mod pcapng;
+pub mod pieces;
+pub mod relay;
+#[cfg(test)]
+mod samples;
 
 use crate::time::Timestamp;
 

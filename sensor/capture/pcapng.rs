@@ -30,6 +30,12 @@ pub(super) struct Pcapng {
 }
 
 impl Pcapng {
+    /// The first four bytes of a section header: the same in both byte orders.
+    pub(super) const MAGIC: [u8; 4] = SECTION.to_be_bytes();
+
+    /// The bytes of a section header by which it is known.
+    pub(super) const MAGIC_END: usize = 12;
+
     /// The format, if a section header block begins here.
     pub(super) fn recognise(head: &[u8]) -> Option<Pcapng> {
         let reversed: Vec<u8> = BYTE_ORDER_MAGIC.iter().rev().copied().collect();
@@ -44,6 +50,9 @@ impl Pcapng {
         }
         if bytes[..4] == SECTION.to_be_bytes() {
             self.big_endian = bytes[8..12] == BYTE_ORDER_MAGIC;
+            if !self.big_endian && bytes[8..12] != [0x4D, 0x3C, 0x2B, 0x1A] {
+                return Next::Damaged("a section has no byte order");
+            }
             self.interfaces.clear();
         }
         let (kind, total) = (self.word(bytes, 0), self.word(bytes, 4) as usize);
@@ -68,6 +77,10 @@ impl Pcapng {
             Some(mut record) => {
                 record.start += 8;
                 Next::Frame { advance, record }
+            }
+            // both of a block's lengths agree: where the next one begins is certain
+            None if self.word(bytes, total - 4) as usize == total => {
+                Next::Lost(advance, "a packet block does not hold what it claims")
             }
             None => Next::Damaged("a packet block does not hold what it claims"),
         }
@@ -211,12 +224,31 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_of_an_unknown_interface_ends_the_reading() {
+    fn a_packet_of_an_unknown_interface_is_lost_and_those_behind_it_are_not() {
         let mut file = section();
-        file.extend(block(ENHANCED_PACKET, &words(&[3, 0, 0, 0, 0])));
+        file.extend(block(INTERFACE, &words(&[1, 0])));
+        let lost = block(ENHANCED_PACKET, &words(&[3, 0, 0, 0, 0]));
+        file.extend(&lost);
+        file.extend(block(ENHANCED_PACKET, &words(&[0, 0, 0, 0, 0])));
         let mut reader = Reader::new(&file[..]).expect("pcapng");
+        assert_eq!(reader.poll(64).expect("readable").len(), 1);
         assert!(reader.poll(64).expect("readable").is_empty());
-        assert!(reader.cut().is_some());
+        assert_eq!(reader.cut().map(|cut| cut.bytes), Some(lost.len() as u64));
+    }
+
+    #[test]
+    fn a_block_whose_two_lengths_differ_and_a_section_of_no_byte_order_end_the_reading() {
+        let mut lost = block(ENHANCED_PACKET, &words(&[3, 0, 0, 0, 0]));
+        let last = lost.len() - 1;
+        lost[last] = 1;
+        let mut odd = section();
+        odd[8] ^= 1;
+        for damage in [lost, odd] {
+            let file = [section(), block(INTERFACE, &words(&[1, 0])), damage.clone(), section()].concat();
+            let mut reader = Reader::new(&file[..]).expect("pcapng");
+            assert!(reader.poll(64).expect("readable").is_empty());
+            assert_eq!(reader.cut().map(|cut| cut.bytes), Some((damage.len() + section().len()) as u64));
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// Capture files (pcap, pcapng) and folders of them
+    /// Capture files (pcap, pcapng; also in gzip or Zstandard), folders of them, - for standard input
     #[arg(short = 'r', value_name = "PATH", num_args = 1.., help_heading = "Input")]
     pub(crate) read: Vec<PathBuf>,
 
@@ -76,7 +76,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Read captures (as -r)
     Replay {
-        /// Capture files (pcap, pcapng) and folders of them
+        /// Capture files (pcap, pcapng; also in gzip or Zstandard), folders of them, - for standard input
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,
         #[command(flatten)]

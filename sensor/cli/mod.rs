@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::capture::file::STANDARD_INPUT;
 use crate::config::{Capture, Config, Refused, Replay, Workers, interfaces_absent};
 use crate::control::{self, Failure};
 use arguments::{Arguments, Command, RulesCommand, Site};
@@ -243,7 +244,7 @@ impl Desk<'_> {
 
     /// Stops at the first path that cannot be used, before anything is begun.
     fn all_there<'p>(&mut self, paths: impl IntoIterator<Item = &'p std::path::PathBuf>) -> Result<(), Stop> {
-        for path in paths {
+        for path in paths.into_iter().filter(|path| *path != std::path::Path::new(STANDARD_INPUT)) {
             if let Err(error) = std::fs::metadata(path) {
                 return Err(Stop(self.failed(&Failure::Io(path.clone(), error))?));
             }

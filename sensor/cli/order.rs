@@ -3,9 +3,10 @@
 //! In: arguments and the checked configuration. Out: a [`Replay`], or why the command line makes no sense.
 //! Never here: a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::arguments::{Mode, Options, Site};
+use crate::capture::file::STANDARD_INPUT;
 use crate::config::fault::suggest;
 use crate::config::{Config, Output, Replay, Workers};
 use crate::emit::{Section, check_url};
@@ -21,6 +22,9 @@ pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 pub(crate) fn replay(paths: Vec<PathBuf>, site: &Site, options: &Options, config: Config) -> Result<Replay, String> {
     if options.checksums.as_deref() == Some("all") {
         return Err("-k all: checksums are not verified, `-k none` is the only mode".to_string());
+    }
+    if paths.iter().filter(|path| *path == Path::new(STANDARD_INPUT)).count() > 1 {
+        return Err("-r - is given twice: standard input can be read only once".to_string());
     }
     let outputs = [&options.alerts, &options.events, &options.stats];
     distinct(outputs)?;

@@ -26,8 +26,8 @@ pub struct Closing {
     pub indicators: Option<u64>,
     /// Entries of rule files that were not taken.
     pub rules_refused: u64,
-    /// Captures that end in the middle of a packet: name, and packets read before.
-    pub cut: Vec<(String, u64)>,
+    /// Captures of which something could not be read: name, how many bytes, and why.
+    pub cut: Vec<(String, u64, &'static str)>,
     /// What the sensor could not see.
     pub not_seen: NotSeen,
     /// Whether the configuration says what is inside.
@@ -87,6 +87,8 @@ struct Words {
     none_given: &'static str,
     none_loaded: &'static str,
     cut: &'static str,
+    bytes: Noun,
+    unread: &'static str,
     not_seen: &'static str,
     certificates: Noun,
     names: Noun,
@@ -115,6 +117,8 @@ static ENGLISH: Words = Words {
     none_given: "No indicators given: nothing was looked for (-S RULES).",
     none_loaded: "No indicators loaded: nothing was looked for.",
     cut: "Cut short",
+    bytes: ["byte", "bytes"],
+    unread: "not read",
     not_seen: "Not seen",
     certificates: ["TLS certificate (encrypted in TLS 1.3)", "TLS certificates (encrypted in TLS 1.3)"],
     names: ["TLS name (hidden or not given)", "TLS names (hidden or not given)"],
@@ -141,8 +145,9 @@ impl Closing {
             writeln!(out, "{:9}{}", "", counted(self.alike, words.alike))?;
         }
         writeln!(out, "{}", self.counts(words))?;
-        for (capture, packets) in &self.cut {
-            writeln!(out, "{}: {} ({})", words.cut, plain(capture), counted(*packets, words.packets))?;
+        for (capture, bytes, reason) in &self.cut {
+            let unread = format!("{} {}", counted(*bytes, words.bytes), words.unread);
+            writeln!(out, "{}: {} ({unread}: {reason})", words.cut, plain(capture))?;
         }
         writeln!(out, "{}: {}", words.not_seen, self.not_seen.list(words))?;
         match self.indicators {
@@ -280,8 +285,8 @@ mod tests {
 
     #[test]
     fn a_cut_capture_is_named_and_cannot_move_the_cursor() {
-        let closing = Closing { cut: vec![("a\u{1b}[2J.pcap".into(), 13)], ..Closing::default() };
-        assert!(written(&closing).contains("Cut short: a\u{fffd}[2J.pcap (13 packets)\n"));
+        let closing = Closing { cut: vec![("a\u{1b}[2J.pcap".into(), 13, "the file ends")], ..Closing::default() };
+        assert!(written(&closing).contains("Cut short: a\u{fffd}[2J.pcap (13 bytes not read: the file ends)\n"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::alert::screen::Shown;
+use crate::capture::file::STANDARD_INPUT;
 use crate::config::{Output, Replay};
 
 /// Large enough that an event line costs a copy and not a system call.
@@ -75,7 +76,12 @@ fn spare_inputs(replay: &Replay, captures: &[Vec<PathBuf>]) -> Result<(), Failur
 /// where those are too.
 fn cases(captures: &[Vec<PathBuf>]) -> Vec<String> {
     let text = |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().into_owned();
-    let stems: Vec<_> = captures.iter().map(|pieces| text(pieces.first().and_then(|path| path.file_stem()))).collect();
+    let stem = |path: &PathBuf| match path.extension().and_then(OsStr::to_str) {
+        _ if path == Path::new(STANDARD_INPUT) => "stdin".to_string(),
+        Some("gz" | "zst") => text(Path::new(path.file_stem().unwrap_or_default()).file_stem()),
+        _ => text(path.file_stem()),
+    };
+    let stems: Vec<_> = captures.iter().map(|pieces| pieces.first().map_or_else(String::new, stem)).collect();
     let mut times = HashMap::new();
     stems.iter().for_each(|stem| *times.entry(stem.as_str()).or_insert(0) += 1);
     let mut taken = HashSet::new();
@@ -142,9 +148,9 @@ mod tests {
 
     #[test]
     fn captures_of_one_name_get_files_of_their_own() {
-        let captures = ["a/traffic.pcap", "b/traffic.pcap", "b/traffic.pcap", "c.pcap", "traffic.pcapng"];
+        let captures = ["a/traffic.pcap", "b/traffic.pcap", "b/traffic.pcap.gz", "c.pcap.zst", "traffic.pcapng", "-"];
         let captures: Vec<_> = captures.iter().map(|path| vec![PathBuf::from(path)]).collect();
-        assert_eq!(cases(&captures), ["a-traffic", "b-traffic", "b-traffic-2", "c", "traffic"]);
+        assert_eq!(cases(&captures), ["a-traffic", "b-traffic", "b-traffic-2", "c", "traffic", "stdin"]);
     }
 
     #[test]

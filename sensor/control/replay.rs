@@ -13,7 +13,9 @@ use super::outputs::{self, Opened};
 use super::{Failure, Outcome, nanos};
 use crate::alert::eve;
 use crate::alert::record::{Desk, Mode, SetVersion, Site};
-use crate::capture::file::{self, Cut, Piece, Pieces};
+use crate::capture::file::{self, Cut};
+use crate::capture::pieces::{Piece, Pieces};
+use crate::capture::relay::{Feeder, Stop, Tap, relay};
 use crate::cli::screen::{self, Closing};
 use crate::collector::{Collected, Collector, Log, Outputs, Screen};
 use crate::config::{EventType, Replay};
@@ -209,12 +211,15 @@ fn capture(
     let channels = (0..replay.workers).map(|_| bounded::<Release>(RELEASES_WAITING_MAX));
     let (sends, releases): (Vec<_>, Vec<_>) = channels.unzip();
     let pieces = &pieces[..];
-    let (reads, collected) = thread::scope(|scope| {
-        let start = |(index, send)| {
+    let (feeder, taps) = relay(pieces, replay.workers);
+    let (fed, reads, collected) = thread::scope(|scope| {
+        let start = |((index, send), tap)| {
             let orders = Orders { index, ..orders.clone() };
-            scope.spawn(move || work(pieces, orders, send, replay.batch))
+            scope.spawn(move || work(pieces, tap, orders, send, replay.batch))
         };
-        let workers: Vec<_> = sends.into_iter().enumerate().map(start).collect();
+        let workers: Vec<_> = sends.into_iter().enumerate().zip(taps).map(start).collect();
+        let stop = feeder.as_ref().map(Feeder::stopper);
+        let feeding = feeder.map(|feeder| scope.spawn(move || feeder.run().map_err(Failure::from)));
         let outputs = Outputs {
             alerts: opened.alerts.as_mut().map(|output| output as &mut dyn Write),
             events: opened.events.as_mut().map(|output| output as &mut dyn Write),
@@ -225,8 +230,13 @@ fn capture(
         };
         let collected = Collector::new(&desk, outputs).run(&releases);
         drop(releases); // a collector that failed leaves nobody waiting
-        (workers.into_iter().map(join).collect::<Result<Vec<_>, _>>(), collected)
+        if collected.is_err() {
+            stop.iter().for_each(Stop::stop);
+        }
+        let reads = workers.into_iter().map(join).collect::<Result<Vec<_>, _>>();
+        (feeding.map_or(Ok(()), join), reads, collected)
     });
+    fed?;
     let collected = collected.map_err(|error| Failure::Io("the outputs".into(), error));
     let captured = together(name, reads?, collected?);
     let log = opened.log.as_mut().filter(|_| logs(replay, EventType::Stats));
@@ -238,8 +248,14 @@ fn capture(
 }
 
 /// A worker's thread: read, breathe, and at the end finish.
-fn work(pieces: &[Piece], orders: Orders, send: Sender<Release>, batch: usize) -> Result<Read, Failure> {
-    let mut source = Pieces::open(pieces)?;
+fn work(
+    pieces: &[Piece],
+    tap: Option<Tap>,
+    orders: Orders,
+    send: Sender<Release>,
+    batch: usize,
+) -> Result<Read, Failure> {
+    let mut source = Pieces::open(pieces, tap)?;
     let mut worker = Worker::new(orders, send, Laps::new(nanos));
     let (mut first, mut last) = (None, Timestamp::default());
     loop {
@@ -254,10 +270,10 @@ fn work(pieces: &[Piece], orders: Orders, send: Sender<Release>, batch: usize) -
     }
 }
 
-fn join(worker: ScopedJoinHandle<'_, Result<Read, Failure>>) -> Result<Read, Failure> {
-    worker.join().unwrap_or_else(|panic| {
+fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
+    thread.join().unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(Failure::Fault(format!("a worker died: {}: please report this", text.unwrap_or("no reason given"))))
+        Err(Failure::Fault(format!("a thread died: {}: please report this", text.unwrap_or("no reason given"))))
     })
 }
 
@@ -330,8 +346,8 @@ fn closing(
 ) -> Closing {
     let mut sum = Tally::default();
     all.iter().for_each(|captured| sum.append(&captured.tally));
-    let cut = |captured: &Captured| -> Vec<(String, u64)> {
-        captured.cuts.iter().map(|(path, cut)| (name_of(path), cut.bytes)).collect()
+    let cut = |captured: &Captured| -> Vec<(String, u64, &'static str)> {
+        captured.cuts.iter().map(|(path, cut)| (name_of(path), cut.bytes, cut.reason)).collect()
     };
     Closing {
         files: all.len() as u64,

@@ -65,6 +65,8 @@ fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
     Orders {
         index,
         workers,
+        live: false,
+        desk: None,
         settings,
         events: true,
         logged: Vec::new(),
@@ -162,4 +164,113 @@ fn an_address_that_becomes_listed_while_its_flow_is_open_is_sighted_at_the_flows
         }
         assert_eq!((tally.hits, tally.refusals.iter().sum::<u64>()), (2, 1));
     }
+}
+
+/// Workers on a link that one of them reads: in turns on one thread, so that nothing hangs on scheduling. Frames of other
+/// shards cross rings; `slow` of them are taken only at the end.
+fn on_a_link(capture: &[u8], workers: usize, set: &Arc<IndicatorSet>, slow: bool) -> (Vec<String>, Vec<Tally>) {
+    let (send, releases) = unbounded();
+    let mut inboxes: Vec<Vec<(usize, Inbox)>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut outboxes = vec![None];
+    for owner in 1..workers {
+        let (outbox, inbox) = ring();
+        outboxes.push(Some(outbox));
+        inboxes[owner].push((0, inbox));
+    }
+    let mut team: Vec<Worker> = Vec::new();
+    for (index, inboxes) in inboxes.into_iter().enumerate() {
+        let orders = Orders { live: true, ..orders(index, workers, set) };
+        let outboxes = if index == 0 { std::mem::take(&mut outboxes) } else { Vec::new() };
+        team.push(Worker::new(orders, send.clone(), Laps::new(|| 0)).with_rings(outboxes, inboxes));
+    }
+    let mut reader = Reader::new(capture).expect("a capture");
+    let mut round = 0;
+    loop {
+        let batch = reader.poll(7).expect("readable");
+        if batch.is_empty() {
+            break;
+        }
+        team[0].breathe(&batch);
+        round += 1;
+        let told: Vec<usize> = team[0].handed_to().collect();
+        for owner in told.into_iter().filter(|_| !slow) {
+            assert!(team[owner].is_waited_for());
+            while team[owner].breathe_handed() > 0 {}
+        }
+        team.iter_mut().for_each(|worker| worker.tick(None, round));
+    }
+    team.iter_mut().for_each(|worker| while worker.breathe_handed() > 0 {});
+    let tallies = team.into_iter().map(Worker::finish).collect();
+    drop(send);
+    let mut said = Vec::new();
+    for release in releases {
+        said.extend(release.records.iter().map(|(_, record)| match record {
+            Record::Event(range, _) => String::from_utf8_lossy(&release.lines[range.clone()]).into_owned(),
+            Record::Alert(alert) => format!("alert {}", if alert.is_final() { "final" } else { "first" }),
+        }));
+    }
+    said.sort();
+    (said, tallies)
+}
+
+#[test]
+fn workers_on_a_link_say_what_the_workers_of_its_replay_say() {
+    let (capture, set) = (pcap(&frames()), Arc::default());
+    let (replayed, _) = said(&capture, 1, &set);
+    let mut replayed: Vec<String> = replayed.into_iter().map(|(_, text)| text).collect();
+    replayed.sort();
+    for (workers, slow) in [(1, false), (2, false), (3, false), (4, true)] {
+        let (live, tallies) = on_a_link(&capture, workers, &set, slow);
+        assert_eq!(live.len(), replayed.len());
+        assert!(live == replayed, "{workers} workers");
+        assert!(tallies.iter().all(|tally| tally.unaccounted() == 0));
+        let (steered, taken) = tallies.iter().fold((0, 0), |sum, tally| (sum.0 + tally.steered, sum.1 + tally.taken));
+        assert_eq!((steered, tallies[0].handed), (taken, 1024));
+        assert_eq!(steered > 0, workers > 1, "fragments and tunnels among them");
+    }
+}
+
+#[test]
+fn a_ring_without_room_is_a_fate() {
+    let question = question(1);
+    let frames: Vec<Vec<u8>> = (0..=255).map(|host| ipv4(host, 17, 0, &question)).collect();
+    let (send, releases) = unbounded();
+    let set = Arc::default();
+    let (outbox, inbox) = ring();
+    let mut worker = Worker::new(Orders { live: true, ..orders(0, 2, &set) }, send, Laps::new(|| 0))
+        .with_rings(vec![None, Some(outbox)], Vec::new());
+    let capture = pcap(&frames);
+    for _ in 0..256 {
+        let mut reader = Reader::new(&capture[..]).expect("a capture");
+        worker.breathe(&reader.poll(256).expect("readable"));
+    }
+    assert_eq!(inbox.len(), crate::limits::HAND_OFF_PACKETS_MAX);
+    let tally = worker.finish();
+    assert!(tally.fates.of(Fate::HandOffFull) > 0);
+    assert_eq!((tally.steered as usize, tally.unaccounted()), (crate::limits::HAND_OFF_PACKETS_MAX, 0));
+    drop(releases);
+}
+
+#[test]
+fn a_slow_collector_costs_events_before_alerts_and_both_are_counted() {
+    let (send, releases) = crossbeam_channel::bounded(1);
+    let set = Arc::default();
+    let mut worker = Worker::new(Orders { live: true, ..orders(0, 1, &set) }, send, Laps::new(|| 0));
+    let capture = pcap(&frames());
+    for round in 0..200 {
+        let mut reader = Reader::new(&capture[..]).expect("a capture");
+        loop {
+            let batch = reader.poll(64).expect("readable");
+            if batch.is_empty() {
+                break;
+            }
+            worker.breathe(&batch);
+        }
+        worker.tick(None, round);
+    }
+    let tally = worker.tally();
+    assert!(tally.events_shed > 0 && tally.alerts_shed == 0, "{}", tally.events_shed);
+    assert_eq!(tally.unaccounted(), 0);
+    let first = releases.recv().expect("the first release was taken");
+    assert!(!first.records.is_empty());
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use haetae::capture::file::{Piece, Pieces};
+use haetae::capture::pieces::{Piece, Pieces};
 
 /// What to send: interface, file, times, frames a second (0: as fast as they go).
 const ORDER: &str = "HAETAE_TEST_SEND";
