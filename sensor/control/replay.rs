@@ -25,7 +25,7 @@ use crate::limits::RELEASES_WAITING_MAX;
 use crate::metrics::{self, Laps, Tally};
 use crate::networks::Networks;
 use crate::observable::digest;
-use crate::protocol::Wants;
+use crate::protocol::{Digests, Wants};
 use crate::time::Timestamp;
 use crate::worker::{Orders, Release, Worker};
 
@@ -175,8 +175,12 @@ fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
     let any = events || !logged.is_empty();
     let set = Arc::clone(&loaded.set);
     let answers = replay.config.rules.answers;
-    let wants =
-        Wants { answers, sha256: events || logged.contains(&"fileinfo") || set.holds(&digest::SHA256), events: any };
+    let digests = Digests {
+        md5: set.holds(&digest::MD5),
+        sha1: set.holds(&digest::SHA1),
+        sha256: events || logged.contains(&"fileinfo") || set.holds(&digest::SHA256),
+    };
+    let wants = Wants { answers, digests, events: any };
     let limits = &replay.config.limits;
     let settings = Settings {
         flows_max: limits.flows_max,

@@ -2,41 +2,20 @@
 //!
 //! In: contiguous bytes of either side. Out: an `http` observation at each request's head (everything that is looked up
 //! is in it, whether or not an answer ever comes), another at each response's head, a `fileinfo` at each body's end.
-//! Never here: a copy of a body, a decoded content coding.
+//! Never here: a copy of a body.
 
 use std::collections::VecDeque;
 
+use super::http_asked::{Asked, Asks};
 use super::http_body::{Body, Framing};
-use super::http_head::{self, Head, Headers, RequestLine, StatusLine, is_absolute, split_absolute};
-use super::{Read, Stream, Verdict, Wants};
-use crate::limits::{HTTP_ASKED_MAX, HTTP_HEAD_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_URL_KEPT_BYTES_MAX};
-use crate::observable::{Event, Field, Form, Kind, Observations, Saying, Side, Stage, digest, domain, url};
-
-static HTTP: Event = Event { name: "http", app_proto: None };
-static FILEINFO: Event = Event { name: "fileinfo", app_proto: Some("http") };
-
-static HOSTNAME: Field = Field::sought("http.hostname", &domain::KINDS);
-/// Another name in the target than in the Host header: looked up, not printed, as EVE has one place for a host.
-static HOSTNAME_OF_TARGET: Field = Field::sought("http.hostname", &domain::KINDS).at("");
-/// The whole URL is looked up; EVE has a place for its parts only, so it is not printed.
-static FULL_URL: Field = Field::sought("http.url", &url::KINDS).at("");
-static HOSTNAME_CONTEXT: Field = Field::plain("http.hostname", Form::Text);
-static PORT: Field = Field::plain("http.http_port", Form::Number);
-static URL: Field = Field::plain("http.url", Form::Text);
-static USER_AGENT: Field = Field::plain("http.http_user_agent", Form::Text);
-static REFERER: Field = Field::plain("http.http_refer", Form::Text);
-static METHOD: Field = Field::plain("http.http_method", Form::Text);
-static PROTOCOL: Field = Field::plain("http.protocol", Form::Text);
-static CONTENT_TYPE: Field = Field::plain("http.http_content_type", Form::Text);
-static STATUS: Field = Field::plain("http.status", Form::Number);
-static LENGTH: Field = Field::plain("http.length", Form::Number);
-
-static SHA256_KINDS: [&Kind; 1] = [&digest::SHA256];
-static FILENAME: Field = Field::plain("fileinfo.filename", Form::Text);
-static GAPS: Field = Field::plain("fileinfo.gaps", Form::Flag);
-static STATE: Field = Field::plain("fileinfo.state", Form::Text);
-static SHA256: Field = Field::sought("fileinfo.sha256", &SHA256_KINDS);
-static SIZE: Field = Field::plain("fileinfo.size", Form::Number);
+use super::http_coding::{Allowance, Trouble};
+use super::http_content::Content;
+use super::http_head::{self, Head, Headers};
+use super::{Books, Read, Stream, Verdict, Wants, http_said};
+use crate::limits::{
+    DECODERS_BYTES_MAX, HTTP_ASKED_MAX, HTTP_HEAD_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_URL_KEPT_BYTES_MAX,
+};
+use crate::observable::{Observations, Side};
 
 /// One connection.
 #[derive(Default)]
@@ -48,6 +27,12 @@ pub struct Conversation {
     asked_more: u32,
     /// The texts of `asked`, one behind the other.
     kept: Vec<u8>,
+    /// What decoders may make.
+    allowance: Allowance,
+    /// What they hold, as the shard's books have it.
+    held: usize,
+    /// A tunnel was asked for and granted, and nothing was seen in it yet.
+    tunnel: bool,
 }
 
 #[derive(Default)]
@@ -55,28 +40,6 @@ struct Half {
     /// How much of an unfinished head was searched for its end.
     searched: usize,
     body: Option<Body>,
-}
-
-/// A request that waits for its answer. Its text in `kept` is `[http://host[:port]]target method`, its spans count from
-/// the beginning of that text.
-#[derive(Clone, Copy, Default)]
-struct Asked {
-    /// Length of the whole text; 0: nothing was kept.
-    len: usize,
-    host: (usize, usize),
-    target: (usize, usize),
-    method: (usize, usize),
-    port: Option<u16>,
-    asks: Asks,
-}
-
-/// What a method means for the answer's body.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Asks {
-    #[default]
-    Content,
-    HeadOnly,
-    Tunnel,
 }
 
 enum Step {
@@ -119,18 +82,40 @@ impl Stream for Conversation {
         self.finish(side, wants, out);
     }
 
+    fn settle(&mut self, books: &mut Books) {
+        let mut held: usize = self.bodies().map(|body| body.held()).sum();
+        books.decoders_bytes = books.decoders_bytes + held - self.held;
+        if held > self.held && books.decoders_bytes > DECODERS_BYTES_MAX {
+            for body in self.halves.iter_mut().filter_map(|half| half.body.as_mut()).filter(|body| body.held() > 0) {
+                body.give_up(Trouble::Full, &mut self.allowance);
+            }
+            books.decoders_bytes -= std::mem::take(&mut held);
+        }
+        self.held = held;
+        books.counts = books.counts.plus(std::mem::take(&mut self.allowance.lost));
+    }
+
+    /// What the books say of it stays until they are written again.
     fn clear(&mut self) {
         let (mut kept, mut asked) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.asked));
         kept.clear();
         asked.clear();
-        *self = Conversation { kept, asked, ..Default::default() };
+        let allowance = std::mem::take(&mut self.allowance).fresh();
+        *self = Conversation { kept, asked, allowance, held: self.held, ..Default::default() };
     }
 }
 
 impl Conversation {
     fn step(&mut self, side: Side, bytes: &[u8], wants: Wants, out: &mut Observations) -> Step {
+        if self.tunnel {
+            match http_head::recognise(bytes) {
+                Verdict::Later => return Step::Took(0),
+                Verdict::Other => return Step::Done,
+                Verdict::Client | Verdict::Server => self.tunnel = false, // HTTP in HTTP
+            }
+        }
         if let Some(body) = &mut self.halves[side.index()].body {
-            let taken = body.read(bytes);
+            let taken = body.read(bytes, &mut self.allowance);
             if !body.has_ended() {
                 return Step::Took(taken);
             }
@@ -174,21 +159,32 @@ impl Conversation {
     fn request(&mut self, head: &Head<'_>, wants: Wants, out: &mut Observations) {
         let Some(line) = head.request() else { return };
         let from = self.kept.len();
-        let asked = Asked::keep(&mut self.kept, &line, head.headers.host);
-        say_request(out, &line, &head.headers, &asked, self.kept.get(from..).unwrap_or_default());
+        let asked = Asked::keep(&mut self.kept, &line, head.headers.host());
+        http_said::request(out, &line, &head.headers, &asked, &mut self.kept, from);
         self.remember(asked, from, wants);
         let framing = match head.headers {
             Headers { chunked: true, .. } => Framing::ChunkSize,
             Headers { content_length: Some(len @ 1..), .. } => Framing::Length(len),
             _ => return,
         };
-        self.halves[Side::Client.index()].body = Some(Body::new(framing, wants.sha256));
+        self.open_body(Side::Client, framing, &head.headers, wants);
+    }
+
+    fn open_body(&mut self, side: Side, framing: Framing, headers: &Headers<'_>, wants: Wants) {
+        let (content, transfer) = (&headers.content_codings, &headers.transfer_codings);
+        let content = Content::new(content, transfer, wants.digests, &mut self.allowance);
+        self.halves[side.index()].body = Some(Body::new(framing, content));
+    }
+
+    /// The bodies that are open.
+    fn bodies(&mut self) -> impl Iterator<Item = &mut Body> {
+        self.halves.iter_mut().filter_map(|half| half.body.as_mut())
     }
 
     fn remember(&mut self, mut asked: Asked, from: usize, wants: Wants) {
         let is_room = self.asked_more == 0 && self.asked.len() < HTTP_ASKED_MAX;
         let is_short = asked.len <= HTTP_URL_KEPT_BYTES_MAX && from <= HTTP_KEPT_BYTES_MAX;
-        if !is_room || !is_short || !(wants.events || wants.sha256) {
+        if !is_room || !is_short || !(wants.events || wants.digests.any()) {
             self.kept.truncate(from);
             asked = Asked { asks: asked.asks, ..Asked::default() };
         }
@@ -202,18 +198,22 @@ impl Conversation {
     /// Reads a response's head; true if what follows is no HTTP any more.
     fn response(&mut self, head: &Head<'_>, wants: Wants, out: &mut Observations) -> bool {
         let Some(line) = head.status() else {
-            self.halves[Side::Server.index()].body = Some(Body::new(Framing::Close, false));
+            self.halves[Side::Server.index()].body = Some(Body::new(Framing::Close, Content::default()));
             return false;
         };
         let asks = self.asked.front().map_or(Asks::Content, |asked| asked.asks);
-        self.say_response(out, &line, &head.headers, wants);
+        http_said::response(out, self.context(self.asked.front(), wants.events), &line, &head.headers);
         let has_body = head.headers.chunked || head.headers.content_length.is_some_and(|len| len > 0);
         let framing = match (line.status, asks) {
             (101, _) if head.headers.upgrade => return true,
             // RFC 9110 section 15.2 allows no body here; servers that send one say so.
             (100, _) => return false,
             (101..=199, _) if !has_body => return false,
-            (200..=299, Asks::Tunnel) => return true,
+            (200..=299, Asks::Tunnel) => {
+                self.answered();
+                self.tunnel = true;
+                return false;
+            }
             (204 | 304, _) | (_, Asks::HeadOnly) => Framing::Ended,
             _ => match head.headers {
                 Headers { chunked: true, .. } => Framing::ChunkSize,
@@ -222,38 +222,16 @@ impl Conversation {
                 _ => Framing::Close,
             },
         };
-        self.halves[Side::Server.index()].body = Some(Body::new(framing, wants.sha256));
+        self.open_body(Side::Server, framing, &head.headers, wants);
         if framing == Framing::Ended {
             self.finish(Side::Server, wants, out);
         }
         false
     }
 
-    fn say_response(&self, out: &mut Observations, line: &StatusLine<'_>, headers: &Headers<'_>, wants: Wants) {
-        let saying = &mut out.begin(&HTTP, Side::Server);
-        saying.stage(Stage::Data);
-        if wants.events {
-            self.say_context(saying, self.asked.front());
-        }
-        saying.field(&PROTOCOL, line.protocol).number(&STATUS, u64::from(line.status));
-        if let Some(kind) = headers.content_type.and_then(|kind| kind.split(|&byte| byte == b';').next()) {
-            saying.field(&CONTENT_TYPE, kind.trim_ascii_end());
-        }
-        if let Some(len) = headers.content_length {
-            saying.number(&LENGTH, len);
-        }
-    }
-
     /// What was asked, where it was kept. Only the first and the last of the requests are ever told of.
-    fn say_context(&self, saying: &mut Saying<'_>, asked: Option<&Asked>) {
-        let Some((asked, text)) = asked.and_then(|asked| Some((asked, self.text(asked)?))) else { return };
-        if asked.host.0 < asked.host.1 {
-            saying.field(&HOSTNAME_CONTEXT, span(text, asked.host));
-        }
-        if let Some(port) = asked.port {
-            saying.number(&PORT, u64::from(port));
-        }
-        saying.field(&URL, span(text, asked.target)).field(&METHOD, span(text, asked.method));
+    fn context<'a>(&'a self, asked: Option<&'a Asked>, wanted: bool) -> http_said::Context<'a> {
+        asked.filter(|_| wanted).and_then(|asked| Some((asked, self.text(asked)?)))
     }
 
     fn text(&self, asked: &Asked) -> Option<&[u8]> {
@@ -264,25 +242,9 @@ impl Conversation {
 
     /// Says a side's body, if it has one open, and turns to its next head.
     fn finish(&mut self, side: Side, wants: Wants, out: &mut Observations) {
-        let Some(mut body) = self.halves[side.index()].body.take() else { return };
+        let Some(body) = self.halves[side.index()].body.take() else { return };
         let asked = if side == Side::Client { self.asked.back() } else { self.asked.front() };
-        let sha256 = body.sha256();
-        if body.size() > 0 && (wants.events || sha256.is_some()) {
-            let saying = &mut out.begin(&FILEINFO, side);
-            if side == Side::Server {
-                saying.stage(Stage::Data);
-            }
-            self.say_context(saying, asked);
-            if let Some((asked, text)) = asked.and_then(|asked| Some((asked, self.text(asked)?))) {
-                saying.field(&FILENAME, path(span(text, asked.target)));
-            }
-            saying.flag(&GAPS, body.has_gaps());
-            saying.field(&STATE, if body.is_whole() { b"CLOSED" } else { b"TRUNCATED" });
-            if let Some(hex) = sha256 {
-                saying.field(&SHA256, &hex);
-            }
-            saying.number(&SIZE, body.size());
-        }
+        http_said::file(out, side, self.context(asked, true), body, wants.events);
         if side == Side::Server {
             self.answered();
         }
@@ -295,87 +257,6 @@ impl Conversation {
             None => self.asked_more = self.asked_more.saturating_sub(1),
         }
     }
-}
-
-fn say_request(out: &mut Observations, line: &RequestLine<'_>, headers: &Headers<'_>, asked: &Asked, text: &[u8]) {
-    let saying = &mut out.begin(&HTTP, Side::Client);
-    saying.stage(Stage::Data); // a request is what the connection was for
-    if asked.host.0 < asked.host.1 {
-        saying.field(&HOSTNAME, span(text, asked.host));
-    }
-    // whoever obeys RFC 9112, 3.2.2 goes where the target says, whatever the Host header says: both are looked up
-    let (target_host, _) = split_port(line.host_of_target());
-    if !target_host.is_empty() && !target_host.eq_ignore_ascii_case(span(text, asked.host)) {
-        saying.field(&HOSTNAME_OF_TARGET, target_host);
-    }
-    if let Some(port) = asked.port {
-        saying.number(&PORT, u64::from(port));
-    }
-    saying.field(&URL, line.target);
-    if asked.asks != Asks::Tunnel && (line.target.starts_with(b"/") && asked.target.0 > 0 || is_absolute(line.target)) {
-        saying.field(&FULL_URL, span(text, (0, asked.target.1)));
-    }
-    for (field, value) in [(&USER_AGENT, headers.user_agent), (&REFERER, headers.referer)] {
-        if let Some(value) = value {
-            saying.field(field, value);
-        }
-    }
-    saying.field(&METHOD, line.method).field(&PROTOCOL, line.protocol);
-}
-
-impl Asked {
-    fn keep(kept: &mut Vec<u8>, line: &RequestLine<'_>, host: Option<&[u8]>) -> Self {
-        let from = kept.len();
-        let absolute = is_absolute(line.target);
-        let asks = match line.method {
-            b"HEAD" => Asks::HeadOnly,
-            b"CONNECT" => Asks::Tunnel,
-            _ => Asks::Content,
-        };
-        let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| line.host_of_target());
-        let (name, port) = split_port(host);
-        let mut asked = Asked { port, asks, ..Asked::default() };
-        if !host.is_empty() {
-            kept.extend_from_slice(b"http://");
-            asked.host = (kept.len() - from, kept.len() - from + name.len());
-            kept.extend_from_slice(host);
-        }
-        if absolute {
-            // The target is the URL; the host, if another, stands behind it.
-            kept.truncate(from);
-            kept.extend_from_slice(line.target);
-            asked.target = (0, line.target.len());
-            asked.host = (line.target.len(), line.target.len() + name.len());
-            kept.extend_from_slice(name);
-        } else {
-            asked.target = (kept.len() - from, kept.len() - from + line.target.len());
-            kept.extend_from_slice(line.target);
-        }
-        asked.method = (kept.len() - from, kept.len() - from + line.method.len());
-        kept.extend_from_slice(line.method);
-        asked.len = kept.len() - from;
-        asked
-    }
-}
-
-fn span(text: &[u8], (start, end): (usize, usize)) -> &[u8] {
-    text.get(start..end).unwrap_or_default()
-}
-
-/// The path of a target, for a file's name.
-fn path(target: &[u8]) -> &[u8] {
-    let path = if is_absolute(target) { split_absolute(target).1 } else { target };
-    path.split(|&byte| byte == b'?').next().unwrap_or(path)
-}
-
-/// A host without its port; a bare IPv6 address is left whole.
-fn split_port(host: &[u8]) -> (&[u8], Option<u16>) {
-    let from = host.iter().position(|&byte| byte == b']').unwrap_or(0);
-    let mut colons = host.iter().enumerate().skip(from).filter(|(_, byte)| **byte == b':');
-    let (Some((at, _)), None) = (colons.next(), colons.next()) else { return (host, None) };
-    let (name, port) = host.split_at(at);
-    let port = port.get(1..).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    (name, port)
 }
 
 #[cfg(test)]
@@ -543,14 +424,6 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_cut_off_hosts() {
-        assert_eq!(split_port(b"a.kr:80"), (&b"a.kr"[..], Some(80)));
-        assert_eq!(split_port(b"[2001:db8::1]:80"), (&b"[2001:db8::1]"[..], Some(80)));
-        assert_eq!(split_port(b"2001:db8::1"), (&b"2001:db8::1"[..], None));
-        assert_eq!(split_port(b"a.kr:"), (&b"a.kr"[..], None));
-    }
-
-    #[test]
     fn a_head_without_end_is_given_up() {
         let endless = "GET / HTTP/1.1\r\n".to_owned() + &"a: b\r\n".repeat(20_000);
         assert_eq!(told::conversation::<Conversation>(&[client(endless)], &[], told::ALL).1, Read::Lost);
@@ -558,7 +431,7 @@ mod tests {
 
     #[test]
     fn without_a_want_for_files_bodies_are_passed_over() {
-        let wants = Wants { sha256: false, events: false, answers: false };
+        let wants = Wants::default();
         let lines = told::conversation::<Conversation>(&long_conversation(), &[], wants).0;
         assert!(lines.iter().all(|line| line.starts_with("http ")));
     }
