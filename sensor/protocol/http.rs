@@ -261,7 +261,9 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests {
+    use super::super::http_coding::tests::{gzip, zstd};
     use super::super::told::{self, Part, client, server};
+    use super::super::{BodyCounts, Conversations, Digests, Spoken};
     use super::*;
     use proptest::prelude::*;
 
@@ -280,6 +282,11 @@ mod tests {
 
     fn answer(bytes: &str) -> Vec<String> {
         told::of::<Conversation>(&[client(GET), server(bytes)])
+    }
+
+    fn answer_coded(head: &str, body: &[u8]) -> Vec<String> {
+        let head = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {}\r\n\r\n", body.len());
+        told::of::<Conversation>(&[client(GET), server([head.as_bytes(), body].concat())])
     }
 
     fn long_conversation() -> Vec<Part> {
@@ -396,12 +403,174 @@ mod tests {
     #[test]
     fn tunnels_and_upgrades_end_the_reading() {
         let connect = "CONNECT h.kr:443 HTTP/1.1\r\nHost: h.kr:443\r\n\r\n";
-        let parts = [client(connect), server("HTTP/1.1 200 OK\r\n\r\n")];
+        let parts = [client(connect), server("HTTP/1.1 200 OK\r\n\r\n"), client("\x16\x03\x01\x02\x00\x01")];
         let (lines, last) = told::conversation::<Conversation>(&parts, &[], told::ALL);
         assert_eq!(last, Read::Done);
         assert!(lines[0].contains("http.hostname=h.kr http.http_port=443 http.url=h.kr:443 http.http_method=CONNECT"));
         let parts = [client(GET), server("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n")];
         assert_eq!(told::conversation::<Conversation>(&parts, &[], told::ALL).1, Read::Done);
+    }
+
+    #[test]
+    fn http_within_a_tunnel_is_read() {
+        let connect = "CONNECT h.kr:80 HTTP/1.1\r\nHost: h.kr:80\r\n\r\n";
+        let parts = [client(connect), server("HTTP/1.1 200 OK\r\n\r\n"), client(GET), server("HTTP/1.1 204 x\r\n\r\n")];
+        let lines = told::of::<Conversation>(&parts);
+        assert_eq!((lines.len(), &lines[2][..]), (4, ASKED));
+        assert!(lines[3].contains(CONTEXT), "{}", lines[3]);
+    }
+
+    #[test]
+    fn a_coded_body_is_digested_as_it_decodes() {
+        for (head, body) in [
+            ("Content-Encoding: gzip\r\n", gzip(b"hello")),
+            ("Content-Encoding: gzip\r\nContent-Encoding: zstd\r\n", zstd(&gzip(b"hello"))),
+            ("Transfer-Encoding: gzip\r\n", gzip(b"hello")),
+            ("Content-Encoding: identity\r\n", b"hello".to_vec()),
+        ] {
+            let line = file(&answer_coded(head, &body)).to_owned();
+            assert!(line.ends_with(&format!("state=CLOSED fileinfo.sha256={HELLO} fileinfo.size=5")), "{head}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_coded_as_its_head_says_is_taken_as_sent() {
+        for coding in ["gzip", "deflate", "br", "zstd", "gzip, br"] {
+            let line = file(&answer_coded(&format!("Content-Encoding: {coding}\r\n"), b"hello")).to_owned();
+            assert!(
+                line.ends_with(&format!("state=CLOSED fileinfo.sha256={HELLO} fileinfo.size=5")),
+                "{coding}: {line}"
+            );
+        }
+    }
+
+    #[test]
+    fn chunked_and_coded_with_trailers_cut_at_every_byte_gives_the_same_digest() {
+        let coded = gzip(b"hello");
+        let (before, behind) = coded.split_at(9);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n9\r\n";
+        let rest = format!("\r\n{:x}\r\n", behind.len());
+        let end = b"\r\n0\r\nX-Sum: 1\r\n\r\n";
+        let answer = [head.as_bytes(), before, rest.as_bytes(), behind, end].concat();
+        let whole = told::of::<Conversation>(&[client(GET), server(&answer)]);
+        assert!(file(&whole).contains(HELLO), "{whole:?}");
+        for at in 1..answer.len() {
+            let parts = [client(GET), server(&answer[..at]), server(&answer[at..])];
+            assert_eq!(
+                told::conversation::<Conversation>(&parts, &[GET.len(), at, answer.len()], told::ALL).0,
+                whole,
+                "{at}"
+            );
+        }
+    }
+
+    #[test]
+    fn answers_without_bodies_open_no_decoder() {
+        let coded = "Content-Encoding: gzip\r\nContent-Length: 50\r\n\r\n";
+        let parts = [
+            client(["HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", GET, GET].concat()),
+            server(format!("HTTP/1.1 200 OK\r\n{coded}HTTP/1.1 304 No\r\n{coded}HTTP/1.1 204 No\r\n{coded}")),
+        ];
+        let lines = told::of::<Conversation>(&parts);
+        assert_eq!(lines.iter().filter(|line| line.starts_with("http server")).count(), 3);
+        assert_eq!(file(&lines), "");
+    }
+
+    #[test]
+    fn the_digests_that_are_wanted_are_said() {
+        let digests = Digests { md5: true, sha1: true, sha256: false };
+        let parts = [client(GET), server("HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/9\r\n\r\nhello")];
+        let lines = told::conversation::<Conversation>(&parts, &[], Wants { digests, ..Wants::default() }).0;
+        let expected = "fileinfo.md5=5d41402abc4b2a76b9719d911017c592 \
+                        fileinfo.sha1=aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d fileinfo.size=5";
+        assert!(file(&lines).ends_with(expected), "{lines:?}");
+        let range = "http.content_range.raw=bytes 0-4/9 http.content_range.start=0 http.content_range.end=4 \
+                     http.content_range.size=9";
+        assert!(lines[1].contains(range), "{lines:?}");
+    }
+
+    /// What the books of a shard say after an answer whose body is cut off or whole.
+    fn booked(head: &str, body: &[u8]) -> (BodyCounts, usize, String) {
+        let (mut all, mut out) = (Conversations::default(), Observations::default());
+        let handle = all.open(Spoken::http);
+        let head = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {}\r\n\r\n", body.len());
+        all.read(Spoken::http, handle, Side::Server, &[head.as_bytes(), body].concat(), told::ALL, &mut out);
+        let held = all.decoders_bytes();
+        all.end(Spoken::http, handle, Side::Server, told::ALL, &mut out);
+        all.close(Spoken::http, handle);
+        assert_eq!(all.decoders_bytes(), 0);
+        (all.bodies(), held, file(&told::lines(&out)).to_owned())
+    }
+
+    #[test]
+    fn a_bomb_has_no_digest_and_is_counted() {
+        let bomb = gzip(&vec![0; 4 << 20]);
+        let (counts, held, line) = booked("Content-Encoding: gzip\r\n", &bomb);
+        assert_eq!((counts, held), (BodyCounts { bombs: 1, ..BodyCounts::default() }, 0));
+        assert!(line.contains("fileinfo.state=TRUNCATED fileinfo.size="), "{line}");
+    }
+
+    #[test]
+    fn a_body_damaged_in_its_middle_has_no_digest_and_is_counted() {
+        // a stored block of five bytes, then a block of the type that RFC 1951 section 3.2.3 has no meaning for
+        let coded = [&gzip(b"")[..10], b"\x00\x05\x00\xfa\xffhello\x07more"].concat();
+        let (counts, _, line) = booked("Content-Encoding: gzip\r\n", &coded);
+        assert_eq!(counts, BodyCounts { damaged: 1, ..BodyCounts::default() });
+        assert!(line.contains("fileinfo.state=TRUNCATED fileinfo.size=25"), "{line}");
+    }
+
+    #[test]
+    fn decoders_of_a_shard_hold_no_more_than_they_may() {
+        let (mut all, mut out) = (Conversations::default(), Observations::default());
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b";
+        let handles: Vec<u32> = (0..400)
+            .map(|_| {
+                let handle = all.open(Spoken::http);
+                all.read(Spoken::http, handle, Side::Server, answer, told::ALL, &mut out);
+                assert!(all.decoders_bytes() <= DECODERS_BYTES_MAX);
+                handle
+            })
+            .collect();
+        assert!(all.bodies().coding_full > 100 && all.bodies().coding_full < 250, "{:?}", all.bodies());
+        handles.into_iter().for_each(|handle| all.close(Spoken::http, handle));
+        assert_eq!(all.decoders_bytes(), 0);
+    }
+
+    #[test]
+    fn of_several_host_headers_each_is_looked_up() {
+        let request = "GET /p HTTP/1.1\r\nHost: good.kr\r\nhost: GOOD.kr\r\nHost: bad.kr:81\r\n\r\n";
+        let lines = told::of::<Conversation>(&[client(request)]);
+        let expected = "http client data http.hostname=good.kr http.url=/p http.url=http://good.kr/p \
+                        http.hostname=bad.kr http.url=http://bad.kr:81/p http.http_method=GET http.protocol=HTTP/1.1";
+        assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn a_host_that_is_an_address_is_looked_up_as_one() {
+        for (host, address) in
+            [("203.0.113.5", "203.0.113.5"), ("203.0.113.5:81", "203.0.113.5"), ("[2001:DB8::5]:81", "2001:db8::5")]
+        {
+            for request in [
+                format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+                format!("GET http://{host}/ HTTP/1.1\r\nHost: good.kr\r\n\r\n"),
+                format!("CONNECT {host} HTTP/1.1\r\n\r\n"),
+            ] {
+                let (mut state, mut out) = (Conversation::default(), Observations::default());
+                state.read(Side::Client, request.as_bytes(), told::ALL, &mut out);
+                let fields = out.fields(&out.list()[0]);
+                let found = fields.iter().find(|seen| seen.field.kinds == crate::observable::address::KINDS);
+                let found = found.and_then(|seen| crate::observable::address::from_bytes(out.raw(seen)));
+                assert_eq!(found.map(|found| found.to_string()).as_deref(), Some(address), "{request}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_agent_is_looked_up_as_it_is_sent() {
+        let (mut state, mut out) = (Conversation::default(), Observations::default());
+        state.read(Side::Client, GET.as_bytes(), told::ALL, &mut out);
+        let seen = out.fields(&out.list()[0]).iter().find(|seen| seen.field.name == "http.http_user_agent").unwrap();
+        assert_eq!((seen.field.kinds[0].name, out.canonical(seen)), ("user_agent", &b"x/1"[..]));
     }
 
     #[test]
@@ -442,6 +611,19 @@ mod tests {
             b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd"
         )) {
             told::conversation::<Conversation>(&parts, &[13, 1], told::ALL);
+        }
+
+        #[test]
+        fn any_coded_body_is_survived(
+            coding in 0..4_usize,
+            body in proptest::collection::vec(any::<u8>(), 0..400),
+            cuts in proptest::collection::vec(1..90usize, 1..8),
+        ) {
+            let coding = ["gzip", "deflate", "br", "zstd, gzip"][coding];
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n\r\n");
+            let parts = [client(GET), server([head.as_bytes(), &body].concat())];
+            let whole = told::conversation::<Conversation>(&parts, &[], told::ALL);
+            prop_assert_eq!(told::conversation::<Conversation>(&parts, &cuts, told::ALL), whole);
         }
 
         #[test]

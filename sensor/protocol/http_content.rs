@@ -95,9 +95,9 @@ impl Content {
         self.decoding.as_deref().map_or(0, Decoding::held)
     }
 
-    /// Bytes decoded, or as sent where nothing was to be undone.
+    /// Bytes decoded, or as sent where nothing was to be undone, or not all was.
     pub(super) fn size(&self) -> u64 {
-        if self.decoded > 0 { self.decoded } else { self.sent }
+        if self.decoded > 0 && self.trouble.is_none() { self.decoded } else { self.sent }
     }
 
     /// The digests of a body that has ended.

@@ -219,7 +219,9 @@ impl<'a> Headers<'a> {
             8 if name.eq_ignore_ascii_case(b"location") => self.location = self.location.or(Some(value)),
             10 if name.eq_ignore_ascii_case(b"user-agent") => self.user_agent = self.user_agent.or(Some(value)),
             12 if name.eq_ignore_ascii_case(b"content-type") => self.content_type = self.content_type.or(Some(value)),
-            13 if name.eq_ignore_ascii_case(b"content-range") => self.content_range = self.content_range.or(Some(value)),
+            13 if name.eq_ignore_ascii_case(b"content-range") => {
+                self.content_range = self.content_range.or(Some(value))
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 self.content_length = self.content_length.or(whole_number(value));
             }

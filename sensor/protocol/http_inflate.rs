@@ -83,46 +83,51 @@ impl Inflate {
     }
 
     /// Reads on up to the end of `bytes`, of a member, or of the room.
-    pub(super) fn step(&mut self, bytes: &[u8], out: &mut [u8]) -> Result<Progress, Trouble> {
+    pub(super) fn step(&mut self, bytes: &[u8], out: &mut [u8]) -> Progress {
         let mut used = 0;
         loop {
             match self.place {
-                Place::Ended => return Ok(Progress { used: bytes.len(), made: 0 }),
+                Place::Ended => return Progress::of(bytes.len(), 0),
                 Place::Body => {
-                    let body = self.body(bytes.get(used..).unwrap_or_default(), out)?;
-                    return Ok(Progress { used: used + body.used, made: body.made });
+                    let body = self.body(bytes.get(used..).unwrap_or_default(), out);
+                    return Progress { used: used + body.used, ..body };
                 }
                 Place::ZlibSecond(first) => {
-                    let Some(&second) = bytes.get(used) else { return Ok(Progress { used, made: 0 }) };
+                    let Some(&second) = bytes.get(used) else { return Progress::of(used, 0) };
                     used += 1;
                     self.place = Place::Body;
                     if !is_zlib(first, second) {
-                        let made = self.body(&[first, second], out)?.made;
-                        return Ok(Progress { used, made });
+                        return Progress { used, ..self.body(&[first, second], out) };
                     }
                     if second & ZLIB_DICTIONARY != 0 {
-                        return Err(Trouble::Damaged);
+                        return Progress::damaged(0);
                     }
                 }
                 _ => {
-                    let Some(&byte) = bytes.get(used) else { return Ok(Progress { used, made: 0 }) };
+                    let Some(&byte) = bytes.get(used) else { return Progress::of(used, 0) };
                     used += 1;
-                    self.frame(byte)?;
+                    if self.frame(byte).is_err() {
+                        return Progress::damaged(0);
+                    }
                 }
             }
         }
     }
 
-    fn body(&mut self, bytes: &[u8], out: &mut [u8]) -> Result<Progress, Trouble> {
+    fn body(&mut self, bytes: &[u8], out: &mut [u8]) -> Progress {
         let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
-        let status = self.inflate.decompress(bytes, out, FlushDecompress::None).map_err(|_| Trouble::Damaged)?;
+        let status = self.inflate.decompress(bytes, out, FlushDecompress::None);
         let used = (self.inflate.total_in() - before_in) as usize;
         let made = (self.inflate.total_out() - before_out) as usize;
-        if status == Status::StreamEnd {
-            self.members = self.members.saturating_add(1);
-            self.place = if self.gzip { Place::Trailer(GZIP_TRAILER_BYTES) } else { Place::Ended };
+        match status {
+            Err(_) => return Progress::damaged(made),
+            Ok(Status::StreamEnd) => {
+                self.members = self.members.saturating_add(1);
+                self.place = if self.gzip { Place::Trailer(GZIP_TRAILER_BYTES) } else { Place::Ended };
+            }
+            Ok(Status::Ok | Status::BufError) => {}
         }
-        Ok(Progress { used, made })
+        Progress::of(used, made)
     }
 
     /// One byte of what stands around compressed bytes.
