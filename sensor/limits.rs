@@ -416,3 +416,24 @@ pub const CHUNKS_WAITING_MAX: usize = 4;
 
 /// How soon whoever waits for a pipe hears that nobody wants more.
 pub const STOP_HEARD: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Codings on top of each other that are undone; honest servers use one, curl refuses more than five.
+pub const HTTP_CODINGS_MAX: usize = 4;
+
+/// Decoded bytes of one connection that need not be in proportion to what came: a page of a megabyte of blanks is honest,
+/// and hashing it costs a millisecond, once.
+pub const HTTP_DECODED_FREE_BYTES: u64 = 1 << 20;
+
+/// Decoded bytes for each coded byte beyond those: text gives 3 to 30, repetitive logs 60; bombs give 1 000 (deflate) to
+/// 100 000 (brotli, zstd). A full packet makes at most 150 KB so.
+pub const HTTP_DECODED_RATIO_MAX: u64 = 100;
+
+/// A zstd window of 8 MiB: the largest that clients must take over HTTP (RFC 9659 section 3).
+pub const ZSTD_WINDOW_BITS_MAX: u32 = 23;
+
+/// Memory that the decoders of one shard may hold: one of the largest zstd windows, or the bodies of 200 gzip answers at
+/// once; over all shards 2.3 GiB, which only an attack touches.
+pub const DECODERS_BYTES_MAX: usize = 9 << 20;
+
+/// Different Host headers of one request; honest ones have one, servers refuse two.
+pub const HTTP_HOSTS_MAX: usize = 4;

@@ -34,8 +34,8 @@ use std::time::Instant;
 
 use crate::config::{Config, Digest, EventType};
 use crate::indicator::IndicatorSet;
-use crate::observable::digest;
-use crate::protocol::Wants;
+use crate::observable::{Kind, digest};
+use crate::protocol::{Digests, Wants};
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,11 +95,13 @@ fn logged(listed: &[EventType]) -> Vec<&'static str> {
 /// What readers are asked for; `events`: all types are written somewhere.
 fn wants(config: &Config, set: &IndicatorSet, logged: &[&str], events: bool) -> Wants {
     let shown = events || logged.contains(&"fileinfo");
-    Wants {
-        answers: config.rules.answers,
-        sha256: shown && config.events.digests.contains(&Digest::Sha256) || set.holds(&digest::SHA256),
-        events: events || !logged.is_empty(),
-    }
+    let wanted = |row: &'static Kind, kind| shown && config.events.digests.contains(&kind) || set.holds(row);
+    let digests = Digests {
+        md5: wanted(&digest::MD5, Digest::Md5),
+        sha1: wanted(&digest::SHA1, Digest::Sha1),
+        sha256: wanted(&digest::SHA256, Digest::Sha256),
+    };
+    Wants { answers: config.rules.answers, digests, events: events || !logged.is_empty() }
 }
 
 /// Nanoseconds since the first call: the clock that the stages are measured with.

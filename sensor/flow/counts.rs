@@ -1,5 +1,7 @@
 //! What happened to flows and streams, in numbers; each is a bound reached, or something that was not seen.
 
+use crate::protocol::BodyCounts;
+
 /// What happened to flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -38,6 +40,8 @@ pub struct StreamCounts {
     pub odd: u64,
     /// Segments that came ahead of their time.
     pub out_of_order: u64,
+    /// Bodies that have no digest for their coding's sake.
+    pub bodies: BodyCounts,
 }
 
 impl StreamCounts {
@@ -50,6 +54,7 @@ impl StreamCounts {
             lost: self.lost + other.lost,
             odd: self.odd + other.odd,
             out_of_order: self.out_of_order + other.out_of_order,
+            bodies: self.bodies.plus(other.bodies),
         }
     }
 }

@@ -348,7 +348,7 @@ impl Flows {
 
     /// What happened in streams so far.
     pub fn stream_counts(&self) -> StreamCounts {
-        self.shards.iter().fold(StreamCounts::default(), |sum, shard| sum.plus(&shard.streams.counts))
+        self.shards.iter().fold(StreamCounts::default(), |sum, shard| sum.plus(&shard.streams.counts()))
     }
 
     /// Flows that are open now.

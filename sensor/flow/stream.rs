@@ -50,7 +50,7 @@ pub(super) struct Streams {
     free: Vec<u32>,
     held: usize,
     held_max: usize,
-    pub(super) counts: StreamCounts,
+    counts: StreamCounts,
 }
 
 /// What goes with every call: what is wanted, and where observations go.
@@ -62,6 +62,11 @@ pub(super) struct Reading<'a> {
 impl Streams {
     pub(super) fn new(held_max: usize) -> Self {
         Streams { held_max, ..Streams::default() }
+    }
+
+    /// What was counted here, and in conversations.
+    pub(super) fn counts(&self) -> StreamCounts {
+        StreamCounts { bodies: self.conversations.bodies(), ..self.counts }
     }
 
     /// Takes a segment that `direction` sent.

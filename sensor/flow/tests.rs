@@ -9,6 +9,7 @@ use crate::capture::{Frame, Link};
 use crate::decode::{Fragments, decode};
 use crate::limits::{SEGMENTS_ODD_MAX, WAITING_SEGMENTS_MAX, WINDOW_BYTES_MAX};
 use crate::observable::Form;
+use crate::protocol::Digests;
 use crate::time::Span;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: h.test\r\n\r\n";
@@ -158,7 +159,8 @@ impl Tap {
     }
 
     fn with(flows_max: usize, reassembly_bytes_max: usize) -> Tap {
-        let wants = Wants { sha256: true, events: true, answers: true };
+        let digests = Digests { sha256: true, ..Digests::default() };
+        let wants = Wants { digests, events: true, answers: true };
         let settings = Settings { flows_max, reassembly_bytes_max, key: (1, 2), wants };
         Tap {
             flows: Flows::new(settings),

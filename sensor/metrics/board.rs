@@ -9,6 +9,7 @@ use super::{Fates, Tally};
 use crate::alert::Sightings;
 use crate::decode::FragmentCounts;
 use crate::flow::{Counts, StreamCounts};
+use crate::protocol::BodyCounts;
 
 /// Counters of a tally: it consists of nothing else (a test holds it to that).
 const COUNTERS: usize = size_of::<Tally>() / size_of::<u64>();
@@ -95,7 +96,8 @@ fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     } = tally;
     let Fates(fates) = fates;
     let Counts { began, evicted, midstream, one_way } = flows;
-    let StreamCounts { gaps, gap_bytes, reassembly_full, lost, odd, out_of_order } = streams;
+    let StreamCounts { gaps, gap_bytes, reassembly_full, lost, odd, out_of_order, bodies } = streams;
+    let BodyCounts { damaged, bombs, coding_full } = bodies;
     let FragmentCounts { whole, overlaps, evicted: given_up, timeouts } = fragments;
     let Sightings { raised, further, crowded, uncounted, shed } = contacts;
     [
@@ -116,6 +118,7 @@ fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     .chain([began, evicted, midstream, one_way])
     .chain([gaps, gap_bytes, reassembly_full, lost, odd, out_of_order])
     .chain([whole, overlaps, given_up, timeouts])
+    .chain([damaged, bombs, coding_full])
     .chain([raised, further, crowded, uncounted, shed])
     .chain(fates)
     .chain(refusals)

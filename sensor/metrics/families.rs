@@ -152,6 +152,18 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| out.one(seen.sum.streams.lost as f64),
     ),
     row(
+        "haetae_bodies_undecoded_total",
+        Only,
+        "HTTP bodies without a digest: their coding was damaged, they unfold into far more than came (bomb), or there was no \
+         room for another decoder (full).",
+        |seen, out| {
+            let bodies = seen.sum.streams.bodies;
+            for (reason, count) in [("damaged", bodies.damaged), ("bomb", bodies.bombs), ("full", bodies.coding_full)] {
+                out.by("reason", reason, count as f64);
+            }
+        },
+    ),
+    row(
         "haetae_fragment_overlaps_total",
         Only,
         "Fragments that said again, perhaps differently, what another had said: damage, or somebody who hides.",

@@ -2,41 +2,20 @@
 //!
 //! In: contiguous bytes of either side. Out: an `http` observation at each request's head (everything that is looked up
 //! is in it, whether or not an answer ever comes), another at each response's head, a `fileinfo` at each body's end.
-//! Never here: a copy of a body, a decoded content coding.
+//! Never here: a copy of a body.
 
 use std::collections::VecDeque;
 
+use super::http_asked::{Asked, Asks};
 use super::http_body::{Body, Framing};
-use super::http_head::{self, Head, Headers, RequestLine, StatusLine, is_absolute, split_absolute};
-use super::{Read, Stream, Verdict, Wants};
-use crate::limits::{HTTP_ASKED_MAX, HTTP_HEAD_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_URL_KEPT_BYTES_MAX};
-use crate::observable::{Event, Field, Form, Kind, Observations, Saying, Side, Stage, digest, domain, url};
-
-static HTTP: Event = Event { name: "http", app_proto: None };
-static FILEINFO: Event = Event { name: "fileinfo", app_proto: Some("http") };
-
-static HOSTNAME: Field = Field::sought("http.hostname", &domain::KINDS);
-/// Another name in the target than in the Host header: looked up, not printed, as EVE has one place for a host.
-static HOSTNAME_OF_TARGET: Field = Field::sought("http.hostname", &domain::KINDS).at("");
-/// The whole URL is looked up; EVE has a place for its parts only, so it is not printed.
-static FULL_URL: Field = Field::sought("http.url", &url::KINDS).at("");
-static HOSTNAME_CONTEXT: Field = Field::plain("http.hostname", Form::Text);
-static PORT: Field = Field::plain("http.http_port", Form::Number);
-static URL: Field = Field::plain("http.url", Form::Text);
-static USER_AGENT: Field = Field::plain("http.http_user_agent", Form::Text);
-static REFERER: Field = Field::plain("http.http_refer", Form::Text);
-static METHOD: Field = Field::plain("http.http_method", Form::Text);
-static PROTOCOL: Field = Field::plain("http.protocol", Form::Text);
-static CONTENT_TYPE: Field = Field::plain("http.http_content_type", Form::Text);
-static STATUS: Field = Field::plain("http.status", Form::Number);
-static LENGTH: Field = Field::plain("http.length", Form::Number);
-
-static SHA256_KINDS: [&Kind; 1] = [&digest::SHA256];
-static FILENAME: Field = Field::plain("fileinfo.filename", Form::Text);
-static GAPS: Field = Field::plain("fileinfo.gaps", Form::Flag);
-static STATE: Field = Field::plain("fileinfo.state", Form::Text);
-static SHA256: Field = Field::sought("fileinfo.sha256", &SHA256_KINDS);
-static SIZE: Field = Field::plain("fileinfo.size", Form::Number);
+use super::http_coding::{Allowance, Trouble};
+use super::http_content::Content;
+use super::http_head::{self, Head, Headers};
+use super::{Books, Read, Stream, Verdict, Wants, http_said};
+use crate::limits::{
+    DECODERS_BYTES_MAX, HTTP_ASKED_MAX, HTTP_HEAD_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_URL_KEPT_BYTES_MAX,
+};
+use crate::observable::{Observations, Side};
 
 /// One connection.
 #[derive(Default)]
@@ -48,6 +27,12 @@ pub struct Conversation {
     asked_more: u32,
     /// The texts of `asked`, one behind the other.
     kept: Vec<u8>,
+    /// What decoders may make.
+    allowance: Allowance,
+    /// What they hold, as the shard's books have it.
+    held: usize,
+    /// A tunnel was asked for and granted, and nothing was seen in it yet.
+    tunnel: bool,
 }
 
 #[derive(Default)]
@@ -55,28 +40,6 @@ struct Half {
     /// How much of an unfinished head was searched for its end.
     searched: usize,
     body: Option<Body>,
-}
-
-/// A request that waits for its answer. Its text in `kept` is `[http://host[:port]]target method`, its spans count from
-/// the beginning of that text.
-#[derive(Clone, Copy, Default)]
-struct Asked {
-    /// Length of the whole text; 0: nothing was kept.
-    len: usize,
-    host: (usize, usize),
-    target: (usize, usize),
-    method: (usize, usize),
-    port: Option<u16>,
-    asks: Asks,
-}
-
-/// What a method means for the answer's body.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Asks {
-    #[default]
-    Content,
-    HeadOnly,
-    Tunnel,
 }
 
 enum Step {
@@ -119,18 +82,40 @@ impl Stream for Conversation {
         self.finish(side, wants, out);
     }
 
+    fn settle(&mut self, books: &mut Books) {
+        let mut held: usize = self.bodies().map(|body| body.held()).sum();
+        books.decoders_bytes = books.decoders_bytes + held - self.held;
+        if held > self.held && books.decoders_bytes > DECODERS_BYTES_MAX {
+            for body in self.halves.iter_mut().filter_map(|half| half.body.as_mut()).filter(|body| body.held() > 0) {
+                body.give_up(Trouble::Full, &mut self.allowance);
+            }
+            books.decoders_bytes -= std::mem::take(&mut held);
+        }
+        self.held = held;
+        books.counts = books.counts.plus(std::mem::take(&mut self.allowance.lost));
+    }
+
+    /// What the books say of it stays until they are written again.
     fn clear(&mut self) {
         let (mut kept, mut asked) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.asked));
         kept.clear();
         asked.clear();
-        *self = Conversation { kept, asked, ..Default::default() };
+        let allowance = std::mem::take(&mut self.allowance).fresh();
+        *self = Conversation { kept, asked, allowance, held: self.held, ..Default::default() };
     }
 }
 
 impl Conversation {
     fn step(&mut self, side: Side, bytes: &[u8], wants: Wants, out: &mut Observations) -> Step {
+        if self.tunnel {
+            match http_head::recognise(bytes) {
+                Verdict::Later => return Step::Took(0),
+                Verdict::Other => return Step::Done,
+                Verdict::Client | Verdict::Server => self.tunnel = false, // HTTP in HTTP
+            }
+        }
         if let Some(body) = &mut self.halves[side.index()].body {
-            let taken = body.read(bytes);
+            let taken = body.read(bytes, &mut self.allowance);
             if !body.has_ended() {
                 return Step::Took(taken);
             }
@@ -174,21 +159,32 @@ impl Conversation {
     fn request(&mut self, head: &Head<'_>, wants: Wants, out: &mut Observations) {
         let Some(line) = head.request() else { return };
         let from = self.kept.len();
-        let asked = Asked::keep(&mut self.kept, &line, head.headers.host);
-        say_request(out, &line, &head.headers, &asked, self.kept.get(from..).unwrap_or_default());
+        let asked = Asked::keep(&mut self.kept, &line, head.headers.host());
+        http_said::request(out, &line, &head.headers, &asked, &mut self.kept, from);
         self.remember(asked, from, wants);
         let framing = match head.headers {
             Headers { chunked: true, .. } => Framing::ChunkSize,
             Headers { content_length: Some(len @ 1..), .. } => Framing::Length(len),
             _ => return,
         };
-        self.halves[Side::Client.index()].body = Some(Body::new(framing, wants.sha256));
+        self.open_body(Side::Client, framing, &head.headers, wants);
+    }
+
+    fn open_body(&mut self, side: Side, framing: Framing, headers: &Headers<'_>, wants: Wants) {
+        let (content, transfer) = (&headers.content_codings, &headers.transfer_codings);
+        let content = Content::new(content, transfer, wants.digests, &mut self.allowance);
+        self.halves[side.index()].body = Some(Body::new(framing, content));
+    }
+
+    /// The bodies that are open.
+    fn bodies(&mut self) -> impl Iterator<Item = &mut Body> {
+        self.halves.iter_mut().filter_map(|half| half.body.as_mut())
     }
 
     fn remember(&mut self, mut asked: Asked, from: usize, wants: Wants) {
         let is_room = self.asked_more == 0 && self.asked.len() < HTTP_ASKED_MAX;
         let is_short = asked.len <= HTTP_URL_KEPT_BYTES_MAX && from <= HTTP_KEPT_BYTES_MAX;
-        if !is_room || !is_short || !(wants.events || wants.sha256) {
+        if !is_room || !is_short || !(wants.events || wants.digests.any()) {
             self.kept.truncate(from);
             asked = Asked { asks: asked.asks, ..Asked::default() };
         }
@@ -202,18 +198,22 @@ impl Conversation {
     /// Reads a response's head; true if what follows is no HTTP any more.
     fn response(&mut self, head: &Head<'_>, wants: Wants, out: &mut Observations) -> bool {
         let Some(line) = head.status() else {
-            self.halves[Side::Server.index()].body = Some(Body::new(Framing::Close, false));
+            self.halves[Side::Server.index()].body = Some(Body::new(Framing::Close, Content::default()));
             return false;
         };
         let asks = self.asked.front().map_or(Asks::Content, |asked| asked.asks);
-        self.say_response(out, &line, &head.headers, wants);
+        http_said::response(out, self.context(self.asked.front(), wants.events), &line, &head.headers);
         let has_body = head.headers.chunked || head.headers.content_length.is_some_and(|len| len > 0);
         let framing = match (line.status, asks) {
             (101, _) if head.headers.upgrade => return true,
             // RFC 9110 section 15.2 allows no body here; servers that send one say so.
             (100, _) => return false,
             (101..=199, _) if !has_body => return false,
-            (200..=299, Asks::Tunnel) => return true,
+            (200..=299, Asks::Tunnel) => {
+                self.answered();
+                self.tunnel = true;
+                return false;
+            }
             (204 | 304, _) | (_, Asks::HeadOnly) => Framing::Ended,
             _ => match head.headers {
                 Headers { chunked: true, .. } => Framing::ChunkSize,
@@ -222,38 +222,16 @@ impl Conversation {
                 _ => Framing::Close,
             },
         };
-        self.halves[Side::Server.index()].body = Some(Body::new(framing, wants.sha256));
+        self.open_body(Side::Server, framing, &head.headers, wants);
         if framing == Framing::Ended {
             self.finish(Side::Server, wants, out);
         }
         false
     }
 
-    fn say_response(&self, out: &mut Observations, line: &StatusLine<'_>, headers: &Headers<'_>, wants: Wants) {
-        let saying = &mut out.begin(&HTTP, Side::Server);
-        saying.stage(Stage::Data);
-        if wants.events {
-            self.say_context(saying, self.asked.front());
-        }
-        saying.field(&PROTOCOL, line.protocol).number(&STATUS, u64::from(line.status));
-        if let Some(kind) = headers.content_type.and_then(|kind| kind.split(|&byte| byte == b';').next()) {
-            saying.field(&CONTENT_TYPE, kind.trim_ascii_end());
-        }
-        if let Some(len) = headers.content_length {
-            saying.number(&LENGTH, len);
-        }
-    }
-
     /// What was asked, where it was kept. Only the first and the last of the requests are ever told of.
-    fn say_context(&self, saying: &mut Saying<'_>, asked: Option<&Asked>) {
-        let Some((asked, text)) = asked.and_then(|asked| Some((asked, self.text(asked)?))) else { return };
-        if asked.host.0 < asked.host.1 {
-            saying.field(&HOSTNAME_CONTEXT, span(text, asked.host));
-        }
-        if let Some(port) = asked.port {
-            saying.number(&PORT, u64::from(port));
-        }
-        saying.field(&URL, span(text, asked.target)).field(&METHOD, span(text, asked.method));
+    fn context<'a>(&'a self, asked: Option<&'a Asked>, wanted: bool) -> http_said::Context<'a> {
+        asked.filter(|_| wanted).and_then(|asked| Some((asked, self.text(asked)?)))
     }
 
     fn text(&self, asked: &Asked) -> Option<&[u8]> {
@@ -264,25 +242,9 @@ impl Conversation {
 
     /// Says a side's body, if it has one open, and turns to its next head.
     fn finish(&mut self, side: Side, wants: Wants, out: &mut Observations) {
-        let Some(mut body) = self.halves[side.index()].body.take() else { return };
+        let Some(body) = self.halves[side.index()].body.take() else { return };
         let asked = if side == Side::Client { self.asked.back() } else { self.asked.front() };
-        let sha256 = body.sha256();
-        if body.size() > 0 && (wants.events || sha256.is_some()) {
-            let saying = &mut out.begin(&FILEINFO, side);
-            if side == Side::Server {
-                saying.stage(Stage::Data);
-            }
-            self.say_context(saying, asked);
-            if let Some((asked, text)) = asked.and_then(|asked| Some((asked, self.text(asked)?))) {
-                saying.field(&FILENAME, path(span(text, asked.target)));
-            }
-            saying.flag(&GAPS, body.has_gaps());
-            saying.field(&STATE, if body.is_whole() { b"CLOSED" } else { b"TRUNCATED" });
-            if let Some(hex) = sha256 {
-                saying.field(&SHA256, &hex);
-            }
-            saying.number(&SIZE, body.size());
-        }
+        http_said::file(out, side, self.context(asked, true), body, wants.events);
         if side == Side::Server {
             self.answered();
         }
@@ -297,90 +259,11 @@ impl Conversation {
     }
 }
 
-fn say_request(out: &mut Observations, line: &RequestLine<'_>, headers: &Headers<'_>, asked: &Asked, text: &[u8]) {
-    let saying = &mut out.begin(&HTTP, Side::Client);
-    saying.stage(Stage::Data); // a request is what the connection was for
-    if asked.host.0 < asked.host.1 {
-        saying.field(&HOSTNAME, span(text, asked.host));
-    }
-    // whoever obeys RFC 9112, 3.2.2 goes where the target says, whatever the Host header says: both are looked up
-    let (target_host, _) = split_port(line.host_of_target());
-    if !target_host.is_empty() && !target_host.eq_ignore_ascii_case(span(text, asked.host)) {
-        saying.field(&HOSTNAME_OF_TARGET, target_host);
-    }
-    if let Some(port) = asked.port {
-        saying.number(&PORT, u64::from(port));
-    }
-    saying.field(&URL, line.target);
-    if asked.asks != Asks::Tunnel && (line.target.starts_with(b"/") && asked.target.0 > 0 || is_absolute(line.target)) {
-        saying.field(&FULL_URL, span(text, (0, asked.target.1)));
-    }
-    for (field, value) in [(&USER_AGENT, headers.user_agent), (&REFERER, headers.referer)] {
-        if let Some(value) = value {
-            saying.field(field, value);
-        }
-    }
-    saying.field(&METHOD, line.method).field(&PROTOCOL, line.protocol);
-}
-
-impl Asked {
-    fn keep(kept: &mut Vec<u8>, line: &RequestLine<'_>, host: Option<&[u8]>) -> Self {
-        let from = kept.len();
-        let absolute = is_absolute(line.target);
-        let asks = match line.method {
-            b"HEAD" => Asks::HeadOnly,
-            b"CONNECT" => Asks::Tunnel,
-            _ => Asks::Content,
-        };
-        let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| line.host_of_target());
-        let (name, port) = split_port(host);
-        let mut asked = Asked { port, asks, ..Asked::default() };
-        if !host.is_empty() {
-            kept.extend_from_slice(b"http://");
-            asked.host = (kept.len() - from, kept.len() - from + name.len());
-            kept.extend_from_slice(host);
-        }
-        if absolute {
-            // The target is the URL; the host, if another, stands behind it.
-            kept.truncate(from);
-            kept.extend_from_slice(line.target);
-            asked.target = (0, line.target.len());
-            asked.host = (line.target.len(), line.target.len() + name.len());
-            kept.extend_from_slice(name);
-        } else {
-            asked.target = (kept.len() - from, kept.len() - from + line.target.len());
-            kept.extend_from_slice(line.target);
-        }
-        asked.method = (kept.len() - from, kept.len() - from + line.method.len());
-        kept.extend_from_slice(line.method);
-        asked.len = kept.len() - from;
-        asked
-    }
-}
-
-fn span(text: &[u8], (start, end): (usize, usize)) -> &[u8] {
-    text.get(start..end).unwrap_or_default()
-}
-
-/// The path of a target, for a file's name.
-fn path(target: &[u8]) -> &[u8] {
-    let path = if is_absolute(target) { split_absolute(target).1 } else { target };
-    path.split(|&byte| byte == b'?').next().unwrap_or(path)
-}
-
-/// A host without its port; a bare IPv6 address is left whole.
-fn split_port(host: &[u8]) -> (&[u8], Option<u16>) {
-    let from = host.iter().position(|&byte| byte == b']').unwrap_or(0);
-    let mut colons = host.iter().enumerate().skip(from).filter(|(_, byte)| **byte == b':');
-    let (Some((at, _)), None) = (colons.next(), colons.next()) else { return (host, None) };
-    let (name, port) = host.split_at(at);
-    let port = port.get(1..).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    (name, port)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::http_coding::tests::{gzip, zstd};
     use super::super::told::{self, Part, client, server};
+    use super::super::{BodyCounts, Conversations, Digests, Spoken};
     use super::*;
     use proptest::prelude::*;
 
@@ -399,6 +282,11 @@ mod tests {
 
     fn answer(bytes: &str) -> Vec<String> {
         told::of::<Conversation>(&[client(GET), server(bytes)])
+    }
+
+    fn answer_coded(head: &str, body: &[u8]) -> Vec<String> {
+        let head = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {}\r\n\r\n", body.len());
+        told::of::<Conversation>(&[client(GET), server([head.as_bytes(), body].concat())])
     }
 
     fn long_conversation() -> Vec<Part> {
@@ -515,12 +403,174 @@ mod tests {
     #[test]
     fn tunnels_and_upgrades_end_the_reading() {
         let connect = "CONNECT h.kr:443 HTTP/1.1\r\nHost: h.kr:443\r\n\r\n";
-        let parts = [client(connect), server("HTTP/1.1 200 OK\r\n\r\n")];
+        let parts = [client(connect), server("HTTP/1.1 200 OK\r\n\r\n"), client("\x16\x03\x01\x02\x00\x01")];
         let (lines, last) = told::conversation::<Conversation>(&parts, &[], told::ALL);
         assert_eq!(last, Read::Done);
         assert!(lines[0].contains("http.hostname=h.kr http.http_port=443 http.url=h.kr:443 http.http_method=CONNECT"));
         let parts = [client(GET), server("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n")];
         assert_eq!(told::conversation::<Conversation>(&parts, &[], told::ALL).1, Read::Done);
+    }
+
+    #[test]
+    fn http_within_a_tunnel_is_read() {
+        let connect = "CONNECT h.kr:80 HTTP/1.1\r\nHost: h.kr:80\r\n\r\n";
+        let parts = [client(connect), server("HTTP/1.1 200 OK\r\n\r\n"), client(GET), server("HTTP/1.1 204 x\r\n\r\n")];
+        let lines = told::of::<Conversation>(&parts);
+        assert_eq!((lines.len(), &lines[2][..]), (4, ASKED));
+        assert!(lines[3].contains(CONTEXT), "{}", lines[3]);
+    }
+
+    #[test]
+    fn a_coded_body_is_digested_as_it_decodes() {
+        for (head, body) in [
+            ("Content-Encoding: gzip\r\n", gzip(b"hello")),
+            ("Content-Encoding: gzip\r\nContent-Encoding: zstd\r\n", zstd(&gzip(b"hello"))),
+            ("Transfer-Encoding: gzip\r\n", gzip(b"hello")),
+            ("Content-Encoding: identity\r\n", b"hello".to_vec()),
+        ] {
+            let line = file(&answer_coded(head, &body)).to_owned();
+            assert!(line.ends_with(&format!("state=CLOSED fileinfo.sha256={HELLO} fileinfo.size=5")), "{head}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_coded_as_its_head_says_is_taken_as_sent() {
+        for coding in ["gzip", "deflate", "br", "zstd", "gzip, br"] {
+            let line = file(&answer_coded(&format!("Content-Encoding: {coding}\r\n"), b"hello")).to_owned();
+            assert!(
+                line.ends_with(&format!("state=CLOSED fileinfo.sha256={HELLO} fileinfo.size=5")),
+                "{coding}: {line}"
+            );
+        }
+    }
+
+    #[test]
+    fn chunked_and_coded_with_trailers_cut_at_every_byte_gives_the_same_digest() {
+        let coded = gzip(b"hello");
+        let (before, behind) = coded.split_at(9);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n9\r\n";
+        let rest = format!("\r\n{:x}\r\n", behind.len());
+        let end = b"\r\n0\r\nX-Sum: 1\r\n\r\n";
+        let answer = [head.as_bytes(), before, rest.as_bytes(), behind, end].concat();
+        let whole = told::of::<Conversation>(&[client(GET), server(&answer)]);
+        assert!(file(&whole).contains(HELLO), "{whole:?}");
+        for at in 1..answer.len() {
+            let parts = [client(GET), server(&answer[..at]), server(&answer[at..])];
+            assert_eq!(
+                told::conversation::<Conversation>(&parts, &[GET.len(), at, answer.len()], told::ALL).0,
+                whole,
+                "{at}"
+            );
+        }
+    }
+
+    #[test]
+    fn answers_without_bodies_open_no_decoder() {
+        let coded = "Content-Encoding: gzip\r\nContent-Length: 50\r\n\r\n";
+        let parts = [
+            client(["HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", GET, GET].concat()),
+            server(format!("HTTP/1.1 200 OK\r\n{coded}HTTP/1.1 304 No\r\n{coded}HTTP/1.1 204 No\r\n{coded}")),
+        ];
+        let lines = told::of::<Conversation>(&parts);
+        assert_eq!(lines.iter().filter(|line| line.starts_with("http server")).count(), 3);
+        assert_eq!(file(&lines), "");
+    }
+
+    #[test]
+    fn the_digests_that_are_wanted_are_said() {
+        let digests = Digests { md5: true, sha1: true, sha256: false };
+        let parts = [client(GET), server("HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/9\r\n\r\nhello")];
+        let lines = told::conversation::<Conversation>(&parts, &[], Wants { digests, ..Wants::default() }).0;
+        let expected = "fileinfo.md5=5d41402abc4b2a76b9719d911017c592 \
+                        fileinfo.sha1=aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d fileinfo.size=5";
+        assert!(file(&lines).ends_with(expected), "{lines:?}");
+        let range = "http.content_range.raw=bytes 0-4/9 http.content_range.start=0 http.content_range.end=4 \
+                     http.content_range.size=9";
+        assert!(lines[1].contains(range), "{lines:?}");
+    }
+
+    /// What the books of a shard say after an answer whose body is cut off or whole.
+    fn booked(head: &str, body: &[u8]) -> (BodyCounts, usize, String) {
+        let (mut all, mut out) = (Conversations::default(), Observations::default());
+        let handle = all.open(Spoken::http);
+        let head = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {}\r\n\r\n", body.len());
+        all.read(Spoken::http, handle, Side::Server, &[head.as_bytes(), body].concat(), told::ALL, &mut out);
+        let held = all.decoders_bytes();
+        all.end(Spoken::http, handle, Side::Server, told::ALL, &mut out);
+        all.close(Spoken::http, handle);
+        assert_eq!(all.decoders_bytes(), 0);
+        (all.bodies(), held, file(&told::lines(&out)).to_owned())
+    }
+
+    #[test]
+    fn a_bomb_has_no_digest_and_is_counted() {
+        let bomb = gzip(&vec![0; 4 << 20]);
+        let (counts, held, line) = booked("Content-Encoding: gzip\r\n", &bomb);
+        assert_eq!((counts, held), (BodyCounts { bombs: 1, ..BodyCounts::default() }, 0));
+        assert!(line.contains("fileinfo.state=TRUNCATED fileinfo.size="), "{line}");
+    }
+
+    #[test]
+    fn a_body_damaged_in_its_middle_has_no_digest_and_is_counted() {
+        // a stored block of five bytes, then a block of the type that RFC 1951 section 3.2.3 has no meaning for
+        let coded = [&gzip(b"")[..10], b"\x00\x05\x00\xfa\xffhello\x07more"].concat();
+        let (counts, _, line) = booked("Content-Encoding: gzip\r\n", &coded);
+        assert_eq!(counts, BodyCounts { damaged: 1, ..BodyCounts::default() });
+        assert!(line.contains("fileinfo.state=TRUNCATED fileinfo.size=25"), "{line}");
+    }
+
+    #[test]
+    fn decoders_of_a_shard_hold_no_more_than_they_may() {
+        let (mut all, mut out) = (Conversations::default(), Observations::default());
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b";
+        let handles: Vec<u32> = (0..400)
+            .map(|_| {
+                let handle = all.open(Spoken::http);
+                all.read(Spoken::http, handle, Side::Server, answer, told::ALL, &mut out);
+                assert!(all.decoders_bytes() <= DECODERS_BYTES_MAX);
+                handle
+            })
+            .collect();
+        assert!(all.bodies().coding_full > 100 && all.bodies().coding_full < 250, "{:?}", all.bodies());
+        handles.into_iter().for_each(|handle| all.close(Spoken::http, handle));
+        assert_eq!(all.decoders_bytes(), 0);
+    }
+
+    #[test]
+    fn of_several_host_headers_each_is_looked_up() {
+        let request = "GET /p HTTP/1.1\r\nHost: good.kr\r\nhost: GOOD.kr\r\nHost: bad.kr:81\r\n\r\n";
+        let lines = told::of::<Conversation>(&[client(request)]);
+        let expected = "http client data http.hostname=good.kr http.url=/p http.url=http://good.kr/p \
+                        http.hostname=bad.kr http.url=http://bad.kr:81/p http.http_method=GET http.protocol=HTTP/1.1";
+        assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn a_host_that_is_an_address_is_looked_up_as_one() {
+        for (host, address) in
+            [("203.0.113.5", "203.0.113.5"), ("203.0.113.5:81", "203.0.113.5"), ("[2001:DB8::5]:81", "2001:db8::5")]
+        {
+            for request in [
+                format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+                format!("GET http://{host}/ HTTP/1.1\r\nHost: good.kr\r\n\r\n"),
+                format!("CONNECT {host} HTTP/1.1\r\n\r\n"),
+            ] {
+                let (mut state, mut out) = (Conversation::default(), Observations::default());
+                state.read(Side::Client, request.as_bytes(), told::ALL, &mut out);
+                let fields = out.fields(&out.list()[0]);
+                let found = fields.iter().find(|seen| seen.field.kinds == crate::observable::address::KINDS);
+                let found = found.and_then(|seen| crate::observable::address::from_bytes(out.raw(seen)));
+                assert_eq!(found.map(|found| found.to_string()).as_deref(), Some(address), "{request}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_agent_is_looked_up_as_it_is_sent() {
+        let (mut state, mut out) = (Conversation::default(), Observations::default());
+        state.read(Side::Client, GET.as_bytes(), told::ALL, &mut out);
+        let seen = out.fields(&out.list()[0]).iter().find(|seen| seen.field.name == "http.http_user_agent").unwrap();
+        assert_eq!((seen.field.kinds[0].name, out.canonical(seen)), ("user_agent", &b"x/1"[..]));
     }
 
     #[test]
@@ -543,14 +593,6 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_cut_off_hosts() {
-        assert_eq!(split_port(b"a.kr:80"), (&b"a.kr"[..], Some(80)));
-        assert_eq!(split_port(b"[2001:db8::1]:80"), (&b"[2001:db8::1]"[..], Some(80)));
-        assert_eq!(split_port(b"2001:db8::1"), (&b"2001:db8::1"[..], None));
-        assert_eq!(split_port(b"a.kr:"), (&b"a.kr"[..], None));
-    }
-
-    #[test]
     fn a_head_without_end_is_given_up() {
         let endless = "GET / HTTP/1.1\r\n".to_owned() + &"a: b\r\n".repeat(20_000);
         assert_eq!(told::conversation::<Conversation>(&[client(endless)], &[], told::ALL).1, Read::Lost);
@@ -558,7 +600,7 @@ mod tests {
 
     #[test]
     fn without_a_want_for_files_bodies_are_passed_over() {
-        let wants = Wants { sha256: false, events: false, answers: false };
+        let wants = Wants::default();
         let lines = told::conversation::<Conversation>(&long_conversation(), &[], wants).0;
         assert!(lines.iter().all(|line| line.starts_with("http ")));
     }
@@ -569,6 +611,19 @@ mod tests {
             b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd"
         )) {
             told::conversation::<Conversation>(&parts, &[13, 1], told::ALL);
+        }
+
+        #[test]
+        fn any_coded_body_is_survived(
+            coding in 0..4_usize,
+            body in proptest::collection::vec(any::<u8>(), 0..400),
+            cuts in proptest::collection::vec(1..90usize, 1..8),
+        ) {
+            let coding = ["gzip", "deflate", "br", "zstd, gzip"][coding];
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n\r\n");
+            let parts = [client(GET), server([head.as_bytes(), &body].concat())];
+            let whole = told::conversation::<Conversation>(&parts, &[], told::ALL);
+            prop_assert_eq!(told::conversation::<Conversation>(&parts, &cuts, told::ALL), whole);
         }
 
         #[test]

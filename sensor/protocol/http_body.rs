@@ -1,11 +1,11 @@
 //! The body of an HTTP/1 message (RFC 9112 sections 6 and 7): where it ends, how long it is, its digest.
 //!
-//! In: contiguous bytes, in as long runs as they come. Out: how many belong to the body; its size and SHA-256 at its
-//! end. Content codings stay as sent. Never here: a copy of a body.
+//! In: contiguous bytes, in as long runs as they come. Out: how many belong to the body; its content, chunking undone, to
+//! [`Content`]. Never here: a copy of a body.
 
-use ring::digest::{Context, SHA256};
-
-use super::ja3::hex_digit;
+use super::digests::Digested;
+use super::http_coding::{Allowance, Trouble};
+use super::http_content::Content;
 use crate::limits::HTTP_LINE_BYTES_MAX;
 
 /// How a body says where it ends.
@@ -30,27 +30,26 @@ pub(super) enum Framing {
 /// A body being read.
 pub(super) struct Body {
     framing: Framing,
-    digest: Option<Context>,
-    size: u64,
+    content: Content,
+    is_empty: bool,
     gaps: bool,
     damaged: bool,
 }
 
 impl Body {
-    pub(super) fn new(framing: Framing, digested: bool) -> Self {
-        let digest = digested.then(|| Context::new(&SHA256));
-        Body { framing, digest, size: 0, gaps: false, damaged: false }
+    pub(super) fn new(framing: Framing, content: Content) -> Self {
+        Body { framing, content, is_empty: true, gaps: false, damaged: false }
     }
 
     /// Reads on; gives how many bytes were the body's. Fewer than offered: it has ended, or it needs more to go on.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
+    pub(super) fn read(&mut self, bytes: &[u8], allowance: &mut Allowance) -> usize {
         let mut rest = bytes;
         while !rest.is_empty() {
             let taken = match self.framing {
-                Framing::Length(left) => self.run(left, rest, Framing::Length, Framing::Ended),
-                Framing::Chunk(left) => self.run(left, rest, Framing::Chunk, Framing::ChunkEnd),
-                Framing::Close => self.data(rest),
-                Framing::ChunkSize | Framing::ChunkEnd | Framing::Trailer => self.line(rest),
+                Framing::Length(left) => self.run(left, rest, allowance, Framing::Length, Framing::Ended),
+                Framing::Chunk(left) => self.run(left, rest, allowance, Framing::Chunk, Framing::ChunkEnd),
+                Framing::Close => self.data(rest, allowance),
+                Framing::ChunkSize | Framing::ChunkEnd | Framing::Trailer => self.line(rest, allowance),
                 Framing::Ended => 0,
             };
             rest = rest.get(taken..).unwrap_or_default();
@@ -64,16 +63,19 @@ impl Body {
     /// Bytes that are missing; whether it knows how to go on behind them.
     pub(super) fn gap(&mut self, len: u64) -> bool {
         self.gaps = true;
-        self.digest = None;
+        self.is_empty = false;
         self.framing = match self.framing {
             Framing::Close => Framing::Close,
             Framing::Length(left) if 0 < len && len < left => Framing::Length(left - len),
             Framing::Length(left) if len == left => Framing::Ended,
             Framing::Chunk(left) if 0 < len && len < left => Framing::Chunk(left - len),
             Framing::Chunk(left) if 0 < len && len == left => Framing::ChunkEnd,
-            _ => return false,
+            _ => {
+                self.content.gap(0);
+                return false;
+            }
         };
-        self.size = self.size.saturating_add(len);
+        self.content.gap(len);
         true
     }
 
@@ -81,8 +83,9 @@ impl Body {
         self.framing == Framing::Ended
     }
 
+    /// Bytes of its content; see [`Content::size`].
     pub(super) fn size(&self) -> u64 {
-        self.size
+        self.content.size()
     }
 
     pub(super) fn has_gaps(&self) -> bool {
@@ -92,39 +95,49 @@ impl Body {
     /// Whether all of it was seen; one that ends with the connection has ended whenever nothing more comes, and trailers
     /// are no part of it.
     pub(super) fn is_whole(&self) -> bool {
-        !self.gaps && !self.damaged && matches!(self.framing, Framing::Ended | Framing::Close | Framing::Trailer)
+        let ended = matches!(self.framing, Framing::Ended | Framing::Close | Framing::Trailer);
+        ended && !self.gaps && !self.damaged && self.content.trouble().is_none()
     }
 
-    /// The digest of a whole body in lower-case hexadecimal.
-    pub(super) fn sha256(&mut self) -> Option<[u8; 64]> {
-        let whole = self.is_whole();
-        let digest = self.digest.take().filter(|_| whole)?.finish();
-        let mut hex = [0; 64];
-        for (pair, byte) in hex.chunks_exact_mut(2).zip(digest.as_ref()) {
-            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
-        }
-        Some(hex)
+    /// The digests of a whole body.
+    pub(super) fn digested(&mut self) -> Option<Digested> {
+        if self.is_whole() { self.content.digested() } else { None }
     }
 
-    fn data(&mut self, bytes: &[u8]) -> usize {
-        if let Some(digest) = &mut self.digest {
-            digest.update(bytes);
-        }
-        self.size = self.size.saturating_add(bytes.len() as u64);
+    /// See [`Content::held`].
+    pub(super) fn held(&self) -> usize {
+        self.content.held()
+    }
+
+    /// See [`Content::give_up`].
+    pub(super) fn give_up(&mut self, trouble: Trouble, allowance: &mut Allowance) {
+        self.content.give_up(trouble, allowance);
+    }
+
+    fn data(&mut self, bytes: &[u8], allowance: &mut Allowance) -> usize {
+        self.is_empty = false;
+        self.content.data(bytes, allowance);
         bytes.len()
     }
 
     /// A run of known length: what is left of it is `on`, behind it comes `then`.
-    fn run(&mut self, left: u64, bytes: &[u8], on: fn(u64) -> Framing, then: Framing) -> usize {
+    fn run(
+        &mut self,
+        left: u64,
+        bytes: &[u8],
+        allowance: &mut Allowance,
+        on: fn(u64) -> Framing,
+        then: Framing,
+    ) -> usize {
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        let taken = self.data(&bytes[..len]);
+        let taken = self.data(&bytes[..len], allowance);
         let left = left - taken as u64;
         self.framing = if left == 0 { then } else { on(left) };
         taken
     }
 
     /// A line of the chunked coding; 0 if its end is not there yet.
-    fn line(&mut self, bytes: &[u8]) -> usize {
+    fn line(&mut self, bytes: &[u8], allowance: &mut Allowance) -> usize {
         let Some(at) = bytes.iter().position(|&byte| byte == b'\n') else {
             if bytes.len() > HTTP_LINE_BYTES_MAX {
                 self.damage();
@@ -139,9 +152,9 @@ impl Body {
                 Some(0) => self.framing = Framing::Trailer,
                 Some(size) => self.framing = Framing::Chunk(size),
                 // Announced as chunked but is not: clients show it as it is.
-                None if self.size == 0 => {
+                None if self.is_empty => {
                     self.framing = Framing::Close;
-                    return self.data(bytes);
+                    return self.data(bytes, allowance);
                 }
                 None => {
                     self.damage();
@@ -151,7 +164,7 @@ impl Body {
             // A chunk with no line end behind it: its successor's size stands here already.
             Framing::ChunkEnd => {
                 self.framing = Framing::ChunkSize;
-                return self.line(bytes);
+                return self.line(bytes, allowance);
             }
             _ => {}
         }

@@ -4,7 +4,8 @@
 //! and tabs where they do not belong (RFC 9112 sections 2.2 and 5). Never here: a body.
 
 use super::Verdict;
-use crate::limits::{EMPTY_LINE_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_METHOD_BYTES_MAX};
+use super::http_coding::Codings;
+use crate::limits::{EMPTY_LINE_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_HOSTS_MAX, HTTP_METHOD_BYTES_MAX};
 
 /// A target this long without its line's end is taken for HTTP on the strength of a known method.
 const LINE_BYTES_SURE: usize = 512;
@@ -139,13 +140,18 @@ pub(super) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// The headers that anything is done with, as they were sent; the first of each name but for the codings.
+/// The headers that anything is done with, as they were sent; the first of each name but for hosts and codings.
 #[derive(Default)]
 pub(super) struct Headers<'a> {
-    pub(super) host: Option<&'a [u8]>,
+    hosts: [&'a [u8]; HTTP_HOSTS_MAX],
     pub(super) user_agent: Option<&'a [u8]>,
     pub(super) referer: Option<&'a [u8]>,
+    pub(super) forwarded_for: Option<&'a [u8]>,
+    pub(super) location: Option<&'a [u8]>,
     pub(super) content_type: Option<&'a [u8]>,
+    pub(super) content_range: Option<&'a [u8]>,
+    pub(super) content_codings: Codings,
+    pub(super) transfer_codings: Codings,
     pub(super) content_length: Option<u64>,
     pub(super) chunked: bool,
     pub(super) upgrade: bool,
@@ -182,21 +188,51 @@ impl<'a> Head<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// The first Host header that is not empty.
+    pub(super) fn host(&self) -> Option<&'a [u8]> {
+        self.hosts.first().copied().filter(|host| !host.is_empty())
+    }
+
+    /// The others that say something else: whom a server takes a request for is its own choice.
+    pub(super) fn other_hosts(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.hosts.into_iter().skip(1).filter(|host| !host.is_empty())
+    }
+
+    fn take_host(&mut self, value: &'a [u8]) {
+        if self.hosts.iter().any(|host| host.eq_ignore_ascii_case(value)) {
+            return;
+        }
+        if let Some(place) = self.hosts.iter_mut().find(|host| host.is_empty()) {
+            *place = value;
+        }
+    }
+
     fn take(&mut self, line: &'a [u8]) {
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { return };
         let (name, value) = line.split_at(colon);
         let (name, value) = (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii());
         // The length decides first: most headers are none of these.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host = self.host.or(Some(value)),
+            4 if name.eq_ignore_ascii_case(b"host") => self.take_host(value),
             7 if name.eq_ignore_ascii_case(b"referer") => self.referer = self.referer.or(Some(value)),
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            8 if name.eq_ignore_ascii_case(b"location") => self.location = self.location.or(Some(value)),
             10 if name.eq_ignore_ascii_case(b"user-agent") => self.user_agent = self.user_agent.or(Some(value)),
             12 if name.eq_ignore_ascii_case(b"content-type") => self.content_type = self.content_type.or(Some(value)),
+            13 if name.eq_ignore_ascii_case(b"content-range") => {
+                self.content_range = self.content_range.or(Some(value))
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 self.content_length = self.content_length.or(whole_number(value));
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.chunked |= contains(value, b"chunked"),
+            15 if name.eq_ignore_ascii_case(b"x-forwarded-for") => {
+                self.forwarded_for = self.forwarded_for.or(Some(value));
+            }
+            16 if name.eq_ignore_ascii_case(b"content-encoding") => self.content_codings.take(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.chunked |= contains(value, b"chunked");
+                self.transfer_codings.take(value);
+            }
             _ => {}
         }
     }

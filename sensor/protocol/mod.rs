@@ -3,14 +3,22 @@
 //! A protocol is a row: how it is recognised by its first bytes, on any port, and how it is read. Readers never buffer
 //! (what they leave is offered again with more behind it), never log, know no indicator, and are told of gaps.
 
+mod digests;
 pub mod dns;
 mod dns_message;
 pub mod http;
+mod http_asked;
 mod http_body;
+mod http_coding;
+mod http_content;
 mod http_head;
+mod http_inflate;
+mod http_said;
 mod ja3;
 pub mod tls;
 mod tls_hello;
+
+pub use digests::Digests;
 
 use crate::observable::{Observations, Side};
 
@@ -41,8 +49,8 @@ pub enum Verdict {
 /// What the loaded set and the configuration ask of readers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wants {
-    /// Digest bodies with SHA-256: the set holds some, or events show them.
-    pub sha256: bool,
+    /// Digests of bodies: the set holds some of the kind, or events show them.
+    pub digests: Digests,
     /// Look up answered addresses: a listed address that a name resolves to is not yet a contact with it.
     pub answers: bool,
     /// Produce the events even where no field is sought (the event log is on).
@@ -76,9 +84,42 @@ pub trait Stream: Sized + Default {
     }
     /// One side says no more (FIN), or the flow has ended: what is still open is said now.
     fn end(&mut self, _side: Side, _wants: Wants, _out: &mut Observations) {}
+    /// After each call: what it holds beside itself is entered into the shard's books, and given back where that is too much.
+    fn settle(&mut self, _books: &mut Books) {}
     /// As good as new for another conversation; a state that owns memory may keep some of it.
     fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// What all conversations of one shard hold beside their states, and what they had to give up.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Bytes that decoders hold.
+    decoders_bytes: usize,
+    /// See there.
+    counts: BodyCounts,
+}
+
+/// What became of coded bodies; each is a body without a digest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BodyCounts {
+    /// Damaged: what came is not what its coding can be.
+    pub damaged: u64,
+    /// Bombs: they unfold into far more than came.
+    pub bombs: u64,
+    /// No room: too many codings, or the shard's decoders hold all that they may.
+    pub coding_full: u64,
+}
+
+impl BodyCounts {
+    /// Both together.
+    pub fn plus(self, other: BodyCounts) -> BodyCounts {
+        BodyCounts {
+            damaged: self.damaged + other.damaged,
+            bombs: self.bombs + other.bombs,
+            coding_full: self.coding_full + other.coding_full,
+        }
     }
 }
 
@@ -110,7 +151,7 @@ macro_rules! streams {
 
         /// The states of all conversations of one shard.
         #[derive(Default)]
-        pub struct Conversations { $($room: Slab<$state>),+ }
+        pub struct Conversations { books: Books, $($room: Slab<$state>),+ }
 
         impl Conversations {
             /// A new conversation; its handle is given back with [`Conversations::close`].
@@ -120,28 +161,45 @@ macro_rules! streams {
 
             /// Ends a conversation.
             pub fn close(&mut self, spoken: Spoken, handle: u32) {
-                match spoken { $(Spoken::$room => self.$room.remove(handle)),+ }
+                match spoken { $(Spoken::$room => self.$room.remove(handle, &mut self.books)),+ }
+            }
+
+            /// What became of coded bodies.
+            pub fn bodies(&self) -> BodyCounts {
+                self.books.counts
             }
 
             /// See [`Stream::read`].
             pub fn read(&mut self, spoken: Spoken, handle: u32, side: Side, bytes: &[u8], wants: Wants, out: &mut Observations) -> Read {
-                match spoken { $(Spoken::$room => self.$room.at(handle).read(side, bytes, wants, out)),+ }
+                match spoken {
+                    $(Spoken::$room => self.$room.with(handle, &mut self.books, |state| state.read(side, bytes, wants, out))),+
+                }
             }
 
             /// See [`Stream::gap`].
             pub fn gap(&mut self, spoken: Spoken, handle: u32, side: Side, len: u64, wants: Wants, out: &mut Observations) -> Read {
-                match spoken { $(Spoken::$room => self.$room.at(handle).gap(side, len, wants, out)),+ }
+                match spoken {
+                    $(Spoken::$room => self.$room.with(handle, &mut self.books, |state| state.gap(side, len, wants, out))),+
+                }
             }
 
             /// See [`Stream::end`].
             pub fn end(&mut self, spoken: Spoken, handle: u32, side: Side, wants: Wants, out: &mut Observations) {
-                match spoken { $(Spoken::$room => self.$room.at(handle).end(side, wants, out)),+ }
+                match spoken {
+                    $(Spoken::$room => self.$room.with(handle, &mut self.books, |state| state.end(side, wants, out))),+
+                }
             }
 
             /// How many are open.
             #[cfg(test)]
             pub(crate) fn open_now(&self) -> usize {
                 0 $(+ self.$room.states.len() - self.$room.free.len())+
+            }
+
+            /// Bytes that their decoders hold.
+            #[cfg(test)]
+            pub(crate) fn decoders_bytes(&self) -> usize {
+                self.books.decoders_bytes
             }
         }
     };
@@ -199,13 +257,16 @@ impl<T: Stream> Slab<T> {
         self.states.len() as u32 - 1
     }
 
-    fn remove(&mut self, handle: u32) {
-        self.states[handle as usize].clear();
+    fn remove(&mut self, handle: u32, books: &mut Books) {
+        self.with(handle, books, T::clear);
         self.free.push(handle);
     }
 
-    fn at(&mut self, handle: u32) -> &mut T {
-        &mut self.states[handle as usize]
+    fn with<R>(&mut self, handle: u32, books: &mut Books, act: impl FnOnce(&mut T) -> R) -> R {
+        let state = &mut self.states[handle as usize];
+        let result = act(state);
+        state.settle(books);
+        result
     }
 }
 
@@ -215,7 +276,8 @@ mod told {
     use super::*;
     use crate::observable::Form;
 
-    pub(super) const ALL: Wants = Wants { sha256: true, events: true, answers: true };
+    pub(super) const ALL: Wants =
+        Wants { digests: Digests { md5: false, sha1: false, sha256: true }, events: true, answers: true };
 
     /// One event of a stream.
     #[derive(Clone, Debug)]
