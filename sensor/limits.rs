@@ -311,3 +311,6 @@ pub const EMPTY_LINE_BYTES_MAX: usize = 16;
 
 /// A user agent that is listed or looked up; browsers send 150 bytes, servers refuse lines above 8 KiB.
 pub const USER_AGENT_BYTES_MAX: usize = 4_096;
+
+/// A name in UTF-8 before it is folded to ASCII: four bytes for each of the 253 that it may come to.
+pub const NAME_UTF8_BYTES_MAX: usize = 4 * 253;
