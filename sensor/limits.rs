@@ -437,3 +437,6 @@ pub const DECODERS_BYTES_MAX: usize = 9 << 20;
 
 /// Different Host headers of one request; honest ones have one, servers refuse two.
 pub const HTTP_HOSTS_MAX: usize = 4;
+
+/// A name in UTF-8 before it is folded to ASCII: four bytes for each of the 253 that it may come to.
+pub const NAME_UTF8_BYTES_MAX: usize = 4 * 253;

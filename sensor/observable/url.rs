@@ -2,6 +2,7 @@
 //! whatever their spelling made equal (RFC 3986 section 6.2), everything else byte for byte.
 //! Never here: percent-decoding (it would change what a server sees), a resolver.
 
+use super::domain::host_to_ascii;
 use super::{Kind, Refused, Shape};
 
 /// An absolute URL, compared as a whole.
@@ -52,11 +53,12 @@ fn check_bytes(bytes: &[u8]) -> Result<(), Refused> {
 }
 
 /// The user part goes: clients send it in a header of its own, and who puts one into a target must not get past an
-/// indicator by it (RFC 9110 section 4.2.4). The host loses its case and final dots, the port its leading zeros, and a
-/// scheme's own port goes.
+/// indicator by it (RFC 9110 section 4.2.4). The host loses its case and final dots and is written in ASCII as a name is,
+/// the port loses its leading zeros, and a scheme's own port goes.
 fn push_authority(scheme: &[u8], authority: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
     let host_at = authority.iter().rposition(|&b| b == b'@').map_or(0, |at| at + 1);
     let (host, port) = split_port(&authority[host_at..])?;
+    let host = host_to_ascii(host)?;
     let dots = host.iter().rev().take_while(|&&b| b == b'.').count();
     let host = &host[..host.len() - dots];
     if host.is_empty() {
@@ -137,6 +139,14 @@ mod tests {
         assert_eq!(form("http://a.example"), Ok("http://a.example/".into()));
         assert_eq!(form("http://a.example?q"), Ok("http://a.example/?q".into()));
         assert_eq!(form("https://a.example:08443/x"), Ok("https://a.example:8443/x".into()));
+    }
+
+    #[test]
+    fn a_host_is_the_name_that_it_is_in_any_script() {
+        let one = form("http://xn--bcher-kva.example:8080/Straße");
+        assert_eq!(form("http://BÜCHER.example.:8080/Straße"), one);
+        assert_eq!(form("http://ｂu\u{308}cher。example。:8080/Straße"), one);
+        assert_eq!(form("http://a／b.example/"), Err("not a name in any script: IDNA (UTS 46) refuses it"));
     }
 
     #[test]
