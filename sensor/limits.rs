@@ -311,3 +311,24 @@ pub const EMPTY_LINE_BYTES_MAX: usize = 16;
 
 /// A user agent that is listed or looked up; browsers send 150 bytes, servers refuse lines above 8 KiB.
 pub const USER_AGENT_BYTES_MAX: usize = 4_096;
+
+/// A Certificate message that is gathered; of a longer one (post-quantum chains stay below 32 KiB) what comes first is read.
+pub const TLS_CERTIFICATES_BYTES_MAX: usize = 96 * 1024;
+
+/// Certificates of one message; chains have two to four.
+pub const TLS_CERTIFICATES_MAX: usize = 16;
+
+/// Names of one certificate that are said; shared hosts list a hundred.
+pub const TLS_CERTIFICATE_NAMES_MAX: usize = 128;
+
+/// Attributes of one distinguished name that are said; real ones have up to ten.
+pub const DISTINGUISHED_NAME_ATTRIBUTES_MAX: usize = 64;
+
+/// Parts of an object identifier that are said; real ones have up to fifteen.
+pub const OBJECT_IDENTIFIER_PARTS_MAX: usize = 32;
+
+/// Segments of one side that are looked at for the beginning of a record, behind a gap or before its first.
+pub const TLS_SEEKS_MAX: u8 = 24;
+
+/// Conversations that may follow each other in bytes offered at once: a tunnel in a tunnel, and room.
+pub const CONVERSATIONS_AT_ONCE_MAX: usize = 8;

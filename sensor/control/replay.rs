@@ -24,7 +24,7 @@ use crate::indicator::IndicatorSet;
 use crate::limits::RELEASES_WAITING_MAX;
 use crate::metrics::{self, Laps, Tally};
 use crate::networks::Networks;
-use crate::observable::digest;
+use crate::observable::{digest, plain};
 use crate::protocol::Wants;
 use crate::time::Timestamp;
 use crate::worker::{Orders, Release, Worker};
@@ -175,8 +175,14 @@ fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
     let any = events || !logged.is_empty();
     let set = Arc::clone(&loaded.set);
     let answers = replay.config.rules.answers;
-    let wants =
-        Wants { answers, sha256: events || logged.contains(&"fileinfo") || set.holds(&digest::SHA256), events: any };
+    let logs_tls = events || logged.contains(&"tls");
+    let wants = Wants {
+        answers,
+        sha256: events || logged.contains(&"fileinfo") || set.holds(&digest::SHA256),
+        ja4: logs_tls || set.holds(&plain::JA4),
+        certificates: logs_tls || set.holds(&digest::CERT_SHA1) || set.holds(&digest::CERT_SHA256),
+        events: any,
+    };
     let limits = &replay.config.limits;
     let settings = Settings {
         flows_max: limits.flows_max,

@@ -81,8 +81,20 @@ enum Asks {
 
 enum Step {
     Took(usize),
+    /// What follows in both directions is no HTTP any more.
+    Over(usize),
     Done,
     Lost,
+}
+
+/// What comes behind a response.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    Http,
+    /// Another conversation, from its first byte.
+    Other,
+    /// Another conversation inside frames (RFC 6455 section 5) that nobody here reads.
+    Frames,
 }
 
 impl Stream for Conversation {
@@ -98,6 +110,7 @@ impl Stream for Conversation {
             match self.step(side, rest, wants, out) {
                 Step::Took(0) => break,
                 Step::Took(taken) => rest = rest.get(taken..).unwrap_or_default(),
+                Step::Over(taken) => return Read::Over(bytes.len() - rest.len() + taken),
                 Step::Done => return Read::Done,
                 Step::Lost => return Read::Lost,
             }
@@ -151,6 +164,10 @@ impl Conversation {
         match (http_head::recognise(bytes), side) {
             (Verdict::Later, _) => return Step::Took(0),
             (Verdict::Client, Side::Client) | (Verdict::Server, Side::Server) => {}
+            // Who asked for a tunnel and says something else is inside it, whether or not the answer was seen.
+            (_, Side::Client) if self.asked.back().is_some_and(|asked| asked.asks == Asks::Tunnel) => {
+                return Step::Over(0);
+            }
             // Not the beginning of anything: what comes next may be.
             _ => return Step::Took(bytes.len()),
         }
@@ -162,11 +179,11 @@ impl Conversation {
         let head = Head::of(bytes.get(..end).unwrap_or(bytes));
         match side {
             Side::Client => self.request(&head, wants, out),
-            Side::Server => {
-                if self.response(&head, wants, out) {
-                    return Step::Done;
-                }
-            }
+            Side::Server => match self.response(&head, wants, out) {
+                Follows::Http => {}
+                Follows::Other => return Step::Over(end),
+                Follows::Frames => return Step::Done,
+            },
         }
         Step::Took(end)
     }
@@ -199,21 +216,22 @@ impl Conversation {
         }
     }
 
-    /// Reads a response's head; true if what follows is no HTTP any more.
-    fn response(&mut self, head: &Head<'_>, wants: Wants, out: &mut Observations) -> bool {
+    /// Reads a response's head.
+    fn response(&mut self, head: &Head<'_>, wants: Wants, out: &mut Observations) -> Follows {
         let Some(line) = head.status() else {
             self.halves[Side::Server.index()].body = Some(Body::new(Framing::Close, false));
-            return false;
+            return Follows::Http;
         };
         let asks = self.asked.front().map_or(Asks::Content, |asked| asked.asks);
         self.say_response(out, &line, &head.headers, wants);
         let has_body = head.headers.chunked || head.headers.content_length.is_some_and(|len| len > 0);
         let framing = match (line.status, asks) {
-            (101, _) if head.headers.upgrade => return true,
+            (101, _) if head.headers.websocket => return Follows::Frames,
+            (101, _) if head.headers.upgrade => return Follows::Other,
             // RFC 9110 section 15.2 allows no body here; servers that send one say so.
-            (100, _) => return false,
-            (101..=199, _) if !has_body => return false,
-            (200..=299, Asks::Tunnel) => return true,
+            (100, _) => return Follows::Http,
+            (101..=199, _) if !has_body => return Follows::Http,
+            (200..=299, Asks::Tunnel) => return Follows::Other,
             (204 | 304, _) | (_, Asks::HeadOnly) => Framing::Ended,
             _ => match head.headers {
                 Headers { chunked: true, .. } => Framing::ChunkSize,
@@ -226,7 +244,7 @@ impl Conversation {
         if framing == Framing::Ended {
             self.finish(Side::Server, wants, out);
         }
-        false
+        Follows::Http
     }
 
     fn say_response(&self, out: &mut Observations, line: &StatusLine<'_>, headers: &Headers<'_>, wants: Wants) {
@@ -513,14 +531,18 @@ mod tests {
     }
 
     #[test]
-    fn tunnels_and_upgrades_end_the_reading() {
+    fn behind_tunnels_and_upgrades_something_else_begins() {
         let connect = "CONNECT h.kr:443 HTTP/1.1\r\nHost: h.kr:443\r\n\r\n";
         let parts = [client(connect), server("HTTP/1.1 200 OK\r\n\r\n")];
         let (lines, last) = told::conversation::<Conversation>(&parts, &[], told::ALL);
-        assert_eq!(last, Read::Done);
+        assert_eq!(last, Read::Over(19));
         assert!(lines[0].contains("http.hostname=h.kr http.http_port=443 http.url=h.kr:443 http.http_method=CONNECT"));
-        let parts = [client(GET), server("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n")];
+        let parts = [client(GET), server("HTTP/1.1 101 x\r\nUpgrade: TLS/1.2\r\n\r\n")];
+        assert_eq!(told::conversation::<Conversation>(&parts, &[], told::ALL).1, Read::Over(36));
+        let parts = [client(GET), server("HTTP/1.1 101 x\r\nUpgrade: WebSocket\r\n\r\n")];
         assert_eq!(told::conversation::<Conversation>(&parts, &[], told::ALL).1, Read::Done);
+        let parts = [client(connect), client("\x16\x03\x01")];
+        assert_eq!(told::conversation::<Conversation>(&parts, &[], told::ALL).1, Read::Over(0));
     }
 
     #[test]
@@ -558,7 +580,7 @@ mod tests {
 
     #[test]
     fn without_a_want_for_files_bodies_are_passed_over() {
-        let wants = Wants { sha256: false, events: false, answers: false };
+        let wants = Wants::default();
         let lines = told::conversation::<Conversation>(&long_conversation(), &[], wants).0;
         assert!(lines.iter().all(|line| line.starts_with("http ")));
     }

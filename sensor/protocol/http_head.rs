@@ -149,6 +149,8 @@ pub(super) struct Headers<'a> {
     pub(super) content_length: Option<u64>,
     pub(super) chunked: bool,
     pub(super) upgrade: bool,
+    /// The upgrade is to frames of RFC 6455.
+    pub(super) websocket: bool,
 }
 
 /// A whole head: its first line and the headers behind it.
@@ -190,7 +192,10 @@ impl<'a> Headers<'a> {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host = self.host.or(Some(value)),
             7 if name.eq_ignore_ascii_case(b"referer") => self.referer = self.referer.or(Some(value)),
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade = true;
+                self.websocket = value.eq_ignore_ascii_case(b"websocket");
+            }
             10 if name.eq_ignore_ascii_case(b"user-agent") => self.user_agent = self.user_agent.or(Some(value)),
             12 if name.eq_ignore_ascii_case(b"content-type") => self.content_type = self.content_type.or(Some(value)),
             14 if name.eq_ignore_ascii_case(b"content-length") => {
