@@ -440,3 +440,24 @@ pub const HTTP_HOSTS_MAX: usize = 4;
 
 /// A name in UTF-8 before it is folded to ASCII: four bytes for each of the 253 that it may come to.
 pub const NAME_UTF8_BYTES_MAX: usize = 4 * 253;
+
+/// A Certificate message that is gathered; of a longer one (post-quantum chains stay below 32 KiB) what comes first is read.
+pub const TLS_CERTIFICATES_BYTES_MAX: usize = 96 * 1024;
+
+/// Certificates of one message; chains have two to four.
+pub const TLS_CERTIFICATES_MAX: usize = 16;
+
+/// Names of one certificate that are said; shared hosts list a hundred.
+pub const TLS_CERTIFICATE_NAMES_MAX: usize = 128;
+
+/// Attributes of one distinguished name that are said; real ones have up to ten.
+pub const DISTINGUISHED_NAME_ATTRIBUTES_MAX: usize = 64;
+
+/// Parts of an object identifier that are said; real ones have up to fifteen.
+pub const OBJECT_IDENTIFIER_PARTS_MAX: usize = 32;
+
+/// Segments of one side that are looked at for the beginning of a record, behind a gap or before its first.
+pub const TLS_SEEKS_MAX: u8 = 24;
+
+/// Conversations that may follow each other in bytes offered at once: a tunnel in a tunnel, and room.
+pub const CONVERSATIONS_AT_ONCE_MAX: usize = 8;

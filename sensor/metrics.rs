@@ -23,6 +23,7 @@ use crate::cli::screen::NotSeen;
 use crate::decode::{Fate, Fragments, Malformed};
 use crate::flow;
 use crate::indicator::{Refusal, Severity};
+use crate::observable::Hidden;
 
 /// The stages of the path, in order, as `--stats` names them.
 pub const STAGES: [&str; 5] = ["read", "decode", "flow", "look_up", "hand_over"];
@@ -126,6 +127,8 @@ pub struct Tally {
     pub observations: u64,
     /// Values that are none of their kind.
     pub values_refused: u64,
+    /// What readers could not read.
+    pub hidden: Hidden,
     /// Confirmed hits.
     pub hits: u64,
     /// Hits that raised nothing, by reason.
@@ -195,6 +198,7 @@ impl Tally {
         self.streams = self.streams.plus(&other.streams);
         self.observations += other.observations;
         self.values_refused += other.values_refused;
+        self.hidden.add(other.hidden);
         self.hits += other.hits;
         self.alerts += other.alerts;
         self.contacts.add(other.contacts);
@@ -261,6 +265,11 @@ pub fn document(tally: &Tally) -> Value {
         },
         "observations": tally.observations,
         "values_refused": tally.values_refused,
+        "hidden": {
+            "tls_names": tally.hidden.names,
+            "tls_certificates": tally.hidden.certificates,
+            "tls_certificates_damaged": tally.hidden.certificates_damaged,
+        },
         "hits": tally.hits,
         "refusals": refusals,
         "alerts": tally.alerts,
@@ -283,12 +292,15 @@ pub fn not_seen(tally: &Tally) -> NotSeen {
         ("fragments without room", tally.fates.of(Fate::FragmentShed)),
         ("flows given up for want of room", tally.flows.evicted),
         ("streams given up", tally.streams.lost),
+        ("damaged TLS certificates", tally.hidden.certificates_damaged),
     ];
     NotSeen {
         gaps: tally.streams.gaps,
         truncated: tally.truncated,
         malformed,
         one_way: tally.flows.one_way,
+        names_hidden: tally.hidden.names,
+        certificates_encrypted: tally.hidden.certificates,
         never_watched: tally.fates.of(Fate::NeverWatched),
         other: others.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
         ..NotSeen::default()

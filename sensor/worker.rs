@@ -173,6 +173,7 @@ impl Worker {
         tally.take_fragments(&self.fragments);
         self.contacts.iter().for_each(|contacts| tally.contacts.add(contacts.sightings()));
         tally.values_refused = self.trail.observations.refused();
+        tally.hidden = self.trail.observations.hidden();
         tally.nanos = self.laps.nanos;
         tally
     }

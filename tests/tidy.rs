@@ -37,7 +37,10 @@ static USES: &[(&str, &[&str])] = &[
     ("networks", &["observable"]),
     ("spool", &[]),
     // Adds up what every room counts, and tells a person of it.
-    ("metrics", &["capture", "decode", "flow", "protocol", "indicator", "alert", "worker", "pages", "cli"]),
+    (
+        "metrics",
+        &["capture", "decode", "flow", "protocol", "observable", "indicator", "alert", "worker", "pages", "cli"],
+    ),
     ("protocol", &["observable"]),
     ("capture", &["pages"]),
     ("decode", &["capture"]),

@@ -47,7 +47,7 @@ pub struct NotSeen {
     pub malformed: Vec<(&'static str, u64)>,
     /// Flows of which one direction was seen.
     pub one_way: u64,
-    /// TLS connections whose name was encrypted (ECH) or not given.
+    /// TLS connections in whose hello the client gave no name.
     pub names_hidden: u64,
     /// TLS connections whose certificate was encrypted.
     pub certificates_encrypted: u64,
@@ -121,7 +121,7 @@ static ENGLISH: Words = Words {
     unread: "not read",
     not_seen: "Not seen",
     certificates: ["TLS certificate (encrypted in TLS 1.3)", "TLS certificates (encrypted in TLS 1.3)"],
-    names: ["TLS name (hidden or not given)", "TLS names (hidden or not given)"],
+    names: ["TLS name (not given)", "TLS names (not given)"],
     gaps: ["gap", "gaps"],
     truncated: "truncated",
     malformed: "malformed",

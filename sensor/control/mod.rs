@@ -34,7 +34,7 @@ use std::time::Instant;
 
 use crate::config::{Config, Digest, EventType};
 use crate::indicator::IndicatorSet;
-use crate::observable::{Kind, digest};
+use crate::observable::{Kind, digest, plain};
 use crate::protocol::{Digests, Wants};
 
 /// What a replay came to.
@@ -101,7 +101,14 @@ fn wants(config: &Config, set: &IndicatorSet, logged: &[&str], events: bool) -> 
         sha1: wanted(&digest::SHA1, Digest::Sha1),
         sha256: wanted(&digest::SHA256, Digest::Sha256),
     };
-    Wants { answers: config.rules.answers, digests, events: events || !logged.is_empty() }
+    let logs_tls = events || logged.contains(&"tls");
+    Wants {
+        answers: config.rules.answers,
+        digests,
+        ja4: logs_tls || set.holds(&plain::JA4),
+        certificates: logs_tls || set.holds(&digest::CERT_SHA1) || set.holds(&digest::CERT_SHA256),
+        events: events || !logged.is_empty(),
+    }
 }
 
 /// Nanoseconds since the first call: the clock that the stages are measured with.

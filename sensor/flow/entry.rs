@@ -161,6 +161,11 @@ impl Flow {
         (self.has_data() && !self.closed(), self.last, self.id)
     }
 
+    /// Whether a direction has answered a SYN and said nothing yet.
+    pub(super) fn awaits_first(&self, direction: usize) -> bool {
+        self.started[direction] && self.payload[direction] == 0 && self.flags[direction] & tcp_flag::SYN != 0
+    }
+
     /// Whether a direction has shown enough that no stream protocol knows.
     pub(super) fn is_foreign(&self, direction: usize) -> bool {
         self.talk == Talk::Unknown && self.shown[direction] >= RECOGNITIONS_MAX

@@ -20,7 +20,9 @@ pub use scene::{Ended, FlowView, Scene, Tunnel};
 
 use crate::decode::shard::{Shard, shard_of};
 use crate::decode::{Address, Packet, Segment, protocol as ip_protocol, tcp_flag};
-use crate::limits::{CLOCK_STEP_MAX, DATAGRAMS_OFFERED_MAX, EVICTION_LOOKS, IDLE_AHEAD, SHARDS, SWEEP_EPOCHS};
+use crate::limits::{
+    CLOCK_STEP_MAX, DATAGRAMS_OFFERED_MAX, EVICTION_LOOKS, IDLE_AHEAD, SEGMENT_DISTANCE_MAX, SHARDS, SWEEP_EPOCHS,
+};
 use crate::observable::{Observations, Side};
 use crate::protocol::{DATAGRAMS, Read, Verdict, Wants};
 use crate::time::Timestamp;
@@ -433,6 +435,12 @@ fn tcp(
 
 /// Several SYNs may be sent before anything is said. The one that counts is the one that is answered, or gone on with.
 fn anchor(flow: &mut Flow, direction: usize, segment: Segment, payload: u64) {
+    // where only the answers were seen, and each had another number: the client has acknowledged the one that counts
+    let far = segment.ack.wrapping_sub(flow.next[1 - direction]);
+    let is_far = far.min(far.wrapping_neg()) > SEGMENT_DISTANCE_MAX;
+    if is_far && segment.flags & SYN_ACK == tcp_flag::ACK && flow.awaits_first(1 - direction) {
+        flow.next[1 - direction] = segment.ack;
+    }
     let Some(other) = flow.other_syn else { return };
     let first = other.wrapping_add(1);
     match segment.flags & SYN_ACK {

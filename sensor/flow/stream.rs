@@ -8,8 +8,8 @@ use super::entry::{Flow, NONE, Talk};
 use super::waiting::{Waiting, is_ahead};
 use crate::decode::{Segment, tcp_flag};
 use crate::limits::{
-    SEGMENT_DISTANCE_MAX, SEGMENTS_ODD_MAX, UNDECIDED_BYTES_MAX, WAITING_ACKNOWLEDGED, WAITING_COST_BYTES,
-    WAITING_SEGMENTS_MAX, WINDOW_BYTES_MAX,
+    CONVERSATIONS_AT_ONCE_MAX, SEGMENT_DISTANCE_MAX, SEGMENTS_ODD_MAX, UNDECIDED_BYTES_MAX, WAITING_ACKNOWLEDGED,
+    WAITING_COST_BYTES, WAITING_SEGMENTS_MAX, WINDOW_BYTES_MAX,
 };
 use crate::observable::{Observations, Side};
 use crate::protocol::{self, Conversations, Read, Recognised, Wants};
@@ -245,28 +245,32 @@ impl Streams {
         if flow.talk == Talk::Shunted || flow.is_foreign(direction) {
             return;
         }
+        let before = flow.talk;
         let mut window = self.take_window(flow, direction);
         if window.is_empty() {
-            let used = self.offer(flow, direction, bytes, reading).min(bytes.len());
+            let used = self.offer(flow, direction, bytes, 0, reading).min(bytes.len());
             window.extend_from_slice(&bytes[used..]);
         } else {
+            let fresh = window.len();
             window.extend_from_slice(bytes);
-            let used = self.offer(flow, direction, &window, reading).min(window.len());
+            let used = self.offer(flow, direction, &window, fresh, reading).min(window.len());
             window.drain(..used);
         }
         self.leave_window(flow, direction, window);
-        self.offer_other(flow, direction, reading);
+        if matches!(flow.talk, Talk::Stream(..)) || flow.talk != before {
+            self.offer_other(flow, direction, reading);
+        }
     }
 
-    /// Once one side is recognised, what the other side said before is read too.
+    /// Once one side is recognised, or a conversation is over, what the other side said before is read too.
     fn offer_other(&mut self, flow: &mut Flow, direction: usize, reading: &mut Reading<'_>) {
         let other = 1 - direction;
-        if flow.buffers == NONE || !matches!(flow.talk, Talk::Stream(..)) || flow.is_foreign(other) {
+        if flow.buffers == NONE || flow.is_foreign(other) {
             return;
         }
         let mut window = self.take_window(flow, other);
         if !window.is_empty() {
-            let used = self.offer(flow, other, &window, reading).min(window.len());
+            let used = self.offer(flow, other, &window, 0, reading).min(window.len());
             window.drain(..used);
             self.leave_window(flow, other, window);
         }
@@ -301,44 +305,94 @@ impl Streams {
         self.direction(flow, direction).window = window;
     }
 
-    /// Shows bytes to the reader, or to the recognisers while there is none. Returns how many are done with.
-    fn offer(&mut self, flow: &mut Flow, direction: usize, bytes: &[u8], reading: &mut Reading<'_>) -> usize {
-        if flow.talk == Talk::Unknown {
-            match protocol::recognise(bytes, flow.ports(direction)) {
-                Recognised::As(spoken, side) => {
-                    flow.talk = Talk::Stream(spoken, self.conversations.open(spoken));
-                    flow.app_proto = Some(spoken.name());
-                    flow.asker_is_low = (direction == 0) == (side == Side::Client);
-                    if flow.midstream {
-                        flow.client_is_low = flow.asker_is_low;
-                    }
+    /// Shows bytes to the reader, or to the recognisers while there is none; the newest begin at `fresh`. Returns how many
+    /// are done with. Where a conversation is over, the next is looked for in what follows.
+    fn offer(
+        &mut self,
+        flow: &mut Flow,
+        direction: usize,
+        bytes: &[u8],
+        fresh: usize,
+        reading: &mut Reading<'_>,
+    ) -> usize {
+        let (mut done, mut fresh) = (0, fresh);
+        for _ in 0..CONVERSATIONS_AT_ONCE_MAX {
+            if flow.talk == Talk::Unknown {
+                done += self.recognise(flow, direction, &bytes[done..], fresh);
+            }
+            let rest = &bytes[done..];
+            let Talk::Stream(spoken, handle) = flow.talk else { return done };
+            let asker = flow.asker(direction);
+            match self.conversations.read(spoken, handle, asker, rest, reading.wants, reading.out) {
+                Read::Took(used) => return done + used,
+                Read::Done => self.shunt(flow),
+                Read::Lost => {
+                    self.counts.lost += 1;
+                    self.shunt(flow);
                 }
-                Recognised::Later if bytes.len() < UNDECIDED_BYTES_MAX => return 0,
-                Recognised::Later | Recognised::Nothing => {
-                    flow.shown[direction] += 1;
-                    if flow.is_foreign(direction) && flow.is_foreign(1 - direction) {
-                        self.shunt(flow);
+                Read::Over(used) => {
+                    self.conversations.close(spoken, handle);
+                    (flow.talk, flow.shown) = (Talk::Unknown, [0; 2]);
+                    (done, fresh) = (bytes.len().min(done + used), 0);
+                    if done < bytes.len() {
+                        continue;
                     }
-                    return bytes.len();
                 }
             }
+            return bytes.len();
         }
-        let Talk::Stream(spoken, handle) = flow.talk else { return bytes.len() };
-        let read = self.conversations.read(spoken, handle, flow.asker(direction), bytes, reading.wants, reading.out);
-        self.heed(flow, read, bytes.len())
+        self.counts.lost += 1;
+        self.shunt(flow);
+        bytes.len()
     }
 
-    fn heed(&mut self, flow: &mut Flow, read: Read, offered: usize) -> usize {
-        match read {
-            Read::Took(used) => used,
-            Read::Done => {
-                self.shunt(flow);
-                offered
+    /// Finds out who speaks, and returns how many bytes are done with. What could have become something is given up when
+    /// it became nothing, and when the segment behind it is by itself something else (TLS behind a greeting).
+    fn recognise(&mut self, flow: &mut Flow, direction: usize, bytes: &[u8], fresh: usize) -> usize {
+        let ports = flow.ports(direction);
+        let mut from = 0;
+        let mut found = protocol::recognise(bytes, ports);
+        if fresh > 0 && !matches!(found, Recognised::As(..)) {
+            let alone = protocol::recognise(&bytes[fresh..], ports);
+            if found == Recognised::Nothing || matches!(alone, Recognised::As(it, _) if it.is_excluded(bytes, ports)) {
+                (from, found) = (fresh, alone);
             }
+        }
+        match found {
+            Recognised::As(spoken, side) => {
+                flow.talk = Talk::Stream(spoken, self.conversations.open(spoken));
+                flow.app_proto = Some(spoken.name());
+                flow.asker_is_low = (direction == 0) == (side == Side::Client);
+                if flow.midstream {
+                    flow.client_is_low = flow.asker_is_low;
+                }
+                from
+            }
+            Recognised::Later if bytes.len() - from < UNDECIDED_BYTES_MAX => from,
+            Recognised::Later | Recognised::Nothing => {
+                flow.shown[direction] = flow.shown[direction].saturating_add(1);
+                if flow.is_foreign(direction) && flow.is_foreign(1 - direction) {
+                    self.shunt(flow);
+                }
+                bytes.len()
+            }
+        }
+    }
+
+    /// Does what a reader says of a gap.
+    fn heed(&mut self, flow: &mut Flow, read: Read) {
+        match read {
+            Read::Took(_) => {}
+            Read::Over(_) => {
+                if let Talk::Stream(spoken, handle) = flow.talk {
+                    self.conversations.close(spoken, handle);
+                }
+                (flow.talk, flow.shown) = (Talk::Unknown, [0; 2]);
+            }
+            Read::Done => self.shunt(flow),
             Read::Lost => {
                 self.counts.lost += 1;
                 self.shunt(flow);
-                offered
             }
         }
     }
@@ -357,7 +411,7 @@ impl Streams {
                 drop(self.take_window(flow, direction));
                 let asker = flow.asker(direction);
                 let read = self.conversations.gap(spoken, handle, asker, len, reading.wants, reading.out);
-                self.heed(flow, read, 0);
+                self.heed(flow, read);
             }
             Talk::Unknown => drop(self.take_window(flow, direction)),
             Talk::Datagrams(_) | Talk::Shunted => {}

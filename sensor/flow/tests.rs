@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::capture::{Frame, Link};
 use crate::decode::{Fragments, decode};
-use crate::limits::{SEGMENTS_ODD_MAX, WAITING_SEGMENTS_MAX, WINDOW_BYTES_MAX};
+use crate::limits::{CONVERSATIONS_AT_ONCE_MAX, SEGMENTS_ODD_MAX, WAITING_SEGMENTS_MAX, WINDOW_BYTES_MAX};
 use crate::observable::Form;
 use crate::protocol::Digests;
 use crate::time::Span;
@@ -160,7 +160,7 @@ impl Tap {
 
     fn with(flows_max: usize, reassembly_bytes_max: usize) -> Tap {
         let digests = Digests { sha256: true, ..Digests::default() };
-        let wants = Wants { digests, events: true, answers: true };
+        let wants = Wants { digests, events: true, answers: true, ja4: true, certificates: true };
         let settings = Settings { flows_max, reassembly_bytes_max, key: (1, 2), wants };
         Tap {
             flows: Flows::new(settings),
@@ -853,6 +853,81 @@ fn both_directions_of_a_tunnel_are_one_flow() {
     assert_eq!(tap.flow().tunnel.map(|tunnel| (tunnel.name, tunnel.depth)), Some(("gre", 1)));
     tap.all(web().into_iter().map(|said| said.on(Wrap::Gre(here, (Ipv4Addr::new(192, 0, 2, 10), 0)))));
     assert_eq!(tap.flows.open(), 2);
+}
+
+// --- what begins behind something else
+
+/// A client's hello that names nobody, in its record.
+fn hello() -> Vec<u8> {
+    let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0]].concat();
+    let message = [&[1, 0, 0, body.len() as u8][..], &body].concat();
+    [&[22, 3, 1, 0, message.len() as u8][..], &message].concat()
+}
+
+/// What is seen when client and server say these, one after the other.
+fn said_in_turn(parts: &[(fn(usize) -> Said, &[u8])]) -> Vec<String> {
+    let (mut tap, mut places) = (Tap::hears(handshake()), [1, 1]);
+    for (side, bytes) in parts {
+        let who = usize::from(side(0).from == SERVER);
+        tap.see(&side(places[who]).says(bytes).acks(places[1 - who]));
+        places[who] += bytes.len();
+    }
+    tap.seen()
+}
+
+#[test]
+fn tls_is_found_behind_the_greetings_of_others() {
+    let hello = hello();
+    let greetings: [&[(fn(usize) -> Said, &[u8])]; 6] = [
+        &[
+            (server, b"220 m ESMTP\r\n"),
+            (client, b"EHLO a\r\n"),
+            (server, b"250 STARTTLS\r\n"),
+            (client, b"STARTTLS\r\n"),
+        ],
+        &[(client, b"<?xml version='1.0'?>"), (server, b"<stream>"), (client, b"<starttls/>"), (server, b"<proceed/>")],
+        &[(client, b"\0\0\0\x08\x04\xd2\x16\x2f"), (server, b"S")],
+        &[
+            (client, b"\x05\x01\0"),
+            (server, b"\x05\0"),
+            (client, b"\x05\x01\0\x01\x01\x02\x03\x04\x01\xbb"),
+            (server, b"\x05\0"),
+        ],
+        &[(client, b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0")],
+        &[(client, b"G"), (client, b"ET")],
+    ];
+    for greeting in greetings {
+        let all: Vec<_> = greeting.iter().copied().chain([(client as fn(usize) -> Said, &hello[..])]).collect();
+        assert_eq!(said_in_turn(&all), ["tls client"], "{greeting:?}");
+    }
+}
+
+#[test]
+fn tls_is_found_in_a_tunnel_whether_or_not_its_opening_was_answered() {
+    let (ask, hello) = (&b"CONNECT h.test:443 HTTP/1.1\r\n\r\n"[..], &hello()[..]);
+    let seen = said_in_turn(&[(client, ask), (server, b"HTTP/1.1 200 OK\r\n\r\n"), (client, hello)]);
+    assert_eq!(seen, ["http client h.test h.test:443", "http server h.test h.test:443 200", "tls client"]);
+    assert_eq!(said_in_turn(&[(client, ask), (client, hello)]), ["http client h.test h.test:443", "tls client"]);
+    let both = [ask, hello].concat();
+    assert_eq!(said_in_turn(&[(client, &both)]), ["http client h.test h.test:443", "tls client"]);
+}
+
+#[test]
+fn a_tunnel_in_a_tunnel_has_an_end() {
+    let ask = b"CONNECT h.test:443 HTTP/1.1\r\n\r\n";
+    let many = ask.repeat(3 * CONVERSATIONS_AT_ONCE_MAX);
+    let answers = b"HTTP/1.1 200 OK\r\n\r\n".repeat(3 * CONVERSATIONS_AT_ONCE_MAX);
+    let seen = said_in_turn(&[(client, &many), (server, &answers)]);
+    assert!(seen.len() > CONVERSATIONS_AT_ONCE_MAX, "{seen:?}");
+}
+
+#[test]
+fn of_several_answers_to_a_syn_the_acknowledged_one_counts() {
+    let far = 1 << 30;
+    let mut all: Vec<Said> = [0, 2 * far, far].map(|isn| server(0).syn().acks(1).moved(isn, 0)).into();
+    all.push(client(1).says(GET).acks(1).moved(0, far));
+    all.push(server(1).says(ANSWER).acks(1 + GET.len()).moved(far, 0));
+    assert_eq!(Tap::hears(all).seen(), answered());
 }
 
 // --- any order

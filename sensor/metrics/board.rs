@@ -9,6 +9,7 @@ use super::{Fates, Tally};
 use crate::alert::Sightings;
 use crate::decode::FragmentCounts;
 use crate::flow::{Counts, StreamCounts};
+use crate::observable::Hidden;
 use crate::protocol::BodyCounts;
 
 /// Counters of a tally: it consists of nothing else (a test holds it to that).
@@ -92,6 +93,7 @@ fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
         alerts_shed,
         contacts,
         nanos,
+        hidden,
         ..
     } = tally;
     let Fates(fates) = fates;
@@ -100,6 +102,7 @@ fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     let BodyCounts { damaged, bombs, coding_full } = bodies;
     let FragmentCounts { whole, overlaps, evicted: given_up, timeouts } = fragments;
     let Sightings { raised, further, crowded, uncounted, shed } = contacts;
+    let Hidden { names, certificates, certificates_damaged } = hidden;
     [
         handed,
         steered,
@@ -119,6 +122,7 @@ fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     .chain([gaps, gap_bytes, reassembly_full, lost, odd, out_of_order])
     .chain([whole, overlaps, given_up, timeouts])
     .chain([damaged, bombs, coding_full])
+    .chain([names, certificates, certificates_damaged])
     .chain([raised, further, crowded, uncounted, shed])
     .chain(fates)
     .chain(refusals)

@@ -163,6 +163,18 @@ pub(super) static FAMILIES: &[Family] = &[
             }
         },
     ),
+    row("haetae_hidden_total", Only, "What TLS keeps from the sensor, by what it is.", |seen, out| {
+        let hidden = seen.sum.hidden;
+        for (what, count) in [("names", hidden.names), ("certificates", hidden.certificates)] {
+            out.by("what", what, count as f64);
+        }
+    }),
+    row(
+        "haetae_tls_certificates_damaged_total",
+        Only,
+        "Certificates that are none; their digests are looked up nevertheless.",
+        |seen, out| out.one(seen.sum.hidden.certificates_damaged as f64),
+    ),
     row(
         "haetae_fragment_overlaps_total",
         Only,

@@ -155,6 +155,8 @@ pub(super) struct Headers<'a> {
     pub(super) content_length: Option<u64>,
     pub(super) chunked: bool,
     pub(super) upgrade: bool,
+    /// The upgrade is to frames of RFC 6455.
+    pub(super) websocket: bool,
 }
 
 /// A whole head: its first line and the headers behind it.
@@ -215,7 +217,10 @@ impl<'a> Headers<'a> {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.take_host(value),
             7 if name.eq_ignore_ascii_case(b"referer") => self.referer = self.referer.or(Some(value)),
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade = true;
+                self.websocket = value.eq_ignore_ascii_case(b"websocket");
+            }
             8 if name.eq_ignore_ascii_case(b"location") => self.location = self.location.or(Some(value)),
             10 if name.eq_ignore_ascii_case(b"user-agent") => self.user_agent = self.user_agent.or(Some(value)),
             12 if name.eq_ignore_ascii_case(b"content-type") => self.content_type = self.content_type.or(Some(value)),

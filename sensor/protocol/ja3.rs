@@ -49,8 +49,7 @@ impl Ja3 {
 
     /// One more number unless it is GREASE.
     pub fn unless_grease(&mut self, value: u16) {
-        let [high, low] = value.to_be_bytes();
-        if high != low || low & 0x0f != 0x0a {
+        if !is_grease(value) {
             self.number(value);
         }
     }
@@ -80,6 +79,12 @@ impl Ja3 {
         self.room[self.len] = byte;
         self.len += 1;
     }
+}
+
+/// Whether a number is one of those that mean nothing, on purpose (RFC 8701 section 2).
+pub(super) fn is_grease(value: u16) -> bool {
+    let [high, low] = value.to_be_bytes();
+    high == low && low & 0x0f == 0x0a
 }
 
 /// One digit of lower-case hexadecimal.

@@ -3,6 +3,7 @@
 //! A protocol is a row: how it is recognised by its first bytes, on any port, and how it is read. Readers never buffer
 //! (what they leave is offered again with more behind it), never log, know no indicator, and are told of gaps.
 
+mod certificate;
 mod digests;
 pub mod dns;
 mod dns_message;
@@ -15,8 +16,11 @@ mod http_head;
 mod http_inflate;
 mod http_said;
 mod ja3;
+mod ja4;
+pub mod openvpn;
 pub mod tls;
 mod tls_hello;
+mod tls_say;
 
 pub use digests::Digests;
 
@@ -27,6 +31,9 @@ use crate::observable::{Observations, Side};
 pub enum Read {
     /// It has used this many; the rest is offered again when more has come. 0: it needs more than this.
     Took(usize),
+    /// It has used this many, and what follows in both directions is another conversation (a tunnel, an upgrade): who
+    /// speaks in it is found out anew.
+    Over(usize),
     /// There is nothing more to learn from this flow: it is shunted.
     Done,
     /// It cannot make sense of this flow any more: it is shunted and counted.
@@ -53,6 +60,10 @@ pub struct Wants {
     pub digests: Digests,
     /// Look up answered addresses: a listed address that a name resolves to is not yet a contact with it.
     pub answers: bool,
+    /// Make JA4 fingerprints: the set holds some, or events show them.
+    pub ja4: bool,
+    /// Read and digest certificates: the set holds some, or events show them.
+    pub certificates: bool,
     /// Produce the events even where no field is sought (the event log is on).
     pub events: bool,
 }
@@ -144,6 +155,11 @@ macro_rules! streams {
                 match self { $(Spoken::$room => <$state as Stream>::NAME),+ }
             }
 
+            /// Whether these first bytes, or what may come behind them, are not its own.
+            pub fn is_excluded(self, bytes: &[u8], ports: (u16, u16)) -> bool {
+                self.verdict(bytes, ports) == Verdict::Other
+            }
+
             fn verdict(self, bytes: &[u8], ports: (u16, u16)) -> Verdict {
                 match self { $(Spoken::$room => <$state as Stream>::recognise(bytes, ports)),+ }
             }
@@ -209,6 +225,7 @@ streams! {
     dns: dns::Conversation,
     http: http::Conversation,
     tls: tls::Conversation,
+    openvpn: openvpn::Conversation,
 }
 
 /// What all rows together say of first bytes: the protocol and who spoke, or whether more could change it.
@@ -276,8 +293,13 @@ mod told {
     use super::*;
     use crate::observable::Form;
 
-    pub(super) const ALL: Wants =
-        Wants { digests: Digests { md5: false, sha1: false, sha256: true }, events: true, answers: true };
+    pub(super) const ALL: Wants = Wants {
+        digests: Digests { md5: false, sha1: false, sha256: true },
+        events: true,
+        answers: true,
+        ja4: true,
+        certificates: true,
+    };
 
     /// One event of a stream.
     #[derive(Clone, Debug)]

@@ -1,22 +1,28 @@
-//! The two hellos of TLS (RFC 8446 sections 4.1.2 and 4.1.3, the same since SSL 3.0) and their fingerprints.
+//! The messages of a TLS handshake that go in clear text: the two hellos (RFC 8446 sections 4.1.2 and 4.1.3, the same since
+//! SSL 3.0) with their fingerprints, and certificates up to TLS 1.2.
 //!
 //! In: one handshake message. Out: borrowed views and JA3 lines. Damaged extensions end the list, nothing more.
 //! Never here: a record, what is said.
 
 use super::ja3::Ja3;
+use crate::limits::TLS_CERTIFICATES_MAX;
 
 pub(super) const MESSAGE_HEADER_BYTES: usize = 4;
 pub(super) const CLIENT_HELLO: u8 = 1;
 pub(super) const SERVER_HELLO: u8 = 2;
+pub(super) const SESSION_TICKET: u8 = 4;
+pub(super) const CERTIFICATE: u8 = 11;
+pub(super) const CLIENT_KEY_EXCHANGE: u8 = 16;
 pub(super) const TLS_1_3: u16 = 0x0304;
 pub(super) const SERVER_NAME: u16 = 0;
 pub(super) const SUPPORTED_GROUPS: u16 = 10;
 pub(super) const EC_POINT_FORMATS: u16 = 11;
+pub(super) const SIGNATURE_ALGORITHMS: u16 = 13;
 pub(super) const ALPN: u16 = 16;
 pub(super) const SUPPORTED_VERSIONS: u16 = 43;
 
 /// The length of the handshake message that begins here, with its header.
-pub(super) fn hello_len(bytes: &[u8]) -> Option<usize> {
+pub(super) fn message_len(bytes: &[u8]) -> Option<usize> {
     let [_, a, b, c] = *bytes.first_chunk::<MESSAGE_HEADER_BYTES>()?;
     Some(MESSAGE_HEADER_BYTES + (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)))
 }
@@ -45,6 +51,28 @@ pub(super) fn take_short<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 pub(super) fn take_long<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::from(take_u16(bytes)?).min(bytes.len());
     take(bytes, len)
+}
+
+/// The certificates of a Certificate message up to TLS 1.2 (RFC 5246 section 7.4.2), the leaf first. A list that does not
+/// fill its message is none; of a message that is cut (`whole` is false), those that are there.
+pub(super) fn certificates(body: &[u8], whole: bool) -> impl Iterator<Item = &[u8]> {
+    let mut rest = match take_u24(body) {
+        Some((len, list)) if len == list.len() || (!whole && len > list.len()) => list,
+        _ => &[],
+    };
+    std::iter::from_fn(move || {
+        let (len, behind) = take_u24(rest)?;
+        let (certificate, behind) = behind.split_at_checked(len)?;
+        rest = behind;
+        Some(certificate)
+    })
+    .filter(|certificate| !certificate.is_empty())
+    .take(TLS_CERTIFICATES_MAX)
+}
+
+fn take_u24(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let ([a, b, c], rest) = bytes.split_first_chunk::<3>()?;
+    Some((usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c), rest))
 }
 
 /// The extensions of a hello as (type, data); ends where they are damaged.
@@ -150,5 +178,41 @@ impl<'a> ServerHello<'a> {
             line.number(kind);
         }
         line
+    }
+}
+
+/// Pieces of handshakes for the tests of all who read them.
+#[cfg(test)]
+pub(super) mod crafted {
+    pub(in crate::protocol) fn long(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
+    }
+
+    pub(in crate::protocol) fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
+        [&kind.to_be_bytes()[..], &long(data)].concat()
+    }
+
+    pub(in crate::protocol) fn numbers(list: &[u16]) -> Vec<u8> {
+        list.iter().flat_map(|value| value.to_be_bytes()).collect()
+    }
+
+    /// The body of a client's hello.
+    pub(in crate::protocol) fn hello(version: u16, ciphers: &[u16], extensions: &[u8]) -> Vec<u8> {
+        let ciphers = long(&numbers(ciphers));
+        [&version.to_be_bytes()[..], &[7; 32], &[0], &ciphers, &[1, 0], &long(extensions)].concat()
+    }
+
+    pub(in crate::protocol) fn handshake(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind][..], &(body.len() as u32).to_be_bytes()[1..], body].concat()
+    }
+
+    pub(in crate::protocol) fn record(kind: u8, body: &[u8]) -> Vec<u8> {
+        [&[kind, 3, 3][..], &long(body)].concat()
+    }
+
+    /// The body of a Certificate message up to TLS 1.2.
+    pub(in crate::protocol) fn chain(certificates: &[&[u8]]) -> Vec<u8> {
+        let with_len = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[1..], bytes].concat();
+        with_len(&certificates.iter().flat_map(|der| with_len(der)).collect::<Vec<u8>>())
     }
 }
