@@ -314,3 +314,25 @@ pub const USER_AGENT_BYTES_MAX: usize = 4_096;
 
 /// A name in UTF-8 before it is folded to ASCII: four bytes for each of the 253 that it may come to.
 pub const NAME_UTF8_BYTES_MAX: usize = 4 * 253;
+
+/// A pattern; what tells one tool from another is a few words long.
+pub const PATTERN_BYTES_MAX: usize = 256;
+
+/// Patterns of one set, counted once for each field that they are looked for in: a hundred times what lists of malicious
+/// user agents hold.
+pub const PATTERNS_MAX: usize = 8_192;
+
+/// What one more pattern may cost beside its bytes: two rows of transitions for all byte values, and its place.
+pub const PATTERN_COST_BYTES: usize = 4_096;
+
+/// What one byte of a pattern may cost: a state with its transitions in both cases and its failure link.
+pub const PATTERN_STATE_BYTES: usize = 32;
+
+/// All automata of one set, as the two costs above add them up.
+pub const PATTERN_AUTOMATA_BYTES_MAX: usize = 64 << 20;
+
+/// Patterns that one value may meet: an honest one meets one or two.
+pub const PATTERN_HITS_MAX: usize = 64;
+
+/// Places of one value that are looked at because some pattern ends there: every byte of the longest head of a request.
+pub const PATTERN_PLACES_MAX: usize = 64 << 10;

@@ -73,13 +73,15 @@ impl Fates {
 }
 
 /// The order of [`Tally::refusals`].
-pub const REFUSALS: [Refusal; 6] = [
+pub const REFUSALS: [Refusal; 8] = [
     Refusal::NotYetValid,
     Refusal::Expired,
     Refusal::Revoked,
     Refusal::LowConfidence,
     Refusal::Allowed,
     Refusal::OtherPort,
+    Refusal::OtherSector,
+    Refusal::AboveTlp,
 ];
 
 /// All that a worker counted, or several together.
@@ -101,8 +103,10 @@ pub struct Tally {
     pub fragments: FragmentCounts,
     /// Observations made.
     pub observations: u64,
-    /// Values that are none of their kind.
+    /// Sought values that are none of their kind.
     pub values_refused: u64,
+    /// Values that met more patterns than are kept of one.
+    pub patterns_shed: u64,
     /// Confirmed hits.
     pub hits: u64,
     /// Hits that raised nothing, by reason.
@@ -153,6 +157,7 @@ impl Tally {
         self.streams = self.streams.plus(&other.streams);
         self.observations += other.observations;
         self.values_refused += other.values_refused;
+        self.patterns_shed += other.patterns_shed;
         self.hits += other.hits;
         self.alerts += other.alerts;
         self.contacts.add(other.contacts);
@@ -214,6 +219,7 @@ pub fn document(tally: &Tally) -> Value {
         },
         "observations": tally.observations,
         "values_refused": tally.values_refused,
+        "patterns_shed": tally.patterns_shed,
         "hits": tally.hits,
         "refusals": refusals,
         "alerts": tally.alerts,

@@ -81,6 +81,8 @@ pub struct Worker {
 impl Worker {
     /// A worker before its first batch.
     pub fn new(orders: Orders, release_to: Sender<Release>, laps: Laps) -> Self {
+        let mut trail = Trail::default();
+        trail.observations.seek_only(|kind| orders.set.seeks(kind));
         Worker {
             owned: std::array::from_fn(|shard| shard % orders.workers == orders.index),
             fragments: Fragments::new(orders.settings.key),
@@ -94,7 +96,7 @@ impl Worker {
             laps,
             fates: Vec::with_capacity(BATCH_FRAMES_MAX),
             unpacked: Vec::with_capacity(BATCH_FRAMES_MAX),
-            trail: Trail::default(),
+            trail,
             questions: Vec::new(),
             room: Questions::default(),
             address_hits: Vec::new(),
@@ -139,6 +141,7 @@ impl Worker {
         self.tally.take_fragments(&self.fragments);
         self.contacts.iter().for_each(|contacts| self.tally.contacts.add(contacts.sightings()));
         self.tally.values_refused = self.trail.observations.refused();
+        self.tally.patterns_shed = self.room.shed();
         self.tally.nanos = self.laps.nanos;
         self.tally
     }
@@ -293,7 +296,7 @@ impl Worker {
             _ => None,
         };
         let circumstances = Circumstances { at: scene.time, port };
-        let iocs = self.orders.set.admit(hit.entry, all.canonical(&seen), circumstances);
+        let iocs = self.orders.set.admit(hit.entry, all.value(&seen), circumstances);
         let iocs = iocs.inspect_err(|refusal| self.tally.refuse(*refusal))?;
         let field = hit.field as usize;
         let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };
