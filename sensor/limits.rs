@@ -461,3 +461,25 @@ pub const TLS_SEEKS_MAX: u8 = 24;
 
 /// Conversations that may follow each other in bytes offered at once: a tunnel in a tunnel, and room.
 pub const CONVERSATIONS_AT_ONCE_MAX: usize = 8;
+
+/// A pattern; what tells one tool from another is a few words long.
+pub const PATTERN_BYTES_MAX: usize = 256;
+
+/// Patterns of one set, counted once for each field that they are looked for in: a hundred times what lists of malicious
+/// user agents hold.
+pub const PATTERNS_MAX: usize = 8_192;
+
+/// What one more pattern may cost beside its bytes: two rows of transitions for all byte values, and its place.
+pub const PATTERN_COST_BYTES: usize = 4_096;
+
+/// What one byte of a pattern may cost: a state with its transitions in both cases and its failure link.
+pub const PATTERN_STATE_BYTES: usize = 32;
+
+/// All automata of one set, as the two costs above add them up.
+pub const PATTERN_AUTOMATA_BYTES_MAX: usize = 64 << 20;
+
+/// Patterns that one value may meet: an honest one meets one or two.
+pub const PATTERN_HITS_MAX: usize = 64;
+
+/// Places of one value that are looked at because some pattern ends there: every byte of the longest head of a request.
+pub const PATTERN_PLACES_MAX: usize = 64 << 10;

@@ -88,13 +88,15 @@ impl Fates {
 }
 
 /// The order of [`Tally::refusals`].
-pub const REFUSALS: [Refusal; 6] = [
+pub const REFUSALS: [Refusal; 8] = [
     Refusal::NotYetValid,
     Refusal::Expired,
     Refusal::Revoked,
     Refusal::LowConfidence,
     Refusal::Allowed,
     Refusal::OtherPort,
+    Refusal::OtherSector,
+    Refusal::AboveTlp,
 ];
 
 /// The order of [`Tally::severities`].
@@ -125,10 +127,12 @@ pub struct Tally {
     pub fragments: FragmentCounts,
     /// Observations made.
     pub observations: u64,
-    /// Values that are none of their kind.
+    /// Sought values that are none of their kind.
     pub values_refused: u64,
     /// What readers could not read.
     pub hidden: Hidden,
+    /// Values that met more patterns than are kept of one.
+    pub patterns_shed: u64,
     /// Confirmed hits.
     pub hits: u64,
     /// Hits that raised nothing, by reason.
@@ -199,6 +203,7 @@ impl Tally {
         self.observations += other.observations;
         self.values_refused += other.values_refused;
         self.hidden.add(other.hidden);
+        self.patterns_shed += other.patterns_shed;
         self.hits += other.hits;
         self.alerts += other.alerts;
         self.contacts.add(other.contacts);
@@ -270,6 +275,7 @@ pub fn document(tally: &Tally) -> Value {
             "tls_certificates": tally.hidden.certificates,
             "tls_certificates_damaged": tally.hidden.certificates_damaged,
         },
+        "patterns_shed": tally.patterns_shed,
         "hits": tally.hits,
         "refusals": refusals,
         "alerts": tally.alerts,

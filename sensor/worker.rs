@@ -99,6 +99,8 @@ pub struct Worker {
 impl Worker {
     /// A worker before its first batch.
     pub fn new(orders: Orders, release_to: Sender<Release>, laps: Laps) -> Self {
+        let mut trail = Trail::default();
+        trail.observations.seek_only(|kind| orders.set.seeks(kind));
         Worker {
             owned: std::array::from_fn(|shard| shard % orders.workers == orders.index),
             fragments: Fragments::new(orders.settings.key),
@@ -118,7 +120,7 @@ impl Worker {
             laps,
             fates: Vec::with_capacity(BATCH_FRAMES_MAX),
             unpacked: Vec::with_capacity(BATCH_FRAMES_MAX),
-            trail: Trail::default(),
+            trail,
             questions: Vec::new(),
             room: Questions::default(),
             address_hits: Vec::new(),
@@ -173,6 +175,7 @@ impl Worker {
         tally.take_fragments(&self.fragments);
         self.contacts.iter().for_each(|contacts| tally.contacts.add(contacts.sightings()));
         tally.values_refused = self.trail.observations.refused();
+        tally.patterns_shed = self.room.shed();
         tally.hidden = self.trail.observations.hidden();
         tally.nanos = self.laps.nanos;
         tally
@@ -336,7 +339,7 @@ impl Worker {
             _ => None,
         };
         let circumstances = Circumstances { at: scene.time, port };
-        let iocs = self.orders.set.admit(hit.entry, all.canonical(&seen), circumstances);
+        let iocs = self.orders.set.admit(hit.entry, all.value(&seen), circumstances);
         let iocs = iocs.inspect_err(|refusal| self.tally.refuse(*refusal))?;
         let field = hit.field as usize;
         let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::screen::{counted, plain};
 use crate::config::Config;
 use crate::control::Failure;
-use crate::feed::{self, Policy};
+use crate::feed;
 use crate::indicator::{Explained, Word};
 use crate::time::Timestamp;
 
@@ -25,10 +25,8 @@ pub fn run(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let policy =
-        Policy { confidence_min: config.rules.confidence_min, allow: config.rules.allow.clone(), key: [0; 16] };
     let first = || rules.first().cloned().unwrap_or_default();
-    let loaded = feed::load(rules, &policy).map_err(|error| Failure::Io(first(), error))?;
+    let loaded = feed::load(rules, &config.policy([0; 16])).map_err(|error| Failure::Io(first(), error))?;
     let written = |error| Failure::Io("standard output".into(), error);
     refused(&loaded.refusals, loaded.refused.values().sum(), verbose, complaints).map_err(written)?;
     write(out, value, loaded.taken, &loaded.set.explain(value, Some(now())), config.site.language.name())
@@ -88,7 +86,12 @@ fn write_word(out: &mut dyn Write, word: &Word, language: &str) -> io::Result<()
     ];
     parts.extend(said.valid_from.map(|from| format!("valid from {}", from.rfc3339())));
     parts.extend(said.valid_until.map(|until| format!("valid to {}", until.rfc3339())));
-    parts.extend(said.port.map(|(port, protocol)| format!("port {port}, IP protocol {protocol} only")));
+    parts.extend(said.port.map(|port| format!("port {port} only")));
+    parts.extend(said.field.map(|field| format!("in {field}")));
+    parts.extend(said.nocase.then(|| "in either case".to_owned()));
+    if !said.sectors.is_empty() {
+        parts.push(format!("for {}", said.sectors.join(", ")));
+    }
     parts.extend(word.id.clone());
     parts.retain(|part| !part.is_empty());
     writeln!(out, "  {}", plain(&parts.join("; ")))?;
@@ -106,6 +109,7 @@ mod tests {
 
     use super::*;
     use crate::indicator::{Refusal, Severity, Statement};
+    use crate::observable::address::Port;
 
     fn text(known: &[Explained]) -> String {
         let mut out = Vec::new();
@@ -137,5 +141,17 @@ mod tests {
              critical; ransomware; source S2W; TLP:AMBER; confidence 85\n  \
              raises nothing: expired\n  next: 격리하십시오.\n"
         );
+    }
+
+    #[test]
+    fn what_narrows_an_indicator_is_told() {
+        let line = |statement: Statement| {
+            let word = Word { id: None, statement: Arc::new(statement), verdict: Ok(()) };
+            text(&[Explained { kind: "any", value: "v".into(), signature_id: 1, words: vec![word] }])
+        };
+        let pattern = Statement { field: Some("http.url"), nocase: true, ..Statement::default() };
+        assert!(line(pattern).contains("; in http.url; in either case\n"));
+        let meant = Statement { port: Port::read("53/udp"), sectors: vec!["energy".into()], ..Statement::default() };
+        assert!(line(meant).contains("; port 53/udp only; for energy\n"));
     }
 }

@@ -11,6 +11,7 @@ use super::live::{Capture, Events, Logs, Metrics};
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit;
+use crate::feed::{Policy, Tlp};
 use crate::gate::SiteKey;
 use crate::limits::{
     CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_SETTABLE_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_SETTABLE_MAX,
@@ -58,7 +59,7 @@ pub struct Site {
 }
 
 /// What we look for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// The alliance's set; `None`: only local indicators.
     pub set: Option<PathBuf>,
@@ -68,6 +69,8 @@ pub struct Rules {
     pub allow: Vec<PathBuf>,
     /// Indicators below this confidence raise nothing.
     pub confidence_min: u8,
+    /// Indicators above this TLP raise nothing.
+    pub tlp_max: Tlp,
     /// Whether an address in a DNS answer counts as a sighting of it.
     pub answers: bool,
 }
@@ -106,6 +109,26 @@ pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
         ("limits", before.limits == after.limits),
     ];
     fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let (local, allow) = (Vec::new(), Vec::new());
+        Rules { set: None, local, allow, confidence_min: 0, tlp_max: Tlp::Red, answers: false }
+    }
+}
+
+impl Config {
+    /// What the site asks of all indicators.
+    pub fn policy(&self, key: [u8; 16]) -> Policy {
+        Policy {
+            confidence_min: self.rules.confidence_min,
+            tlp_max: self.rules.tlp_max,
+            allow: self.rules.allow.clone(),
+            sectors: self.site.sectors.clone(),
+            key,
+        }
+    }
 }
 
 impl Default for Site {
@@ -268,11 +291,17 @@ impl Desk<'_> {
         if confidence_min > CONFIDENCE_MAX {
             self.fault("rules.confidence_min", format!("{confidence_min} is out of range"), "0 to 100");
         }
+        let tlp_max = written.tlp_max.as_deref().map_or(Some(Tlp::Red), Tlp::from_name);
+        if tlp_max.is_none() {
+            let word = written.tlp_max.unwrap_or_default();
+            self.fault("rules.tlp_max", format!("`{word}` is no TLP"), "clear, green, amber, amber+strict or red");
+        }
         Rules {
             set: written.set.map(|path| self.file("rules.set", path, "leave it out to use local indicators alone")),
             local: self.files("rules.local", written.local),
             allow: self.files("rules.allow", written.allow),
             confidence_min,
+            tlp_max: tlp_max.unwrap_or(Tlp::Clear),
             answers: written.answers.unwrap_or(false),
         }
     }

@@ -38,6 +38,7 @@ static MISTAKES: &[Mistake] = &[
     ("site: { language: fr }\n", "site.language", (1, 19), "`fr` is not known here", "one of en, ko"),
     ("site: { sectors: [finance, finance] }\n", "site.sectors[1]", (1, 28), "given twice", "once"),
     ("rules: { confidence_min: 101 }\n", "rules.confidence_min", (1, 26), "out of range", "0 to 100"),
+    ("rules: { tlp_max: purple }\n", "rules.tlp_max", (1, 19), "`purple` is no TLP", "amber+strict"),
     ("rules: { confidence_min: -1 }\n", "rules.confidence_min", (1, 26), "out of range", "expected u8"),
     ("outputs: { eve: { events: [alerts] } }\n", "outputs.eve.events[0]", (1, 28), "`alerts`", "one of alert, dns"),
     ("outputs: { eve: { events: [dns, dns] } }\n", "outputs.eve.events[1]", (1, 33), "given twice", "once"),

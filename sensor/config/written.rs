@@ -81,6 +81,7 @@ pub(crate) struct Rules {
     pub(crate) local: Option<Vec<PathBuf>>,
     pub(crate) allow: Option<Vec<PathBuf>>,
     pub(crate) confidence_min: Option<u8>,
+    pub(crate) tlp_max: Option<String>,
     pub(crate) answers: Option<bool>,
 }
 

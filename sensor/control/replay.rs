@@ -19,7 +19,7 @@ use crate::capture::relay::{Feeder, Stop, Tap, relay};
 use crate::cli::screen::{self, Closing};
 use crate::collector::{Collected, Collector, Log, Outputs, Screen};
 use crate::config::{EventType, Replay};
-use crate::feed::{self, Policy};
+use crate::feed;
 use crate::flow::Settings;
 use crate::gate::{self, SiteKey};
 use crate::indicator::IndicatorSet;
@@ -122,8 +122,7 @@ fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
 }
 
 fn load(replay: &Replay) -> Result<Rules, Failure> {
-    let rules = &replay.config.rules;
-    let policy = Policy { confidence_min: rules.confidence_min, allow: rules.allow.clone(), key: REPLAY_SET_KEY };
+    let policy = replay.config.policy(REPLAY_SET_KEY);
     let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
     let refused = loaded.refused.values().sum();
     let told = crate::cli::lookup::refused(&loaded.refusals, refused, replay.verbose, &mut io::stderr());

@@ -27,7 +27,7 @@ use crate::alert::record::{Desk, Mode, SetVersion, Site};
 use crate::capture::live::{self, Live, Refused};
 use crate::collector::{Collected, Collector, Log, Outputs, Progress};
 use crate::config::{self, Capture, Config, EventType};
-use crate::feed::{self, Policy};
+use crate::feed;
 use crate::flow::Settings;
 use crate::gate::{self, SiteKey};
 use crate::indicator::IndicatorSet;
@@ -314,8 +314,7 @@ fn load(config: &Config, rules: &[PathBuf]) -> Result<Loaded, Failure> {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&random()?.to_ne_bytes());
     key[8..].copy_from_slice(&random()?.to_ne_bytes());
-    let policy = Policy { confidence_min: config.rules.confidence_min, allow: config.rules.allow.clone(), key };
-    let loaded = feed::load(rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
+    let loaded = feed::load(rules, &config.policy(key)).map_err(|error| Failure::Io("the rules".into(), error))?;
     let refused = loaded.refused.values().sum();
     for refusal in &loaded.refusals {
         tracing::warn!(file = %refusal.file.display(), line = refusal.line, reason = %refusal.reason, "indicator refused");

@@ -8,9 +8,9 @@ use std::io::{self, BufRead};
 
 use super::intake::Intake;
 use super::lines::{Line, Lines};
+use super::names::Reading;
 use super::words::{WORDS, Word};
 use crate::indicator::{Said, Statement};
-use crate::observable::Kind;
 
 /// What a column holds.
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ struct Table {
     known: HashMap<Vec<u8>, Said>,
     wordless: bool,
     all: Option<Said>,
-    kind: Option<(Vec<u8>, &'static Kind)>,
+    kind: Option<(Vec<u8>, Reading)>,
     room: Vec<u8>,
 }
 
@@ -69,8 +69,8 @@ pub(super) fn read(from: &mut dyn BufRead, intake: &mut Intake<'_>) -> io::Resul
 /// The columns of a header; `None` if this is none.
 fn columns(line: &[u8]) -> Option<Vec<Column>> {
     let column = |name: &[u8]| match name.trim_ascii().to_ascii_lowercase().as_slice() {
-        b"type" => Column::Type,
-        b"value" => Column::Value,
+        b"type" | b"ioc_type" | b"indicator_type" | b"indicator type" => Column::Type,
+        b"value" | b"ioc_value" | b"indicator" => Column::Value,
         b"id" => Column::Id,
         name => WORDS.iter().find(|word| word.name.as_bytes() == name).map_or(Column::Other, Column::Word),
     };
@@ -136,30 +136,24 @@ impl Table {
             }
         }
         let Some(kind) = self.kind(number, kind.unwrap_or_default(), intake) else { return };
-        let Some(said) = self.said(number, kind, fields, intake) else { return };
+        let Some(said) = self.said(number, fields, intake) else { return };
         let id = id.map(String::from_utf8_lossy);
         intake.take(number, kind, value, said, id.as_deref());
     }
 
     /// Tables run long stretches of one kind: the last one is remembered.
-    fn kind(&mut self, number: u64, name: &[u8], intake: &mut Intake<'_>) -> Option<&'static Kind> {
+    fn kind(&mut self, number: u64, name: &[u8], intake: &mut Intake<'_>) -> Option<Reading> {
         if let Some((last, kind)) = &self.kind
             && last == name
         {
-            return Some(kind);
+            return Some(*kind);
         }
-        let kind = intake.kind(number, &String::from_utf8_lossy(name))?;
+        let kind = intake.reading(number, &String::from_utf8_lossy(name))?;
         self.kind = Some((name.to_owned(), kind));
         Some(kind)
     }
 
-    fn said(
-        &mut self,
-        number: u64,
-        kind: &Kind,
-        fields: &[&[u8]; FIELDS_MAX],
-        intake: &mut Intake<'_>,
-    ) -> Option<Said> {
+    fn said(&mut self, number: u64, fields: &[&[u8]; FIELDS_MAX], intake: &mut Intake<'_>) -> Option<Said> {
         if self.wordless {
             if self.all.is_none() {
                 self.all = intake.say(number, intake.unsaid());
@@ -167,7 +161,6 @@ impl Table {
             return self.all;
         }
         self.room.clear();
-        self.room.push(kind.index);
         for (column, field) in self.columns.iter().zip(fields) {
             if let Column::Word(_) = column {
                 self.room.extend_from_slice(field);
@@ -177,7 +170,7 @@ impl Table {
         if let Some(known) = self.known.get(self.room.as_slice()) {
             return Some(*known);
         }
-        let said = self.read_words(number, kind, fields, intake)?;
+        let said = self.read_words(number, fields, intake)?;
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
         }
@@ -185,13 +178,7 @@ impl Table {
         Some(said)
     }
 
-    fn read_words(
-        &self,
-        number: u64,
-        kind: &Kind,
-        fields: &[&[u8]; FIELDS_MAX],
-        intake: &mut Intake<'_>,
-    ) -> Option<Said> {
+    fn read_words(&self, number: u64, fields: &[&[u8]; FIELDS_MAX], intake: &mut Intake<'_>) -> Option<Said> {
         let mut statement: Statement = intake.unsaid();
         for (column, field) in self.columns.iter().zip(fields) {
             let Column::Word(word) = column else { continue };
@@ -200,7 +187,7 @@ impl Table {
                 return None;
             }
         }
-        if intake.port_fits(number, kind, &statement) { intake.say(number, statement) } else { None }
+        intake.say(number, statement)
     }
 }
 

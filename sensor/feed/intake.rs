@@ -1,36 +1,23 @@
 //! Where all formats hand over what they read: spelling, kind, poison, refusals with file and line.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use super::Refusal;
-use super::poison;
+use super::names::{self, Reading};
 use super::words::word;
+use super::{Refusal, poison};
 use crate::indicator::{Builder, Said, Statement};
 use crate::limits::{FEED_WORD_BYTES_MAX, REFUSAL_REASONS_MAX, REFUSALS_KEPT_MAX};
-use crate::observable::{Kind, address, domain, kind, url};
+use crate::observable::address::Port;
+use crate::observable::{Kind, Shape, address, domain, plain, url};
 
-/// Kinds that feeds speak of and that this version does not look for.
-static LATER: [&str; 14] = [
-    "ja4",
-    "ja3s",
-    "cert_sha1",
-    "cert_sha256",
-    "hassh",
-    "email",
-    "user_agent",
-    "md5",
-    "sha1",
-    "sha512",
-    "pattern",
-    "filename",
-    "mutex",
-    "wallet",
-];
+/// Narrowed statements that are remembered: as many as there are ports, for each of a few sources.
+const NARROWED_MAX: usize = 1 << 18;
 
 /// Whether a key names a kind, of this version or another.
 pub(super) fn names_kind(key: &str) -> bool {
-    kind(key).is_some() || LATER.contains(&key)
+    names::reading(key).is_some() || names::is_later(key)
 }
 
 /// What was refused, so far.
@@ -59,12 +46,13 @@ pub(super) struct Intake<'a> {
     builder: &'a mut Builder,
     refusals: &'a mut Refusals,
     room: Vec<u8>,
+    narrowed: HashMap<(Said, Port), Said>,
 }
 
 impl<'a> Intake<'a> {
     /// For one file.
     pub(super) fn of(file: &'a Path, builder: &'a mut Builder, refusals: &'a mut Refusals) -> Self {
-        Intake { file, builder, refusals, room: Vec::new() }
+        Intake { file, builder, refusals, room: Vec::new(), narrowed: HashMap::new() }
     }
 
     /// The file.
@@ -107,81 +95,166 @@ impl<'a> Intake<'a> {
         false
     }
 
-    /// Finds the kind that a feed names; a refusal if there is none.
-    pub(super) fn kind(&mut self, line: u64, name: &str) -> Option<&'static Kind> {
+    /// Finds how values under a name are read; a refusal if the name is none of a kind.
+    pub(super) fn reading(&mut self, line: u64, name: &str) -> Option<Reading> {
         let name = name.trim();
-        let lower;
-        let found = match kind(name) {
-            Some(kind) => return Some(kind),
-            None => {
-                lower = name.to_ascii_lowercase();
-                kind(&lower)
-            }
-        };
+        let found = names::reading(name);
         if found.is_none() {
-            let later = LATER.contains(&lower.as_str());
-            let what = if later { "kind not supported yet: " } else { "unknown kind " };
-            self.refuse(line, format!("{what}{}", shown(&lower)));
+            let what = if names::is_later(name) { "kind not supported yet: " } else { "unknown kind " };
+            self.refuse(line, format!("{what}{}", shown(&name.to_ascii_lowercase())));
         }
         found
     }
 
-    /// Takes one value, or refuses it with its kind and reason.
-    pub(super) fn take(&mut self, line: u64, kind: &'static Kind, value: &[u8], said: Said, id: Option<&str>) -> bool {
+    /// Takes what one record says, or refuses it with its kind and reason.
+    pub(super) fn take(&mut self, line: u64, reading: Reading, value: &[u8], said: Said, id: Option<&str>) -> bool {
         let id = id.map(str::trim).filter(|id| !id.is_empty());
         if id.is_some_and(|id| id.len() > FEED_WORD_BYTES_MAX) {
             self.refuse(line, "id: longer than 512 bytes");
             return false;
         }
-        let (kind, value) = spelled(kind, value, &mut self.room);
-        let taken = match defanged(value) {
-            true => Err("written so that it does not work (hxxp, [.]): write the value itself"),
-            false => self.builder.take(kind, value, said, id, poison::check(kind)).map_err(|refused| refused.0),
+        match parts(reading, value) {
+            Ok(parts) => {
+                let taken = parts.into_iter().flatten().map(|(kind, value)| self.take_one(line, kind, value, said, id));
+                taken.fold(true, |all, one| all & one)
+            }
+            Err(reason) => {
+                self.refuse(line, reason);
+                false
+            }
+        }
+    }
+
+    fn take_one(&mut self, line: u64, kind: &'static Kind, value: &[u8], said: Said, id: Option<&str>) -> bool {
+        let (kind, value, port) = spelled(kind, value, &mut self.room);
+        let said = match port {
+            Some(port) => narrowed(&mut self.narrowed, self.builder, said, port),
+            None => Ok(said),
         };
-        if let Err(reason) = taken {
-            self.refuse(line, format!("{}: {reason}", kind.name));
+        let taken = said.and_then(|said| {
+            fits(kind, self.builder.statement(said))?;
+            if defanged(kind, value) {
+                return Err(format!("{}: {DEFANGED}", kind.name).into());
+            }
+            let taken = self.builder.take(kind, value, said, id, poison::check(kind));
+            taken.map_err(|reason| format!("{}: {reason}", kind.name).into())
+        });
+        if let Err(reason) = &taken {
+            self.refusals.note(self.file, line, reason.to_string());
         }
         taken.is_ok()
     }
 
-    /// Puts one value on the allow-list: names with all below them.
-    pub(super) fn allow(&mut self, line: u64, kind: &'static Kind, value: &[u8]) {
-        let kind = if *kind == domain::DOMAIN { &domain::DOMAIN_SUFFIX } else { kind };
-        let (kind, value) = spelled(kind, value, &mut self.room);
-        if let Err(refused) = self.builder.allow(kind, value) {
-            self.refuse(line, format!("{}: {refused}", kind.name));
+    /// Puts what one record says on the allow-list: names with all below them.
+    pub(super) fn allow(&mut self, line: u64, reading: Reading, value: &[u8]) {
+        let parts = match parts(reading, value) {
+            Ok(parts) => parts,
+            Err(reason) => return self.refuse(line, reason),
+        };
+        for (kind, value) in parts.into_iter().flatten() {
+            let kind = if *kind == domain::DOMAIN { &domain::DOMAIN_SUFFIX } else { kind };
+            let (kind, value, port) = spelled(kind, value, &mut self.room);
+            let allowed = match port {
+                None if kind.shape == Shape::Contained => Err("what it would allow is said by its field's value"),
+                None => self.builder.allow(kind, value).map_err(|refused| refused.0),
+                Some(_) => Err("an allow-list has no ports"),
+            };
+            if let Err(reason) = allowed {
+                self.refuse(line, format!("{}: {reason}", kind.name));
+            }
         }
-    }
-
-    /// Whether a narrowing to a port makes sense; a refusal if not.
-    pub(super) fn port_fits(&mut self, line: u64, kind: &Kind, statement: &Statement) -> bool {
-        let fits = statement.port.is_none() || address::KINDS.contains(&kind);
-        if !fits {
-            self.refuse(line, "port: only for ip and cidr");
-        }
-        fits
     }
 }
 
-/// What feeds may write differently: spaces around, `*.` or `.` before a name for all below it, a URL without scheme.
-fn spelled<'a>(kind: &'static Kind, value: &'a [u8], room: &'a mut Vec<u8>) -> (&'static Kind, &'a [u8]) {
+/// What one record holds, as values of a kind.
+type Parts<'v> = [Option<(&'static Kind, &'v [u8])>; 2];
+
+fn parts(reading: Reading, value: &[u8]) -> Result<Parts<'_>, &'static str> {
+    match reading {
+        Reading::As(kind) => Ok([Some((kind, value)), None]),
+        Reading::Digest => {
+            let kind = names::digest_of(value.trim_ascii());
+            kind.map(|kind| [Some((kind, value)), None]).ok_or("no digest: 32, 40 or 64 hexadecimal digits")
+        }
+        // names of files may have the sign that parts them from the digest
+        Reading::Two(kinds) => {
+            let at = value.iter().rposition(|&byte| byte == b'|').ok_or("two values with `|` between them")?;
+            let [first, second] = kinds;
+            Ok([first.map(|kind| (kind, &value[..at])), second.map(|kind| (kind, &value[at + 1..]))])
+        }
+    }
+}
+
+/// The same statement for one port only.
+fn narrowed(
+    known: &mut HashMap<(Said, Port), Said>,
+    builder: &mut Builder,
+    said: Said,
+    port: Port,
+) -> Result<Said, Cow<'static, str>> {
+    if let Some(known) = known.get(&(said, port)) {
+        return Ok(*known);
+    }
+    let statement = builder.statement(said);
+    if statement.port.is_some_and(|before| before != port) {
+        return Err("port: another one than the value has".into());
+    }
+    let statement = Statement { port: Some(port), ..statement.clone() };
+    let narrower = builder.say(statement).map_err(|refused| refused.0)?;
+    if known.len() >= NARROWED_MAX {
+        known.clear();
+    }
+    known.insert((said, port), narrower);
+    Ok(narrower)
+}
+
+/// Whether what narrows an indicator makes sense for its kind.
+fn fits(kind: &Kind, statement: &Statement) -> Result<(), Cow<'static, str>> {
+    let is_pattern = kind.shape == Shape::Contained;
+    match statement {
+        Statement { port: Some(_), .. } if !address::KINDS.contains(&kind) => Err("port: only for ip and cidr".into()),
+        Statement { field: Some(_), .. } | Statement { nocase: true, .. } if !is_pattern => {
+            Err("in and nocase: only for a pattern".into())
+        }
+        Statement { field: None, .. } if is_pattern => {
+            Err("pattern: no `in`, the field that it is looked for in".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What feeds may write differently: spaces around, `*.` or `.` before a name for all below it, a network or a port in an
+/// address, a URL without scheme.
+fn spelled<'a>(kind: &'static Kind, value: &'a [u8], room: &'a mut Vec<u8>) -> (&'static Kind, &'a [u8], Option<Port>) {
     let value = value.trim_ascii();
     if domain::KINDS.contains(&kind) {
         let below = value.strip_prefix(b"*.").or_else(|| value.strip_prefix(b".").filter(|rest| !rest.is_empty()));
-        return below.map_or((kind, value), |below| (&domain::DOMAIN_SUFFIX, below));
+        return below.map_or((kind, value, None), |below| (&domain::DOMAIN_SUFFIX, below, None));
+    }
+    if *kind == address::IP && value.iter().any(|byte| b":|/".contains(byte)) {
+        return match address::with_port(value) {
+            Some((address, port)) => (kind, address, Some(port)),
+            None if value.contains(&b'/') => (&address::CIDR, value, None),
+            None => (kind, value, None),
+        };
     }
     if *kind == url::URL && !value.windows(3).any(|window| window == b"://") {
         room.clear();
         room.extend_from_slice(b"http://");
         room.extend_from_slice(value);
-        return (kind, room);
+        return (kind, room, None);
     }
-    (kind, value)
+    (kind, value, None)
 }
 
-fn defanged(value: &[u8]) -> bool {
+const DEFANGED: &str = "written so that it does not work (hxxp, [.]): write the value itself";
+
+/// User agents and patterns may hold anything.
+fn defanged(kind: &Kind, value: &[u8]) -> bool {
     let start = value.get(..4).unwrap_or_default();
-    start.eq_ignore_ascii_case(b"hxxp") || value.contains(&b'[') && value.windows(3).any(|window| window == b"[.]")
+    let dead =
+        start.eq_ignore_ascii_case(b"hxxp") || value.contains(&b'[') && value.windows(3).any(|part| part == b"[.]");
+    dead && kind.shape != Shape::Contained && *kind != plain::USER_AGENT
 }
 
 /// A feed's own word as a message may repeat it: short, and nothing that moves a terminal's cursor.

@@ -34,7 +34,7 @@ fn read_object(number: u64, object: &Map<String, Value>, intake: &mut Intake<'_>
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     let Some(kind) = text("type") else { return intake.refuse(number, "no `type`") };
     let Some(value) = text("value") else { return intake.refuse(number, "no `value`") };
-    let Some(kind) = intake.kind(number, kind) else { return };
+    let Some(kind) = intake.reading(number, kind) else { return };
     let mut statement = intake.unsaid();
     for word in &WORDS {
         let Some(text) = object.get(word.name).and_then(plain) else { continue };
@@ -42,7 +42,7 @@ fn read_object(number: u64, object: &Map<String, Value>, intake: &mut Intake<'_>
             return;
         }
     }
-    if !read_next(number, object.get("next"), &mut statement, intake) || !intake.port_fits(number, kind, &statement) {
+    if !read_next(number, object.get("next"), &mut statement, intake) {
         return;
     }
     let Some(said) = intake.say(number, statement) else { return };

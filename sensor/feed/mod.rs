@@ -8,6 +8,7 @@ mod intake;
 mod json_lines;
 mod lines;
 mod list;
+mod names;
 mod poison;
 mod words;
 mod yaml;
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 use crate::indicator::{Builder, IndicatorSet};
 use crate::limits::FEED_FILE_BYTES_MAX;
 use intake::{Intake, Refusals};
+
+pub use crate::indicator::Tlp;
 
 /// An entry that was not taken: `rules/apt.csv:17: domain: label longer than 63 bytes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,14 +57,25 @@ pub struct Loaded {
 }
 
 /// What the site asks of all indicators.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Indicators below this confidence raise nothing.
     pub confidence_min: u8,
     /// Files of values that raise nothing.
     pub allow: Vec<PathBuf>,
+    /// The sectors that the site belongs to; empty: it does not say.
+    pub sectors: Vec<String>,
+    /// Indicators above this TLP raise nothing.
+    pub tlp_max: Tlp,
     /// Decides where values lie in the tables: zero in replay, random where strangers send the traffic.
     pub key: [u8; 16],
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let (allow, sectors) = (Vec::new(), Vec::new());
+        Policy { confidence_min: 0, allow, sectors, tlp_max: Tlp::Red, key: [0; 16] }
+    }
 }
 
 /// What a rule file says that a capture must show.
@@ -101,6 +115,7 @@ static FORMATS: [Format; 4] = [
 /// A path that cannot be read.
 pub fn load(paths: &[PathBuf], policy: &Policy) -> io::Result<Loaded> {
     let mut builder = Builder::new(policy.key, policy.confidence_min);
+    builder.site(&policy.sectors, policy.tlp_max);
     let mut refusals = Refusals::default();
     let files = some_files(paths)?;
     for file in &files {

@@ -2,18 +2,21 @@
 
 use std::net::IpAddr;
 
-use crate::observable::{Kind, Refused, address, digest, domain};
+use crate::observable::{Kind, Refused, address, digest, domain, pattern};
 
 /// Looks at a canonical value.
 pub(super) type Check = fn(&[u8]) -> Result<(), Refused>;
 
 /// What is checked beyond the canonical form.
-static CHECKS: [(&Kind, Check); 5] = [
+static CHECKS: [(&Kind, Check); 8] = [
     (&address::IP, check_address),
     (&address::CIDR, check_network),
     (&domain::DOMAIN, check_name),
     (&domain::DOMAIN_SUFFIX, check_suffix),
     (&digest::SHA256, check_digest),
+    (&digest::SHA1, check_digest),
+    (&digest::MD5, check_digest),
+    (&pattern::PATTERN, check_pattern),
 ];
 
 /// Networks wider than these hold whole countries.
@@ -29,10 +32,12 @@ static REGISTRIES: [&[u8]; 48] = [
     b"net.cn", b"or.jp", b"or.kr", b"org.au", b"org.cn", b"org.uk", b"re.kr",
 ];
 
-/// SHA-256 of nothing.
-const EMPTY_FILE: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
-    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+/// SHA-256, SHA-1 and MD5 of nothing.
+static EMPTY_FILE: [&[u8]; 3] = [
+    b"\xe3\xb0\xc4\x42\x98\xfc\x1c\x14\x9a\xfb\xf4\xc8\x99\x6f\xb9\x24\
+      \x27\xae\x41\xe4\x64\x9b\x93\x4c\xa4\x95\x99\x1b\x78\x52\xb8\x55",
+    b"\xda\x39\xa3\xee\x5e\x6b\x4b\x0d\x32\x55\xbf\xef\x95\x60\x18\x90\xaf\xd8\x07\x09",
+    b"\xd4\x1d\x8c\xd9\x8f\x00\xb2\x04\xe9\x80\x09\x98\xec\xf8\x42\x7e",
 ];
 
 /// The check for a kind.
@@ -75,7 +80,12 @@ fn check_name(value: &[u8]) -> Result<(), Refused> {
 
 /// Every site transfers empty files.
 fn check_digest(value: &[u8]) -> Result<(), Refused> {
-    if value == EMPTY_FILE { Err(Refused("the digest of the empty file")) } else { Ok(()) }
+    if EMPTY_FILE.contains(&value) { Err(Refused("the digest of the empty file")) } else { Ok(()) }
+}
+
+/// One byte is in every value, whatever byte it is.
+fn check_pattern(value: &[u8]) -> Result<(), Refused> {
+    if value.len() < 2 { Err(Refused("one byte alone is everywhere")) } else { Ok(()) }
 }
 
 fn check_suffix(value: &[u8]) -> Result<(), Refused> {
@@ -113,6 +123,11 @@ mod tests {
     fn nothing_at_all_is_no_indicator() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(checked(&digest::SHA256, empty), Err("the digest of the empty file"));
+        assert!(checked(&digest::SHA1, "da39a3ee5e6b4b0d3255bfef95601890afd80709").is_err());
+        assert!(checked(&digest::MD5, "d41d8cd98f00b204e9800998ecf8427e").is_err());
+        assert_eq!(checked(&pattern::PATTERN, "a"), Err("one byte alone is everywhere"));
+        assert_eq!(checked(&pattern::PATTERN, r"\x00"), Err("one byte alone is everywhere"));
+        assert_eq!(checked(&pattern::PATTERN, "ab"), Ok(()));
         assert_eq!(checked(&digest::SHA256, &"0".repeat(64)), Ok(()));
     }
 

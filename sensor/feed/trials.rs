@@ -5,7 +5,8 @@ use std::io::Write;
 use proptest::prelude::*;
 
 use super::*;
-use crate::indicator::{Severity, Tlp};
+use crate::indicator::{Refusal as Why, Severity};
+use crate::observable::address::Port;
 
 /// Loads one file of this name.
 fn loaded(name: &str, content: &[u8]) -> Loaded {
@@ -42,7 +43,6 @@ tests:
 fn a_yaml_file_gives_its_good_indicators_and_a_line_for_each_bad_one() {
     let loaded = loaded("set.yaml", YAML.as_bytes());
     let expected = [
-        (8, "kind not supported yet: pattern"),
         (9, "domain: empty label"),
         (10, "unknown key `colour`"),
         (11, "`ip` beside `domain`"),
@@ -52,14 +52,17 @@ fn a_yaml_file_gives_its_good_indicators_and_a_line_for_each_bad_one() {
         (15, "no value: one of domain, ip, cidr, url, ..."),
     ];
     assert_eq!(reasons(&loaded), expected);
-    assert_eq!((loaded.taken, loaded.set.len()), (3, 3));
+    assert_eq!((loaded.taken, loaded.set.len()), (4, 4));
     let word = &loaded.set.explain("x.bad.example", None)[0].words[0];
     assert_eq!(word.id.as_deref(), Some("indicator--6c0f"));
     assert_eq!((word.statement.source.as_str(), word.statement.confidence), ("S2W", 85));
     assert_eq!((word.statement.severity, word.statement.tlp), (Severity::Critical, Tlp::Amber));
     assert_eq!(word.statement.next[0], ("en".to_owned(), "Isolate the host.".to_owned()));
     let narrowed = &loaded.set.explain("203.0.113.66", None)[0].words[0];
-    assert_eq!((narrowed.statement.port, narrowed.statement.labels[0].as_str()), (Some((3333, 6)), "crypto-heist"));
+    assert_eq!(
+        (narrowed.statement.port, narrowed.statement.labels[0].as_str()),
+        (Port::read("3333/tcp"), "crypto-heist")
+    );
 }
 
 #[test]
@@ -179,6 +182,204 @@ fn a_path_that_is_not_there_is_an_error_that_names_it() {
     assert!(error.to_string().starts_with("/nowhere/at/all: "));
 }
 
+/// What was taken, as `kind value port`, in the order of entries.
+fn taken(loaded: &Loaded, texts: &[&str]) -> Vec<String> {
+    let all = texts.iter().flat_map(|text| loaded.set.explain(text, None));
+    let ports = |words: &[crate::indicator::Word]| {
+        words.iter().filter_map(|word| word.statement.port).map(|port| format!(" {port}")).collect::<String>()
+    };
+    all.map(|one| format!("{} {}{}", one.kind, one.value, ports(&one.words))).collect()
+}
+
+const MD5: &str = "00112233445566778899aabbccddeeff";
+const SHA1: &str = "00112233445566778899aabbccddeeff00112233";
+const SHA256: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+#[test]
+fn an_address_with_its_port_is_read_wherever_people_write_it() {
+    let expected = ["ip 203.0.113.66 3333/tcp", "ip 203.0.113.67 53/udp", "ip 2001:db8::1 443"];
+    let yaml = "format: haetae/1\nindicators:\n  - { ip: 203.0.113.66, port: 3333/tcp }\n  \
+                - { 'ip:port': '203.0.113.67:53/udp' }\n  - { ip: '[2001:db8::1]:443' }\n";
+    let csv = "type,value,port\nip,203.0.113.66,3333/tcp\nip-dst|port,203.0.113.67|53/udp,\nip:port,2001:db8::1|443,\n";
+    let json = "{\"type\": \"ip:port\", \"value\": \"203.0.113.66:3333/tcp\"}\n\
+                {\"type\": \"ip-src|port\", \"value\": \"203.0.113.67|53/UDP\"}\n\
+                {\"type\": \"ipv6-addr\", \"value\": \"2001:DB8::1\", \"port\": 443}\n";
+    let list = "203.0.113.66:3333/tcp # one\n203.0.113.67:53/udp\n[2001:db8::1]:443\n";
+    for (name, text) in [("a.yaml", yaml), ("a.csv", csv), ("a.jsonl", json), ("a.txt", list)] {
+        let loaded = loaded(name, text.as_bytes());
+        assert_eq!(reasons(&loaded), [], "{name}");
+        assert_eq!(taken(&loaded, &["203.0.113.66", "203.0.113.67", "2001:db8::1"]), expected, "{name}");
+        let verdict = |text: &str| loaded.set.explain(text, None)[0].words[0].verdict;
+        assert_eq!(verdict("203.0.113.66:3333"), Ok(()));
+        assert_eq!(verdict("203.0.113.66:3333/udp"), Err(Why::OtherPort));
+        assert_eq!(verdict("203.0.113.67:54"), Err(Why::OtherPort));
+        assert_eq!(verdict("[2001:db8::1]:443/udp"), Ok(()));
+    }
+    let bad = loaded(
+        "b.csv",
+        b"type,value,port\nip,203.0.113.66:80,81\nip:port,203.0.113.66:99999,\nip,bad.example:80,\n\
+                                ip,203.0.113.66:80,80\nmd5,00112233445566778899aabbccddeeff,80\n",
+    );
+    let expected = [
+        (2, "port: another one than the value has"),
+        (3, "ip: not an address"),
+        (4, "ip: not an address"),
+        (6, "port: only for ip and cidr"),
+    ];
+    assert_eq!((reasons(&bad), bad.taken), (expected.to_vec(), 1));
+}
+
+#[test]
+fn two_ports_of_one_address_are_two_words_on_one_indicator() {
+    let loaded = loaded("a.txt", b"203.0.113.66:80\n203.0.113.66:443/tcp\n203.0.113.66:80\n");
+    assert_eq!((loaded.taken, loaded.set.len()), (3, 1));
+    assert_eq!(taken(&loaded, &["203.0.113.66"]), ["ip 203.0.113.66 80 443/tcp"]);
+}
+
+#[test]
+fn digests_and_fingerprints_are_taken_by_every_usual_name() {
+    let fingerprint = "t13d1516h2_8daaf6152771_02713d6af862";
+    let table = format!(
+        "type,value\nfile-sha1,{SHA1}\nfilename|sha256,a|b.exe|{SHA256}\nx509-fingerprint-sha1,{SHA1}\n\
+         ja3-fingerprint-md5,{MD5}\nFileHash-MD5,{MD5}\nuser-agent,\"Evil, UA/1.0\"\nJA4,{fingerprint}\n\
+         hash,{SHA256}\ndomain|ip,pair.example|203.0.113.9\nx509-fingerprint-sha256,{SHA256}\nip-dst,203.0.113.0/24\n"
+    );
+    let good = loaded("misp.csv", table.as_bytes());
+    assert_eq!(reasons(&good), []);
+    let texts = [SHA256, SHA1, MD5, "Evil, UA/1.0", fingerprint, "pair.example", "203.0.113.9"];
+    let kinds: Vec<&str> = texts.iter().flat_map(|text| good.set.explain(text, None)).map(|one| one.kind).collect();
+    let expected =
+        ["sha256", "cert_sha256", "sha1", "cert_sha1", "ja3", "md5", "user_agent", "ja4", "domain", "ip", "cidr"];
+    assert_eq!(kinds, expected);
+    for near in ["evil, UA/1.0", "Evil, UA/1.0.1", &SHA1[1..], "t13d1516h2_8daaf6152771_02713d6af863"] {
+        assert_eq!(good.set.explain(near, None), [], "{near}");
+    }
+    let bad = loaded(
+        "misp.csv",
+        b"type,value\nfilename|sha256,a.exe\nfilename|md5,a|zz\nhash,00ff\nhostname|port,a.example|80\nja4,t13\nuser-agent,\n",
+    );
+    let expected = [
+        (2, "two values with `|` between them"),
+        (3, "md5: wrong number of hexadecimal digits"),
+        (4, "no digest: 32, 40 or 64 hexadecimal digits"),
+        (5, "kind not supported yet: hostname|port"),
+        (6, "ja4: not a JA4 fingerprint, which looks like t13d1516h2_8daaf6152771_02713d6af862"),
+        (7, "user_agent: empty"),
+    ];
+    assert_eq!(reasons(&bad), expected);
+}
+
+#[test]
+fn tables_of_others_name_their_columns_otherwise() {
+    let table = format!(
+        "\"ioc_id\",\"ioc_value\",\"ioc_type\"\n\"1\",\"203.0.113.66:3333\",\"ip:port\"\n\"2\",\"{MD5}\",\"md5_hash\"\n"
+    );
+    let loaded = loaded("threats.csv", table.as_bytes());
+    assert_eq!((reasons(&loaded), loaded.taken), (vec![], 2));
+}
+
+#[test]
+fn a_list_may_declare_its_kind() {
+    let text = format!(
+        "# Feed of hellos: fresh\n# kind: ja3\n{MD5} # seen in May\n# kind: user_agent\nEvil #1 UA\n\
+                        #kind: pattern\n# in: http.url\n# nocase: true\n/Gate.php # \n# kind: email\na@b.example\nc@b.example\n\
+                        # kind: pattern\nno-field\n# in: http.uri\nEvil\n"
+    );
+    let loaded = loaded("a.txt", text.as_bytes());
+    let expected = [
+        (11, "under `kind: email`, which is none"),
+        (12, "under `kind: email`, which is none"),
+        (14, "pattern: no `in`, the field that it is looked for in"),
+    ];
+    assert_eq!(reasons(&loaded)[..3], expected);
+    let (line, reason) = reasons(&loaded)[3];
+    assert!(line == 15 && reason.starts_with("in: no field of this name holds text; near it: http.url"), "{reason}");
+    assert_eq!(reasons(&loaded)[4..], [(16, "under a refused `in:`")]);
+    let texts = [MD5, "Evil #1 UA", "http://x.example/GATE.php # "];
+    let kinds: Vec<&str> = texts.iter().flat_map(|text| loaded.set.explain(text, None)).map(|one| one.kind).collect();
+    assert_eq!(kinds, ["ja3", "user_agent", "pattern"], "`#` is part of what may be anything");
+    assert_eq!(loaded.set.explain("/GATE.php # .", None)[0].value, "/gate.php #");
+}
+
+#[test]
+fn patterns_are_taken_from_every_format_or_refused_with_a_reason() {
+    let yaml = "format: haetae/1\nindicators:\n  - { pattern: 'Evil\\x00UA', in: http.http_user_agent, nocase: true }\n  \
+                - { pattern: 'hex:4d5a90', in: http.http_user_agent }\n  - { pattern: Evil }\n  - { pattern: x, in: http.url }\n  \
+                - { pattern: '', in: http.url }\n  - { pattern: Evil, in: user_agent }\n  - { domain: a.example, in: http.url }\n  \
+                - { domain: a.example, nocase: true }\n  - { pattern: 'C:\\Temp', in: http.url }\n  \
+                - { pattern: 'hxxp[.]', in: http.url }\n";
+    let patterns = loaded("a.yaml", yaml.as_bytes());
+    let near =
+        patterns.refusals.iter().find(|refusal| refusal.line == 8).map(|refusal| refusal.reason.clone()).unwrap();
+    assert!(near.starts_with("in: no field of this name holds text; near it: http.http_user_agent"), "{near}");
+    let expected = [
+        (5, "pattern: no `in`, the field that it is looked for in"),
+        (6, "pattern: one byte alone is everywhere"),
+        (7, "pattern: empty"),
+        (8, near.as_str()),
+        (9, "in and nocase: only for a pattern"),
+        (10, "in and nocase: only for a pattern"),
+        (11, r"pattern: a backslash begins \xNN or \\"),
+    ];
+    assert_eq!(reasons(&patterns), expected);
+    let values = |loaded: &Loaded, text: &str| -> Vec<String> {
+        loaded.set.explain(text, None).into_iter().map(|one| one.value).collect()
+    };
+    assert_eq!(values(&patterns, "so EVIL\0UA"), [r"evil\x00ua"]);
+    assert_eq!(values(&patterns, r"\x4d\x5a\x90"), [r"MZ\x90"]);
+    assert_eq!(values(&patterns, "MZ"), Vec::<String>::new());
+    let table = loaded("a.csv", b"type,value,in,nocase\npattern,EvilUA/,http.http_user_agent,\npattern,EvilUA/,http.url,yes\ndomain,a.example,,\n");
+    assert_eq!((reasons(&table), table.taken), (vec![], 3));
+    let lines =
+        loaded("a.jsonl", br#"{"type": "pattern", "value": "EvilUA/", "in": "http.http_user_agent", "nocase": true}"#);
+    assert_eq!((reasons(&lines), values(&lines, "an evilua/1")), (vec![], vec!["evilua/".to_owned()]));
+}
+
+#[test]
+fn patterns_beyond_the_bound_are_refused_with_their_line_and_the_rest_holds() {
+    let most = crate::limits::PATTERNS_MAX;
+    let rows = (0..most + 2).map(|n| format!("pattern,p{n:05},http.url\n"));
+    let table = format!("type,value,in\n{}pattern,p00007,http.url\n", rows.collect::<String>());
+    let loaded = loaded("a.csv", table.as_bytes());
+    let full = "pattern: more than 8192 patterns";
+    assert_eq!(reasons(&loaded), [(most as u64 + 2, full), (most as u64 + 3, full)]);
+    assert_eq!((loaded.set.len(), loaded.taken), (most, most + 1));
+}
+
+#[test]
+fn names_in_every_script_are_one_in_feeds() {
+    let loaded = loaded(
+        "a.txt",
+        "사이트。한국\n*.ＢＡＤ．example\nhttp://bücher.example/x\nxn--99999999.example\n\u{200d}.example\n".as_bytes(),
+    );
+    assert_eq!(reasons(&loaded), [(5, "domain: not a name in any script: IDNA (UTS 46) refuses it")]);
+    let kinds = |text: &str| loaded.set.explain(text, None).iter().map(|one| one.kind).collect::<Vec<_>>();
+    assert_eq!(kinds("XN--VF4B27JHRK.xn--3e0b707e"), ["domain"]);
+    assert_eq!(kinds("사이트.한국."), ["domain"]);
+    assert_eq!(kinds("c2.bad.example"), ["domain_suffix"]);
+    assert_eq!(kinds("http://xn--bcher-kva.example/x"), ["url"]);
+    assert_eq!(kinds("xn--99999999.example"), ["domain"]);
+}
+
+#[test]
+fn sectors_are_a_word_in_every_format() {
+    let yaml = "format: haetae/1\nindicators: [{ ip: 203.0.113.66, sectors: [Finance, energy] }]\n";
+    let csv = "type,value,sectors\nip,203.0.113.66,finance;energy\n";
+    let json = "{\"type\": \"ip\", \"value\": \"203.0.113.66\", \"sectors\": [\"energy\", \"finance\"]}\n";
+    for (name, text) in [("a.yaml", yaml), ("a.csv", csv), ("a.jsonl", json)] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), text).unwrap();
+        let verdict = |sectors: &[&str]| {
+            let sectors = sectors.iter().map(|sector| sector.to_string()).collect();
+            let loaded = load(&[folder.path().to_owned()], &Policy { sectors, ..Policy::default() }).unwrap();
+            loaded.set.explain("203.0.113.66", None)[0].words[0].verdict
+        };
+        assert_eq!(verdict(&["FINANCE", "health"]), Ok(()), "{name}");
+        assert_eq!(verdict(&["health"]), Err(Why::OtherSector), "{name}");
+        assert_eq!(verdict(&[]), Ok(()), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -188,6 +389,7 @@ proptest! {
         words in prop::collection::vec(prop::sample::select(vec![
             "format: haetae/1\n", "defaults: {", "indicators:\n", "  - { ", "domain: ", "bad.example", ", ", " }", "\n",
             "type,value\n", "type", "value", "\"", "{", "}", "[", "]", ":", "ip", "203.0.113.66", "/24", "#", "\r", "&a", "*a",
+            "# kind: pattern\n", "# in: http.url\n", "pattern: ", "in: ", "nocase: ", "\\x", "hex:", ":53/udp", "한국。",
             "tlp: ", "next: ", "\u{0}", "{\"type\":\"ip\",\"value\":\"::1\"}\n", "- ", "? ", "|", "http://",
         ]), 0..40),
         cut in any::<prop::sample::Index>(),

@@ -1,31 +1,43 @@
 //! What may be said of an indicator: one row per word, the same in every format.
 
+use std::borrow::Cow;
+
 use crate::indicator::{Severity, Statement, Tlp};
 use crate::limits::FEED_WORD_BYTES_MAX;
+use crate::observable::address::Port;
+use crate::observable::places;
 use crate::time::Timestamp;
+
+/// Why a word is refused.
+pub(super) type Reason = Cow<'static, str>;
 
 /// One word: its name in feeds, and how its text changes a statement.
 pub(super) struct Word {
     /// Key or column.
     pub(super) name: &'static str,
     /// Fails with a reason that completes "`name`: ...".
-    pub(super) read: fn(&mut Statement, &str) -> Result<(), &'static str>,
+    pub(super) read: fn(&mut Statement, &str) -> Result<(), Reason>,
 }
 
 /// Every word. `id` is none: it is said of one indicator only.
-pub(super) static WORDS: [Word; 11] = [
-    Word { name: "source", read: |said, text| bounded(text).map(|text| said.source = text) },
+pub(super) static WORDS: [Word; 14] = [
+    Word { name: "source", read: |said, text| put(bounded(text), &mut said.source) },
     Word { name: "tlp", read: |said, text| found(Tlp::from_name(text), &mut said.tlp, "no TLP of version 2") },
     Word { name: "confidence", read: confidence },
     Word { name: "severity", read: |said, text| found(Severity::from_name(text), &mut said.severity, SEVERITIES) },
-    Word { name: "labels", read: labels },
-    Word { name: "valid_from", read: |said, text| moment(text).map(|at| said.valid_from = Some(at)) },
-    Word { name: "valid_until", read: |said, text| moment(text).map(|at| said.valid_until = Some(at)) },
-    Word { name: "revoked", read: revoked },
-    Word { name: "port", read: |said, text| port(text).map(|port| said.port = Some(port)) },
-    Word { name: "next_en", read: |said, text| next(said, "en", text) },
-    Word { name: "next_ko", read: |said, text| next(said, "ko", text) },
+    Word { name: "labels", read: |said, text| put(parted(text), &mut said.labels) },
+    Word { name: "sectors", read: sectors },
+    Word { name: "valid_from", read: |said, text| put(moment(text).map(Some), &mut said.valid_from) },
+    Word { name: "valid_until", read: |said, text| put(moment(text).map(Some), &mut said.valid_until) },
+    Word { name: "revoked", read: |said, text| found(yes_or_no(text), &mut said.revoked, "true or false") },
+    Word { name: "port", read: |said, text| found(Port::read(text.trim()).map(Some), &mut said.port, PORT) },
+    Word { name: "in", read: field },
+    Word { name: "nocase", read: |said, text| found(yes_or_no(text), &mut said.nocase, "true or false") },
+    Word { name: "next_en", read: |said, text| Ok(next(said, "en", text)?) },
+    Word { name: "next_ko", read: |said, text| Ok(next(said, "ko", text)?) },
 ];
+
+const PORT: &str = "a port and its protocol (3333/tcp), or a port alone";
 
 const SEVERITIES: &str = "one of low, medium, high, critical";
 
@@ -39,30 +51,53 @@ fn bounded(text: &str) -> Result<String, &'static str> {
     if text.len() > FEED_WORD_BYTES_MAX { Err("longer than 512 bytes") } else { Ok(text.to_owned()) }
 }
 
-fn found<T>(value: Option<T>, place: &mut T, reason: &'static str) -> Result<(), &'static str> {
+fn put<T>(value: Result<T, &'static str>, place: &mut T) -> Result<(), Reason> {
+    *place = value?;
+    Ok(())
+}
+
+fn found<T>(value: Option<T>, place: &mut T, reason: &'static str) -> Result<(), Reason> {
     *place = value.ok_or(reason)?;
     Ok(())
 }
 
-fn confidence(said: &mut Statement, text: &str) -> Result<(), &'static str> {
+fn confidence(said: &mut Statement, text: &str) -> Result<(), Reason> {
     let number = text.trim().parse().ok().filter(|&number: &u8| number <= 100);
     found(number, &mut said.confidence, "a number from 0 to 100")
 }
 
-/// In one column or text, labels are parted by `;` or `|`.
-fn labels(said: &mut Statement, text: &str) -> Result<(), &'static str> {
-    let labels = text.split([';', '|']).map(bounded).filter(|label| label.as_ref() != Ok(&String::new()));
-    said.labels = labels.collect::<Result<_, _>>()?;
+/// In one column or text, labels and sectors are parted by `;` or `|`.
+fn parted(text: &str) -> Result<Vec<String>, &'static str> {
+    text.split([';', '|']).map(bounded).filter(|part| part.as_ref() != Ok(&String::new())).collect()
+}
+
+/// A set: neither order nor case nor repetition makes another statement.
+fn sectors(said: &mut Statement, text: &str) -> Result<(), Reason> {
+    said.sectors = parted(&text.to_lowercase())?;
+    said.sectors.sort();
+    said.sectors.dedup();
     Ok(())
 }
 
-fn revoked(said: &mut Statement, text: &str) -> Result<(), &'static str> {
-    let value = match text.trim() {
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.trim() {
         "true" | "yes" | "1" => Some(true),
         "false" | "no" | "0" | "" => Some(false),
         _ => None,
-    };
-    found(value, &mut said.revoked, "true or false")
+    }
+}
+
+/// A field that parsers know; a wrong name is answered with those that are near.
+fn field(said: &mut Statement, text: &str) -> Result<(), Reason> {
+    let name = text.trim();
+    said.field = places::text_field(name);
+    if said.field.is_some() {
+        return Ok(());
+    }
+    Err(match places::near(name).as_slice() {
+        [] => "no field of this name holds text".into(),
+        near => format!("no field of this name holds text; near it: {}", near.join(", ")).into(),
+    })
 }
 
 /// Sets or replaces one language's advice.
@@ -94,21 +129,13 @@ fn saturated(nanos: i128) -> Timestamp {
     Timestamp::from_nanos(nanos.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
 }
 
-fn port(text: &str) -> Result<(u16, u8), &'static str> {
-    const PROTOCOLS: [(&str, u8); 3] = [("tcp", 6), ("udp", 17), ("sctp", 132)];
-    const REASON: &str = "a port and its protocol (3333/tcp)";
-    let (number, protocol) = text.trim().split_once('/').ok_or(REASON)?;
-    let protocol = PROTOCOLS.iter().find(|(name, _)| name.eq_ignore_ascii_case(protocol)).ok_or(REASON)?.1;
-    Ok((number.parse().map_err(|_| REASON)?, protocol))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(name: &str, text: &str) -> Result<Statement, &'static str> {
+    fn said(name: &str, text: &str) -> Result<Statement, String> {
         let mut said = Statement::default();
-        (word(name).unwrap().read)(&mut said, text).map(|()| said)
+        (word(name).unwrap().read)(&mut said, text).map(|()| said).map_err(Cow::into_owned)
     }
 
     #[test]
@@ -123,13 +150,27 @@ mod tests {
 
     #[test]
     fn words_are_read_or_say_what_they_want() {
-        assert_eq!(said("port", "3333/TCP").unwrap().port, Some((3333, 6)));
-        assert_eq!(said("port", "3333"), Err("a port and its protocol (3333/tcp)"));
+        assert_eq!(said("port", "3333/TCP").unwrap().port, Some(Port::of(3333, 6)));
+        assert_eq!(said("port", " 3333").unwrap().port, Port::read("3333"));
+        assert_eq!(said("port", "3333/icmp"), Err(PORT.to_owned()));
+        assert_eq!(said("port", "65536"), Err(PORT.to_owned()));
         assert_eq!(said("tlp", "TLP:AMBER+STRICT").unwrap().tlp, Tlp::AmberStrict);
         assert_eq!(said("tlp", "white").unwrap().tlp, Tlp::Clear);
-        assert_eq!(said("tlp", "purple"), Err("no TLP of version 2"));
+        assert_eq!(said("tlp", "purple"), Err("no TLP of version 2".to_owned()));
+        assert_eq!(said("sectors", "Health; finance;health"), said("sectors", "finance|HEALTH"));
+        assert_eq!(said("sectors", "Health; finance").unwrap().sectors, ["finance", "health"]);
+        assert_eq!(said("nocase", "yes").map(|said| said.nocase), Ok(true));
         assert_eq!(said("labels", "ransomware; c2").unwrap().labels, ["ransomware", "c2"]);
-        assert_eq!(said("confidence", "101"), Err("a number from 0 to 100"));
+        assert_eq!(said("confidence", "101"), Err("a number from 0 to 100".to_owned()));
         assert_eq!(said("severity", "Critical").unwrap().severity, Severity::Critical);
+    }
+
+    #[test]
+    fn a_pattern_is_looked_for_in_a_field_that_parsers_know() {
+        assert_eq!(said("in", "http.http_user_agent").unwrap().field, Some("http.http_user_agent"));
+        let reason = said("in", "http.user_agent").unwrap_err();
+        assert!(reason.starts_with("no field of this name holds text; near it: http.http_user_agent"), "{reason}");
+        assert!(said("in", "dns.id").is_err(), "a number");
+        assert_eq!(said("in", ""), Err("no field of this name holds text".to_owned()));
     }
 }

@@ -9,10 +9,11 @@ use serde_yaml::Spanned;
 
 use super::RuleTest;
 use super::intake::{Intake, names_kind, shown};
+use super::names::Reading;
 use super::words;
 use crate::indicator::Statement;
 use crate::limits::FEED_YAML_BYTES_MAX;
-use crate::observable::{Kind, domain};
+use crate::observable::domain;
 
 /// A node and the line that it begins in.
 struct At {
@@ -120,14 +121,14 @@ fn read_defaults(at: At, into: &mut Statement, intake: &mut Intake<'_>) -> bool 
     entries.iter().fold(true, |good, (key, value)| read_word(key, value, into, intake) && good)
 }
 
-/// One word in YAML: lists are labels, `next` is a map by language.
+/// One word in YAML: lists are labels and sectors, `next` is a map by language.
 fn read_word(key: &str, value: &At, into: &mut Statement, intake: &mut Intake<'_>) -> bool {
     let result = match (key, &value.node) {
         ("next", Node::Map(texts)) => texts.iter().try_for_each(|(language, at)| {
             text(at).ok_or("not a text").and_then(|text| words::next(into, language, text))
         }),
-        ("labels", Node::List(labels)) => {
-            let joined = labels.iter().filter_map(text).collect::<Vec<_>>().join(";");
+        ("labels" | "sectors", Node::List(parts)) => {
+            let joined = parts.iter().filter_map(text).collect::<Vec<_>>().join(";");
             return intake.word(value.line, key, &joined, into);
         }
         (_, Node::Text(text)) => return intake.word(value.line, key, text, into),
@@ -151,7 +152,6 @@ fn read_indicator(at: At, defaults: &Statement, intake: &mut Intake<'_>) {
         match key.as_str() {
             "id" => id = text(value),
             "reach" => reach = Some(value),
-            "in" => {} // narrows a pattern, which is refused by its own name
             key if names_kind(key) => {
                 if let Some((before, _)) = named {
                     return intake.refuse(value.line, format!("`{}` beside `{}`", shown(key), shown(before)));
@@ -166,22 +166,20 @@ fn read_indicator(at: At, defaults: &Statement, intake: &mut Intake<'_>) {
         }
     }
     let Some((name, value)) = named else { return intake.refuse(line, "no value: one of domain, ip, cidr, url, ...") };
-    let Some(found) = intake.kind(value.line, name) else { return };
+    let Some(found) = intake.reading(value.line, name) else { return };
     let Some(found) = reached(found, reach, intake) else { return };
     let Some(written) = text(value) else { return intake.refuse(value.line, format!("{name}: not a text")) };
-    if !intake.port_fits(value.line, found, &statement) {
-        return;
-    }
     let Some(said) = intake.say(value.line, statement) else { return };
     intake.take(value.line, found, written.as_bytes(), said, id);
 }
 
 /// A domain says how far it reaches; nothing said is exactly this name.
-fn reached(kind: &'static Kind, reach: Option<&At>, intake: &mut Intake<'_>) -> Option<&'static Kind> {
+fn reached(kind: Reading, reach: Option<&At>, intake: &mut Intake<'_>) -> Option<Reading> {
     let Some(reach) = reach else { return Some(kind) };
+    let is_domain = kind == Reading::As(&domain::DOMAIN);
     match text(reach) {
-        Some("exact") if *kind == domain::DOMAIN => Some(kind),
-        Some("subdomains") if *kind == domain::DOMAIN => Some(&domain::DOMAIN_SUFFIX),
+        Some("exact") if is_domain => Some(kind),
+        Some("subdomains") if is_domain => Some(Reading::As(&domain::DOMAIN_SUFFIX)),
         _ => {
             intake.refuse(reach.line, "reach: exact or subdomains, of a domain");
             None

@@ -10,12 +10,14 @@ use ring::digest::{Context, SHA256};
 
 use super::cold::{Record, Records, Shelf};
 use super::index::Index;
-use super::{Entry, IndicatorSet, Statement};
+use super::pattern::{Automata, Cost};
+use super::policy::Site;
+use super::{Entry, IndicatorSet, Statement, Tlp};
 use crate::limits::{SET_KIND_BYTES_MAX, SET_RECORDS_MAX, SET_STATEMENTS_MAX};
-use crate::observable::{KINDS, Kind, Refused};
+use crate::observable::{KINDS, Kind, Refused, Shape};
 
 /// A statement known to a [`Builder`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Said(u32);
 
 /// Values of one kind as they came.
@@ -51,6 +53,17 @@ impl Raw {
         checked
     }
 
+    /// The value that was pushed last.
+    fn last_mut(&mut self) -> &mut [u8] {
+        let start = self.ends.len().checked_sub(2).map_or(0, |before| self.ends[before] as usize);
+        &mut self.bytes[start..]
+    }
+
+    fn pop(&mut self) {
+        self.ends.pop();
+        self.bytes.truncate(self.ends.last().map_or(0, |&end| end as usize));
+    }
+
     /// All places, in the order of their values. Most comparisons see only the 16 bytes behind what all values
     /// share (`http://`, the twelve bytes before an IPv4 address), which lie side by side.
     fn sorted(&self) -> Vec<u32> {
@@ -78,7 +91,8 @@ fn key(value: &[u8], shared: usize) -> [u64; 2] {
 /// Takes what feeds say, in any order.
 pub struct Builder {
     key: (u64, u64),
-    confidence_min: u8,
+    site: Site,
+    patterns: Cost,
     raw: [Raw; KINDS.len()],
     allow: [Raw; KINDS.len()],
     known: HashMap<Arc<Statement>, u32>,
@@ -95,7 +109,8 @@ impl Builder {
         let half = |bytes: &[u8]| bytes.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
         Builder {
             key: (half(low), half(high)),
-            confidence_min,
+            site: Site { confidence_min, tlp_max: Tlp::Red, sectors: Vec::new() },
+            patterns: Cost::default(),
             raw: Default::default(),
             allow: Default::default(),
             known: HashMap::new(),
@@ -104,6 +119,18 @@ impl Builder {
             id_bytes: 0,
             taken: 0,
         }
+    }
+
+    /// Says which sectors the site belongs to (none: it does not say) and the strictest TLP that may raise an alert
+    /// here. Unsaid, neither keeps an indicator silent.
+    pub fn site(&mut self, sectors: &[String], tlp_max: Tlp) {
+        self.site.sectors = sectors.iter().map(|sector| sector.to_lowercase()).collect();
+        self.site.tlp_max = tlp_max;
+    }
+
+    /// What a known statement says.
+    pub fn statement(&self, said: Said) -> &Statement {
+        &self.statements[said.0 as usize]
     }
 
     /// Makes a statement known; equal ones are one.
@@ -142,6 +169,15 @@ impl Builder {
         }
         let raw = &mut self.raw[usize::from(kind.index)];
         raw.push(kind, text, check)?;
+        if kind.shape == Shape::Contained {
+            let statement = &self.statements[said.0 as usize];
+            if statement.nocase {
+                raw.last_mut().make_ascii_lowercase();
+            }
+            let field = statement.field.ok_or(Refused("says not in which field"));
+            let added = field.and_then(|field| self.patterns.add(field, raw.last_mut()));
+            added.inspect_err(|_| raw.pop())?;
+        }
         raw.records.push(said.0);
         if let Some(id) = id {
             self.id_bytes += id.len();
@@ -172,8 +208,8 @@ impl Builder {
 
     /// Sorts and freezes.
     pub fn build(self) -> IndicatorSet {
-        let Builder { key, raw, allow, known, statements, ids, taken, .. } = self;
-        drop(known);
+        let Builder { key, site, raw, allow, known, statements, ids, taken, patterns, .. } = self;
+        drop((known, patterns));
         let mut records = Records::around(statements, ids, taken);
         let mut next = 0;
         let shelves = raw.map(|raw| {
@@ -187,7 +223,8 @@ impl Builder {
         let index = Index::of(key, shelves);
         let allow = Index::of(key, allow.map(|raw| shelved(raw, |_| ())));
         let version = version(&index, &records);
-        IndicatorSet { index, records, allow, confidence_min: self.confidence_min, version }
+        let automata = Automata::of(&index, &records);
+        IndicatorSet { index, records, automata, allow, site, version }
     }
 }
 
@@ -246,9 +283,12 @@ fn digest(said: &Statement) -> [u8; 16] {
     let mut room = vec![said.tlp as u8, said.confidence, said.severity as u8, u8::from(said.revoked)];
     push_part(&mut room, said.source.as_bytes());
     push_part(&mut room, format!("{:?} {:?} {:?}", said.valid_from, said.valid_until, said.port).as_bytes());
-    push_part(&mut room, &(said.labels.len() as u32).to_le_bytes());
-    let next = said.next.iter().flat_map(|(language, text)| [language, text]);
-    for text in said.labels.iter().chain(next) {
+    push_part(&mut room, format!("{:?} {}", said.field, said.nocase).as_bytes());
+    for list in [&said.labels, &said.sectors] {
+        push_part(&mut room, &(list.len() as u32).to_le_bytes());
+        list.iter().for_each(|text| push_part(&mut room, text.as_bytes()));
+    }
+    for text in said.next.iter().flat_map(|(language, text)| [language, text]) {
         push_part(&mut room, text.as_bytes());
     }
     let whole = ring::digest::digest(&SHA256, &room);

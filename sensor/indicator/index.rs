@@ -6,6 +6,7 @@ use siphasher::sip::SipHasher13;
 
 use super::cold::Shelf;
 use super::hot::Hot;
+use super::pattern::Met;
 use super::{Entry, Hit};
 use crate::limits::QUESTIONS_AHEAD;
 use crate::observable::address::{self, CANONICAL_BYTES};
@@ -41,7 +42,9 @@ pub(super) struct Asker {
 #[derive(Default)]
 pub struct Questions {
     open: Vec<Question>,
-    found: Vec<(u32, Hit)>,
+    pub(super) found: Vec<(u32, Hit)>,
+    pub(super) met: Met,
+    pub(super) shed: u64,
     pub(super) addresses: Vec<[u8; CANONICAL_BYTES]>,
 }
 
@@ -88,6 +91,9 @@ impl Index {
     }
 
     fn table(&mut self, kind: &Kind, first: u32, shelf: Shelf) -> Table {
+        if kind.shape == Shape::Contained {
+            return Table { first, shelf, hot: Hot::default() }; // found by automata
+        }
         let mut hot = Hot::with_room(shelf.len());
         for (number, value) in shelf.values().enumerate() {
             hot.insert(self.hash(value), number as u32);
@@ -128,6 +134,12 @@ impl Index {
         (KINDS[at], self.tables[at].shelf.value(entry.0 - self.tables[at].first))
     }
 
+    /// The entries of one kind.
+    pub(super) fn entries(&self, kind: &Kind) -> impl Iterator<Item = Entry> + use<> {
+        let table = self.table_of(kind);
+        (table.first..table.first + table.shelf.len() as u32).map(Entry)
+    }
+
     /// All kinds and values, in the order of entries.
     pub(super) fn values(&self) -> impl Iterator<Item = (&'static Kind, &[u8])> {
         KINDS.iter().zip(&self.tables).flat_map(|(kind, table)| table.shelf.values().map(move |value| (*kind, value)))
@@ -145,7 +157,7 @@ impl Index {
                 Shape::Equal => self.open(kind, 0, self.hash(canonical), asker, room),
                 Shape::Prefix => self.ask_networks(kind, canonical, asker, room),
                 Shape::AtOrBelow => self.ask_parents(kind, canonical, asker, room),
-                Shape::Contained => {} // no row has this shape
+                Shape::Contained => {} // automata are asked apart: they read what the wire has
             }
         }
     }
@@ -250,6 +262,11 @@ impl Questions {
         self.addresses.clear();
     }
 
+    /// How many values met more patterns than are kept of one, ever.
+    pub fn shed(&self) -> u64 {
+        self.shed
+    }
+
     /// Answers what is open and appends all hits in the order of asking, then by entry.
     pub(super) fn finish<'a>(&mut self, index: &Index, seen: impl Fn(&Question) -> &'a [u8], hits: &mut Vec<Hit>) {
         index.settle(&mut self.open, &mut self.found, seen);
@@ -259,7 +276,7 @@ impl Questions {
 
     /// Answers the open questions about addresses, once there are enough of them.
     pub(super) fn settle_addresses(&mut self, index: &Index) {
-        let Questions { open, found, addresses } = self;
+        let Questions { open, found, addresses, .. } = self;
         if open.len() >= QUESTIONS_AHEAD {
             index.settle(open, found, |question| &addresses[question.value as usize]);
         }

@@ -3,13 +3,14 @@
 //! In: indicators from feeds. Out: [`IndicatorSet`] and [`Hit`]s. Never here: a protocol, a clock, a file.
 //!
 //! `build.rs` sorts what feeds say; `index.rs` finds values, in a hot part (`hot.rs`: filter and fingerprints, in huge
-//! pages) and a cold one (`cold.rs`: sorted values and records) that confirms; `policy.rs` asks after a hit whether it
-//! may raise an alert.
+//! pages) and a cold one (`cold.rs`: sorted values and records) that confirms; `pattern.rs` has the automata that find
+//! patterns; `policy.rs` asks after a hit whether it may raise an alert.
 
 mod build;
 mod cold;
 mod hot;
 mod index;
+mod pattern;
 mod policy;
 
 #[cfg(test)]
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
-use crate::observable::address::{self, canonical_of};
+use crate::observable::address::{self, Port, canonical_of};
 use crate::observable::{Kind, Observations};
 use crate::time::Timestamp;
 
@@ -80,8 +81,14 @@ pub struct Statement {
     pub revoked: bool,
     /// What to do next, by language (`en`, `ko`).
     pub next: Vec<(String, String)>,
-    /// `port/protocol` narrowing of an address; `None`: any.
-    pub port: Option<(u16, u8)>,
+    /// Narrowing of an address; `None`: any.
+    pub port: Option<Port>,
+    /// The field that a pattern is looked for in; `None` for all other kinds.
+    pub field: Option<&'static str>,
+    /// Whether a pattern takes ASCII letters in either case.
+    pub nocase: bool,
+    /// The sectors that it is meant for, in lower case; empty: all.
+    pub sectors: Vec<String>,
 }
 
 /// A (kind, value) of the set: one number however many sources speak of it.
@@ -115,8 +122,9 @@ pub struct AddressQuestion {
 pub struct IndicatorSet {
     index: index::Index,
     records: cold::Records,
+    automata: pattern::Automata,
     allow: index::Index,
-    confidence_min: u8,
+    site: policy::Site,
     version: String,
 }
 
@@ -124,6 +132,12 @@ impl IndicatorSet {
     /// Whether the set has entries of this kind.
     pub fn holds(&self, kind: &Kind) -> bool {
         self.index.holds(kind)
+    }
+
+    /// Whether values of this kind are worth a canonical form: the set has entries of it, or what a pattern meets may be
+    /// on the allow-list by it.
+    pub fn seeks(&self, kind: &Kind) -> bool {
+        self.holds(kind) || !self.automata.is_empty() && self.allow.holds(kind)
     }
 
     /// How many entries there are.
@@ -147,7 +161,7 @@ impl IndicatorSet {
         self.index.value(entry)
     }
 
-    /// Looks up every sought field of every observation; hits come in the order (observation, field, entry).
+    /// Looks up every sought field of every observation, and every field that patterns name; hits come in the order (observation, field, entry).
     pub fn look_up(&self, observations: &Observations, room: &mut Questions, hits: &mut Vec<Hit>) {
         if self.is_empty() {
             return;
@@ -157,16 +171,21 @@ impl IndicatorSet {
             observations.canonical(&observations.fields(of)[question.field as usize])
         };
         room.clear();
+        let patterns = !self.automata.is_empty();
         let mut value = 0;
         for (asked, observation) in (0..).zip(observations.list()) {
             for (field, sought) in (0..).zip(observations.fields(observation)) {
+                let asker = index::Asker { value, asked, field };
+                value += 1;
+                if patterns {
+                    self.automata.ask(&self.index, sought.field, observations.raw(sought), asker, room);
+                }
                 let canonical = observations.canonical(sought);
                 if sought.field.kinds.is_empty() || canonical.is_empty() {
                     continue;
                 }
-                self.index.ask(sought.field.kinds, canonical, index::Asker { value, asked, field }, room);
+                self.index.ask(sought.field.kinds, canonical, asker, room);
                 self.index.settle_when_full(room, seen);
-                value += 1;
             }
         }
         room.finish(&self.index, seen, hits);
@@ -225,6 +244,10 @@ pub enum Refusal {
     Allowed,
     /// Another port or protocol than the indicator says.
     OtherPort,
+    /// Meant for sectors that the site does not belong to.
+    OtherSector,
+    /// Above the TLP that may raise an alert at this site.
+    AboveTlp,
 }
 
 /// One source's admitted word on an entry: complete in itself.
@@ -297,6 +320,8 @@ impl Refusal {
             Refusal::LowConfidence => "low_confidence",
             Refusal::Allowed => "allowed",
             Refusal::OtherPort => "other_port",
+            Refusal::OtherSector => "other_sector",
+            Refusal::AboveTlp => "above_tlp",
         }
     }
 }

@@ -1,14 +1,27 @@
 //! Policy, asked after a hit: who stands by an entry here and now, or why nobody does.
 //!
-//! In: an entry, the value that met it, packet time and port. Out: the admitted words, or one named refusal.
+//! In: an entry, the value that met it with its field, packet time and port. Out: the admitted words, or one named refusal.
 //! Never here: a clock, a file of policy.
 
 use std::sync::Arc;
 
 use super::index::Index;
-use super::{Circumstances, Entry, IndicatorSet, Ioc, Refusal, Statement, signature_id};
-use crate::observable::{Kind, address, digest, domain, url};
+use super::{Circumstances, Entry, IndicatorSet, Ioc, Refusal, Statement, Tlp, pattern, signature_id};
+use crate::observable::address::{Port, with_port};
+use crate::observable::pattern::PATTERN;
+use crate::observable::{Kind, Shape, Value, address, digest, domain, plain, url};
 use crate::time::Timestamp;
+
+/// What the site asks of every indicator.
+#[derive(Default)]
+pub(super) struct Site {
+    /// Less than this raises nothing.
+    pub(super) confidence_min: u8,
+    /// What is held closer than this raises nothing.
+    pub(super) tlp_max: Tlp,
+    /// Its sectors, in lower case; empty: it does not say.
+    pub(super) sectors: Vec<String>,
+}
 
 /// What is known of one entry, for a person who asks why something fires or does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,24 +48,43 @@ pub struct Word {
 }
 
 /// Kinds by the form that they share: a text that has the form is asked of all of them.
-static FORMS: [&[&Kind]; 6] =
-    [&address::KINDS, &[&address::CIDR], &domain::KINDS, &url::KINDS, &[&digest::SHA256], &[&digest::JA3]];
+static FORMS: [&[&Kind]; 12] = [
+    &address::KINDS,
+    &[&address::CIDR],
+    &domain::KINDS,
+    &url::KINDS,
+    &[&digest::SHA256],
+    &[&digest::JA3],
+    &[&digest::MD5],
+    &[&digest::SHA1],
+    &[&digest::CERT_SHA1],
+    &[&digest::CERT_SHA256],
+    &[&plain::USER_AGENT],
+    &[&plain::JA4],
+];
 
 impl IndicatorSet {
-    /// The sources that stand by the entry under these circumstances, or why none does. `seen` is the canonical value
-    /// that matched, for the allow-list. Where sources differ, the refusal that may pass soonest is the one named:
-    /// the order of [`Refusal`]'s variants.
+    /// The sources that stand by the entry under these circumstances, or why none does. `seen` is the value that
+    /// matched, for the allow-list and for patterns. Where sources differ, the refusal that may pass soonest is the one
+    /// named: the order of [`Refusal`]'s variants.
     ///
     /// # Errors
     /// The one refusal to count.
-    pub fn admit(&self, entry: Entry, seen: &[u8], at: Circumstances) -> Result<Vec<Ioc>, Refusal> {
+    pub fn admit(&self, entry: Entry, seen: Value<'_>, at: Circumstances) -> Result<Vec<Ioc>, Refusal> {
         let (kind, value) = self.index.value(entry);
-        if allowed(&self.allow, kind, seen) {
+        if allowed(&self.allow, seen.field.kinds, seen.canonical) {
             return Err(Refusal::Allowed);
+        }
+        let port = at.port.map(|(number, protocol)| Port::of(number, protocol));
+        let mut words = self.words(entry, Some(at.at), Some(port));
+        if kind.shape == Shape::Contained {
+            let statements: Vec<&Statement> = words.iter().map(|word| &*word.statement).collect();
+            let mut speaks = pattern::speaks(&statements, value, seen).into_iter();
+            words.retain(|_| speaks.next() == Some(true));
         }
         let mut iocs = Vec::new();
         let mut refusal = None;
-        for Word { id, statement, verdict } in self.words(entry, Some(at.at), Some(at.port)) {
+        for Word { id, statement, verdict } in words {
             match verdict {
                 Ok(()) => iocs.push(Ioc { kind: kind.name, value: (kind.text)(value), id, statement }),
                 Err(reason) => refusal = Some(refusal.map_or(reason, |before: Refusal| before.min(reason))),
@@ -64,26 +96,52 @@ impl IndicatorSet {
         }
     }
 
-    /// Every entry that a value would meet, with what is said of it; `at`: judged at this time, else validity is not
-    /// judged. Ports are not judged.
-    pub fn explain(&self, value: &str, at: Option<Timestamp>) -> Vec<Explained> {
+    /// Every entry that a value would meet, whatever kind of value it is, with what is said of it; `at`: judged at this
+    /// time, else validity is not judged. A port is judged if the text has one. Patterns are met as if in their field.
+    pub fn explain(&self, text: &str, at: Option<Timestamp>) -> Vec<Explained> {
+        let text = text.trim().as_bytes();
+        let (value, port) = with_port(text).map_or((text, None), |(address, port)| (address, Some(Some(port))));
         let mut explained = Vec::new();
         for kinds in FORMS {
-            let mut canonical = Vec::new();
-            if kinds.first().is_none_or(|kind| (kind.canonical)(value.trim().as_bytes(), &mut canonical).is_err()) {
-                continue;
-            }
-            let entries = self.index.meet(kinds, &canonical);
-            explained.extend(entries.into_iter().map(|entry| self.explained(entry, &canonical, at)));
+            self.explain_as(kinds, value, (at, port), &mut explained);
         }
+        if !text.windows(3).any(|part| part == b"://") {
+            self.explain_as(&url::KINDS, &[b"http://", text].concat(), (at, None), &mut explained); // as feeds read it
+        }
+        explained.extend(self.patterns_in(text).map(|entry| self.explained(entry, false, at, None)));
         explained
     }
 
-    fn explained(&self, entry: Entry, seen: &[u8], at: Option<Timestamp>) -> Explained {
+    fn explain_as(
+        &self,
+        kinds: &'static [&'static Kind],
+        value: &[u8],
+        (at, port): (Option<Timestamp>, Option<Option<Port>>),
+        explained: &mut Vec<Explained>,
+    ) {
+        let mut canonical = Vec::new();
+        if kinds.first().is_some_and(|kind| (kind.canonical)(value, &mut canonical).is_ok()) {
+            let allowed = allowed(&self.allow, kinds, &canonical);
+            let entries = self.index.meet(kinds, &canonical).into_iter();
+            explained.extend(entries.map(|entry| self.explained(entry, allowed, at, port)));
+        }
+    }
+
+    /// Patterns that a text holds, as it is or as a pattern spells it.
+    fn patterns_in<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Entry> + 'a {
+        let mut bytes = Vec::new();
+        let spelled = (PATTERN.canonical)(text, &mut bytes).is_ok() && bytes != text;
+        self.index.entries(&PATTERN).filter(move |&entry| {
+            let needle = self.index.value(entry).1;
+            let nocase = self.records.of(entry).any(|record| self.records.statements[record.said as usize].nocase);
+            pattern::contains(text, needle, nocase) || spelled && pattern::contains(&bytes, needle, nocase)
+        })
+    }
+
+    fn explained(&self, entry: Entry, allowed: bool, at: Option<Timestamp>, port: Option<Option<Port>>) -> Explained {
         let (kind, value) = self.index.value(entry);
-        let allowed = allowed(&self.allow, kind, seen);
         let value = (kind.text)(value);
-        let mut words = self.words(entry, at, None);
+        let mut words = self.words(entry, at, port);
         if allowed {
             words.iter_mut().for_each(|word| word.verdict = Err(Refusal::Allowed));
         }
@@ -91,7 +149,7 @@ impl IndicatorSet {
     }
 
     /// What each source says, judged. A source that withdraws an indicator withdraws what it said of it before.
-    fn words(&self, entry: Entry, at: Option<Timestamp>, port: Option<Option<(u16, u8)>>) -> Vec<Word> {
+    fn words(&self, entry: Entry, at: Option<Timestamp>, port: Option<Option<Port>>) -> Vec<Word> {
         let word = |(statement, id): (Arc<Statement>, Option<String>)| Word {
             verdict: self.verdict(&statement, at, port),
             statement,
@@ -107,23 +165,28 @@ impl IndicatorSet {
         words
     }
 
-    fn verdict(&self, said: &Statement, at: Option<Timestamp>, port: Option<Option<(u16, u8)>>) -> Result<(), Refusal> {
+    fn verdict(&self, said: &Statement, at: Option<Timestamp>, port: Option<Option<Port>>) -> Result<(), Refusal> {
         let before = |limit: Option<Timestamp>| at.zip(limit).is_some_and(|(at, limit)| at < limit);
         let from = |limit: Option<Timestamp>| at.zip(limit).is_some_and(|(at, limit)| at >= limit);
-        let other_port = said.port.zip(port).is_some_and(|(only, port)| port != Some(only));
+        let agrees = |only: Port, port: Option<Port>| port.is_some_and(|port| only.agrees(port));
+        let other_port = said.port.zip(port).is_some_and(|(only, port)| !agrees(only, port));
+        let Site { confidence_min, tlp_max, sectors } = &self.site;
+        let ours = |meant: &String| sectors.contains(meant);
+        let other_sector = !sectors.is_empty() && !said.sectors.is_empty() && !said.sectors.iter().any(ours);
         let grounds = [
             (said.revoked, Refusal::Revoked),
             (from(said.valid_until), Refusal::Expired),
             (before(said.valid_from), Refusal::NotYetValid),
-            (said.confidence < self.confidence_min, Refusal::LowConfidence),
+            (said.confidence < *confidence_min, Refusal::LowConfidence),
             (other_port, Refusal::OtherPort),
+            (other_sector, Refusal::OtherSector),
+            (said.tlp > *tlp_max, Refusal::AboveTlp),
         ];
         grounds.iter().find(|(refused, _)| *refused).map_or(Ok(()), |(_, refusal)| Err(*refusal))
     }
 }
 
 /// Whether the site's allow-list has the seen value: itself, a name above it, or a network around it.
-fn allowed(allow: &Index, kind: &Kind, seen: &[u8]) -> bool {
-    let kinds = FORMS.iter().find(|kinds| kinds.contains(&kind));
-    allow.len() > 0 && kinds.is_some_and(|kinds| !allow.meet(kinds, seen).is_empty())
+fn allowed(allow: &Index, kinds: &[&'static Kind], seen: &[u8]) -> bool {
+    allow.len() > 0 && !seen.is_empty() && !allow.meet(kinds, seen).is_empty()
 }

@@ -94,6 +94,7 @@ fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
         contacts,
         nanos,
         hidden,
+        patterns_shed,
         ..
     } = tally;
     let Fates(fates) = fates;
@@ -116,6 +117,7 @@ fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
         alerts,
         events_shed,
         alerts_shed,
+        patterns_shed,
     ]
     .into_iter()
     .chain([began, evicted, midstream, one_way])

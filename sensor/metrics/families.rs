@@ -421,6 +421,7 @@ fn bounds(seen: &Seen<'_>, out: &mut Samples) {
         ("fragments", sum.fragments.evicted),
         ("contacts_per_shard", sum.contacts.crowded),
         ("contacts_per_flow", sum.contacts.shed),
+        ("patterns_per_value", sum.patterns_shed),
     ];
     reached.iter().for_each(|(bound, count)| out.by("bound", bound, *count as f64));
 }

@@ -1,5 +1,6 @@
 //! Addresses and networks. Canonical: 16 bytes (IPv4 as ::ffff:a.b.c.d) and one byte prefix length out of 128.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Kind, Refused, Shape};
@@ -68,6 +69,66 @@ fn parse(bytes: &[u8]) -> Result<IpAddr, Refused> {
     std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or(NOT_AN_ADDRESS)
 }
 
+/// A port, and which protocol's it is where that is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port {
+    number: u16,
+    protocol: Option<u8>,
+}
+
+/// Transports with ports, by their IP protocol number.
+const TRANSPORTS: [(&str, u8); 3] = [("tcp", 6), ("udp", 17), ("sctp", 132)];
+
+impl Port {
+    /// A port of this IP protocol.
+    pub fn of(number: u16, protocol: u8) -> Port {
+        Port { number, protocol: Some(protocol) }
+    }
+
+    /// Reads `3333/tcp`, `53/udp`, or `3333` for any protocol.
+    pub fn read(text: &str) -> Option<Port> {
+        let (number, protocol) = match text.split_once('/') {
+            Some((number, name)) => {
+                (number, Some(TRANSPORTS.iter().find(|(of, _)| of.eq_ignore_ascii_case(name.trim()))?.1))
+            }
+            None => (text, None),
+        };
+        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+        number.parse().ok().filter(|_| digits).map(|number| Port { number, protocol })
+    }
+
+    /// Whether both can be one: the numbers agree, and the protocols where both say one.
+    pub fn agrees(self, other: Port) -> bool {
+        self.number == other.number && self.protocol.zip(other.protocol).is_none_or(|(one, other)| one == other)
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.protocol.map(|number| (number, TRANSPORTS.iter().find(|(_, of)| *of == number))) {
+            None => write!(out, "{}", self.number),
+            Some((_, Some((name, _)))) => write!(out, "{}/{name}", self.number),
+            Some((number, None)) => write!(out, "{}/{number}", self.number),
+        }
+    }
+}
+
+/// Parts an address from the port behind it: `203.0.113.66:3333`, `203.0.113.66:53/udp`, `[2001:db8::1]:443`, or with
+/// `|` between them. The address is given back as it was written; `None`: it is not written like that.
+pub fn with_port(value: &[u8]) -> Option<(&[u8], Port)> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (address, port) = match text.strip_prefix('[') {
+        Some(inside) => {
+            let (address, port) = inside.split_once(']')?;
+            (address, port.strip_prefix([':', '|'])?)
+        }
+        // without brackets, several colons are an address of IPv6
+        None => text.split_once('|').or_else(|| text.split_once(':').filter(|(_, port)| !port.contains(':')))?,
+    };
+    parse(address.as_bytes()).ok()?;
+    Some((address.as_bytes(), Port::read(port)?))
+}
+
 /// A canonical network with its host bits cleared.
 pub fn masked(network: &[u8; CANONICAL_BYTES]) -> [u8; CANONICAL_BYTES] {
     let mut out = *network;
@@ -114,6 +175,44 @@ mod tests {
         assert_eq!(network("203.0.113.1/24"), Err("host bits are set"));
         assert_eq!(network("203.0.113.0/33"), Err("prefix length out of range"));
         assert_eq!(network("203.0.113.0/+8"), Err("prefix length out of range"));
+    }
+
+    #[test]
+    fn an_address_may_have_its_port_behind_it() {
+        let parted = |text: &'static str| {
+            with_port(text.as_bytes())
+                .map(|(address, port)| (String::from_utf8_lossy(address).into_owned(), port.to_string()))
+        };
+        let both = |address: &str, port: &str| Some((address.to_owned(), port.to_owned()));
+        assert_eq!(parted("203.0.113.66:3333"), both("203.0.113.66", "3333"));
+        assert_eq!(parted("203.0.113.66:53/UDP"), both("203.0.113.66", "53/udp"));
+        assert_eq!(parted("203.0.113.66|8080"), both("203.0.113.66", "8080"));
+        assert_eq!(parted("[2001:db8::1]:443"), both("2001:db8::1", "443"));
+        assert_eq!(parted("2001:db8::1|443/tcp"), both("2001:db8::1", "443/tcp"));
+        for none in [
+            "203.0.113.66",
+            "2001:db8::1",
+            "2001:db8::1:443",
+            "[2001:db8::1]",
+            "203.0.113.66:",
+            "203.0.113.66:65536",
+            "203.0.113.66:+80",
+            "203.0.113.66:80/gate.php",
+            "203.0.113.66:80/",
+            "bad.example:80",
+            ":80",
+            "",
+        ] {
+            assert_eq!(parted(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn ports_agree_where_both_say_the_same() {
+        let port = |text: &str| Port::read(text).unwrap();
+        assert!(port("53").agrees(Port::of(53, 17)) && port("53/udp").agrees(Port::of(53, 17)));
+        assert!(!port("53/tcp").agrees(Port::of(53, 17)) && !port("54").agrees(Port::of(53, 17)));
+        assert_eq!(Port::of(7, 33).to_string(), "7/33");
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn hex<const N: usize>(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn nibble(digit: u8) -> Result<u8, Refused> {
+pub(super) fn nibble(digit: u8) -> Result<u8, Refused> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
         b'a'..=b'f' => Ok(digit - b'a' + 10),

@@ -4,12 +4,17 @@
 //! Never here: an indicator, a protocol, a clock.
 
 pub mod address;
+mod arena;
 pub mod digest;
 pub mod domain;
+pub mod pattern;
+pub mod places;
 pub mod plain;
 pub mod url;
 
 use std::fmt;
+
+pub use arena::{Hidden, Observation, Observations, Saying, Seen, Value};
 
 /// Why a value is not of its kind; the text completes "`value`: kind: ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +68,7 @@ impl PartialEq for Kind {
 impl Eq for Kind {}
 
 /// Every kind; a new one is a file and a row here.
-pub static KINDS: [&Kind; 13] = [
+pub static KINDS: [&Kind; 14] = [
     &address::IP,
     &address::CIDR,
     &domain::DOMAIN,
@@ -77,6 +82,7 @@ pub static KINDS: [&Kind; 13] = [
     &digest::CERT_SHA256,
     &plain::USER_AGENT,
     &plain::JA4,
+    &pattern::PATTERN,
 ];
 
 /// The kind with this name in feeds.
@@ -213,213 +219,6 @@ impl Stage {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Piece {
-    start: u32,
-    len: u32,
-}
-
-/// A field as it was seen.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    /// Its row.
-    pub field: &'static Field,
-    raw: Piece,       // of a number: the value's low and high half
-    canonical: Piece, // empty: not looked up
-}
-
-/// One protocol event.
-#[derive(Clone, Copy, Debug)]
-pub struct Observation {
-    /// Its row.
-    pub event: &'static Event,
-    /// Who spoke.
-    pub side: Side,
-    /// How far it says that the contact went, if it says so.
-    pub stage: Option<Stage>,
-    /// The scene it was seen in, an index that the worker gives meaning to (packet, time, flow).
-    pub scene: u32,
-    first: u32,
-    last: u32,
-}
-
-/// What readers knew to be there and could not read, ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hidden {
-    /// TLS connections whose client named no server in clear text.
-    pub names: u64,
-    /// TLS connections whose certificates were encrypted.
-    pub certificates: u64,
-    /// Certificates of which nothing but the digest is known: what is in them is damaged.
-    pub certificates_damaged: u64,
-}
-
-impl Hidden {
-    /// Adds others.
-    pub fn add(&mut self, other: Hidden) {
-        self.names += other.names;
-        self.certificates += other.certificates;
-        self.certificates_damaged += other.certificates_damaged;
-    }
-}
-
-/// All observations of one batch: an arena that is cleared, never freed.
-#[derive(Debug, Default)]
-pub struct Observations {
-    bytes: Vec<u8>,
-    seen: Vec<Seen>,
-    list: Vec<Observation>,
-    refused: u64,
-    hidden: Hidden,
-}
-
-impl Observations {
-    /// Forgets everything, keeps the memory.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.seen.clear();
-        self.list.clear();
-    }
-
-    /// Begins an observation; what is said next belongs to it.
-    pub fn begin(&mut self, event: &'static Event, side: Side) -> Saying<'_> {
-        let at = self.seen.len() as u32;
-        self.list.push(Observation { event, side, stage: None, scene: u32::MAX, first: at, last: at });
-        Saying { out: self }
-    }
-
-    /// How many observations there are.
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether nothing was seen.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// The observations, in the order in which they were made.
-    pub fn list(&self) -> &[Observation] {
-        &self.list
-    }
-
-    /// The fields of an observation.
-    pub fn fields(&self, of: &Observation) -> &[Seen] {
-        &self.seen[of.first as usize..of.last as usize]
-    }
-
-    /// A field's bytes as they were on the wire; empty for numbers and flags.
-    pub fn raw(&self, seen: &Seen) -> &[u8] {
-        match seen.field.form {
-            Form::Number | Form::Flag => &[],
-            Form::Text | Form::Address => self.piece(seen.raw),
-        }
-    }
-
-    /// A number or flag.
-    pub fn number(&self, seen: &Seen) -> u64 {
-        u64::from(seen.raw.start) | u64::from(seen.raw.len) << 32
-    }
-
-    /// The canonical form that is looked up; empty when the value is none of its kind or has none.
-    pub fn canonical(&self, seen: &Seen) -> &[u8] {
-        self.piece(seen.canonical)
-    }
-
-    /// Says for all observations from `first` on which scene they belong to.
-    pub fn set_scene(&mut self, first: usize, scene: u32) {
-        for observation in &mut self.list[first..] {
-            observation.scene = scene;
-        }
-    }
-
-    /// How many values were none of their kind, ever.
-    pub fn refused(&self) -> u64 {
-        self.refused
-    }
-
-    /// What could not be read, ever.
-    pub fn hidden(&self) -> Hidden {
-        self.hidden
-    }
-
-    /// Where a reader counts what it cannot read.
-    pub fn hide(&mut self) -> &mut Hidden {
-        &mut self.hidden
-    }
-
-    fn piece(&self, piece: Piece) -> &[u8] {
-        &self.bytes[piece.start as usize..(piece.start + piece.len) as usize]
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Piece {
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(bytes);
-        Piece { start, len: bytes.len() as u32 }
-    }
-
-    fn push(&mut self, seen: Seen) {
-        self.seen.push(seen);
-        if let Some(observation) = self.list.last_mut() {
-            observation.last = self.seen.len() as u32;
-        }
-    }
-}
-
-/// An observation being made: `out.begin(&DNS, side).field(&RRNAME, bytes).number(&ID, 7)`.
-pub struct Saying<'a> {
-    out: &'a mut Observations,
-}
-
-impl Saying<'_> {
-    /// A value as the wire spelled it; if its field is sought, its canonical form is made and kept beside it.
-    pub fn field(&mut self, field: &'static Field, bytes: &[u8]) -> &mut Self {
-        let raw = self.out.keep(bytes);
-        let mut canonical = Piece::default();
-        if let Some(kind) = field.kinds.first() {
-            let start = self.out.bytes.len() as u32;
-            match (kind.canonical)(bytes, &mut self.out.bytes) {
-                Ok(()) => canonical = Piece { start, len: self.out.bytes.len() as u32 - start },
-                Err(_) => self.out.refused += 1,
-            }
-        }
-        self.out.push(Seen { field, raw, canonical });
-        self
-    }
-
-    /// An address of 4 or 16 bytes; other lengths are left out.
-    pub fn address(&mut self, field: &'static Field, bytes: &[u8]) -> &mut Self {
-        let Some(address) = address::from_bytes(bytes) else { return self };
-        let raw = self.out.keep(bytes);
-        let mut canonical = Piece::default();
-        if !field.kinds.is_empty() {
-            canonical = self.out.keep(&address::canonical_of(address));
-        }
-        self.out.push(Seen { field, raw, canonical });
-        self
-    }
-
-    /// How far the contact went, by this event.
-    pub fn stage(&mut self, stage: Stage) -> &mut Self {
-        if let Some(observation) = self.out.list.last_mut() {
-            observation.stage = Some(stage);
-        }
-        self
-    }
-
-    /// A number.
-    pub fn number(&mut self, field: &'static Field, value: u64) -> &mut Self {
-        let raw = Piece { start: value as u32, len: (value >> 32) as u32 };
-        self.out.push(Seen { field, raw, canonical: Piece::default() });
-        self
-    }
-
-    /// A flag.
-    pub fn flag(&mut self, field: &'static Field, value: bool) -> &mut Self {
-        self.number(field, u64::from(value))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -433,6 +232,8 @@ mod tests {
             "[hH]ttps?://([a-z]{1,3}@)?[A-Za-z.:\\[\\]0-9]{1,12}(:[0-9]{0,5})?[/?#]?[ -~]{0,12}",
             "([a-z가-힣éßＡ-Ｚ]{1,6}[.。]){1,3}[a-z한국]{2,5}",
             "https?://[a-z가-힣üＡ-Ｚ]{1,6}[.。．]{1,2}[a-z]{2}(:[0-9]{1,4})?/[a-z가-힣]{0,4}",
+            "(hex:)?[0-9a-f ]{1,8}",
+            "[ -~가-힣]{0,6}(\\\\x[0-9a-f]{2}){0,3}",
             "[0-9a-fA-F]{32}",
             "[0-9a-fA-F]{64}",
             "[0-9a-f:.]{2,20}(/[0-9]{1,3})?",
