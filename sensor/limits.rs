@@ -340,3 +340,6 @@ pub const SPOOL_BYTES_SETTABLE_MIN: u64 = 16 << 20;
 
 /// A spool's size, at most: no disk of a sensor has more to give.
 pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;
+
+/// A network's name is repeated in every alert of its hosts.
+pub const NETWORK_NAME_BYTES_MAX: usize = 64;
