@@ -8,6 +8,7 @@ mod crafted;
 mod delivery;
 mod eve;
 mod killed;
+mod mistakes;
 mod replays;
 mod support;
 mod tidy;
