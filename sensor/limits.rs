@@ -483,3 +483,6 @@ pub const PATTERN_HITS_MAX: usize = 64;
 
 /// Places of one value that are looked at because some pattern ends there: every byte of the longest head of a request.
 pub const PATTERN_PLACES_MAX: usize = 64 << 10;
+
+/// A network's name is repeated in every alert of its hosts.
+pub const NETWORK_NAME_BYTES_MAX: usize = 64;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use crate::limits::NETWORKS_MAX;
+use crate::limits::{NETWORK_NAME_BYTES_MAX, NETWORKS_MAX};
 use crate::observable::address;
 
 /// The `networks:` section as it is written.
@@ -344,8 +344,11 @@ fn ranges(option: &str, texts: &[String]) -> Result<Ranges, String> {
 fn named(written: &BTreeMap<String, OneOrMany>) -> Result<Vec<(Network, String)>, String> {
     let mut list = Vec::new();
     for (name, texts) in written {
-        if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
-            return Err(format!("named: `{}`: a name has 1 to 64 printable bytes", name.escape_default()));
+        if name.is_empty() || name.len() > NETWORK_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            return Err(format!(
+                "named: `{}`: a name has 1 to {NETWORK_NAME_BYTES_MAX} printable bytes",
+                name.escape_default()
+            ));
         }
         for text in texts.as_slice() {
             let network = network(text).map_err(|why| format!("named.{name}: `{text}`: {why}"))?;

@@ -11,6 +11,7 @@ mod eve;
 mod killed;
 #[cfg(feature = "libpcap")]
 mod live;
+mod mistakes;
 mod replays;
 mod support;
 mod tidy;

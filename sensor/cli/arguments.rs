@@ -18,6 +18,7 @@ Examples:
   haetae run -c /etc/haetae/haetae.yaml            the service: what the configuration says, until SIGTERM
   haetae -i tap0 -S rules/ -l out/ not port 22     an interface, with a packet filter
   haetae -T -c haetae.yaml                         check a configuration
+  haetae config dump -c haetae.yaml                every option with its value, and where it is from
   haetae lookup c2.bad.example -S rules/           what is known of a value
   haetae rules test -S rules/                      run the tests that rule files bring along
 
@@ -97,6 +98,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         site: Site,
     },
+    /// Show the configuration that holds, or what one may say
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
     /// Say what is known of a value: an address, a name, a URL, a digest
     Lookup {
         /// The value
@@ -109,6 +115,22 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: RulesCommand,
     },
+}
+
+/// Show the configuration that holds, or what one may say.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every option with its value, defaults marked, as YAML; no secret is in it, only the paths of files
+    Dump {
+        /// Configuration (default: HAETAE_CONFIG; without either, the defaults)
+        #[arg(short = 'c', value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Override an option: --set limits.flows_max=50000
+        #[arg(long, value_name = "A.B=C")]
+        set: Vec<String>,
+    },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
 }
 
 /// Work on rule files.

@@ -12,6 +12,7 @@ pub mod screen;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,7 +20,7 @@ use clap::Parser;
 use crate::capture::file::STANDARD_INPUT;
 use crate::config::{Capture, Config, Refused, Replay, Workers, interfaces_absent};
 use crate::control::{self, Failure};
-use arguments::{Arguments, Command, RulesCommand, Site};
+use arguments::{Arguments, Command, ConfigCommand, RulesCommand, Site};
 
 const SHORT_HELP: &str = "\
 haetae: a network sensor for threat-sharing alliances
@@ -94,7 +95,7 @@ impl Desk<'_> {
             return self.read_interfaces(&arguments);
         }
         if let Some(word) = arguments.words.first() {
-            return self.usage(&order::stray(word, &["replay", "run", "check", "lookup", "rules"]));
+            return self.usage(&order::stray(word, &["replay", "run", "check", "config", "lookup", "rules"]));
         }
         match (arguments.test, arguments.read.is_empty()) {
             (true, true) => self.check(&arguments.site),
@@ -109,17 +110,17 @@ impl Desk<'_> {
             Command::Replay { paths, site, options } => self.replay(paths, &site, &options),
             Command::Run { site, workers } => self.run_service(&site, workers, None),
             Command::Check { site } => self.check(&site),
+            Command::Config { what: ConfigCommand::Dump { config, set } } => self.dump(config, &set),
+            Command::Config { what: ConfigCommand::Schema } => {
+                self.out.write_all(crate::config::schema().as_bytes())?;
+                Ok(exit::SOUND)
+            }
             Command::Lookup { value, site } => self.lookup(&value, &site),
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
         }
     }
 
-    fn replay(
-        &mut self,
-        paths: Vec<std::path::PathBuf>,
-        site: &Site,
-        options: &arguments::Options,
-    ) -> Result<u8, Stop> {
+    fn replay(&mut self, paths: Vec<PathBuf>, site: &Site, options: &arguments::Options) -> Result<u8, Stop> {
         let config = self.config(site, "nothing was read")?;
         let replay = match order::replay(paths, site, options, config) {
             Ok(replay) => replay,
@@ -203,7 +204,7 @@ impl Desk<'_> {
     }
 
     fn check(&mut self, site: &Site) -> Result<u8, Stop> {
-        if site.config.is_none() && (self.environment)("HAETAE_CONFIG").is_none() {
+        if self.chosen(site.config.clone()).is_none() {
             return self.usage("which configuration? -c FILE, or HAETAE_CONFIG");
         }
         let config = self.config(site, "running configuration unchanged")?;
@@ -212,6 +213,16 @@ impl Desk<'_> {
         }
         writeln!(self.out, "the configuration is sound")?;
         Ok(exit::SOUND)
+    }
+
+    fn dump(&mut self, config: Option<PathBuf>, sets: &[String]) -> Result<u8, Stop> {
+        match crate::config::dump(self.chosen(config).as_deref(), sets, self.environment) {
+            Ok(text) => {
+                self.out.write_all(text.as_bytes())?;
+                Ok(exit::SOUND)
+            }
+            Err(refused) => Ok(self.refused(refused, "nothing was shown")?),
+        }
     }
 
     fn lookup(&mut self, value: &str, site: &Site) -> Result<u8, Stop> {
@@ -243,7 +254,7 @@ impl Desk<'_> {
     }
 
     /// Stops at the first path that cannot be used, before anything is begun.
-    fn all_there<'p>(&mut self, paths: impl IntoIterator<Item = &'p std::path::PathBuf>) -> Result<(), Stop> {
+    fn all_there<'p>(&mut self, paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<(), Stop> {
         for path in paths.into_iter().filter(|path| *path != std::path::Path::new(STANDARD_INPUT)) {
             if let Err(error) = std::fs::metadata(path) {
                 return Err(Stop(self.failed(&Failure::Io(path.clone(), error))?));
@@ -254,11 +265,21 @@ impl Desk<'_> {
 
     /// The checked configuration; if it is faulty, all faults are told, and `consequence`.
     fn config(&mut self, site: &Site, consequence: &str) -> Result<Config, Stop> {
-        let file = site.config.clone().or_else(|| (self.environment)("HAETAE_CONFIG").map(Into::into));
-        let refused = match crate::config::load(file.as_deref(), &site.set, self.environment) {
-            Ok(config) => return Ok(config),
-            Err(refused) => refused,
-        };
+        let file = self.chosen(site.config.clone());
+        match crate::config::load(file.as_deref(), &site.set, self.environment) {
+            Ok(config) => Ok(config),
+            Err(refused) => Err(Stop(self.refused(refused, consequence)?)),
+        }
+    }
+
+    /// `-c`, or else what the environment names.
+    fn chosen(&self, file: Option<PathBuf>) -> Option<PathBuf> {
+        let named = || (self.environment)("HAETAE_CONFIG").filter(|name| !name.is_empty());
+        file.or_else(|| named().map(Into::into))
+    }
+
+    /// Tells why there is no configuration, and gives the exit code.
+    fn refused(&mut self, refused: Refused, consequence: &str) -> std::io::Result<u8> {
         let code = exit::of_refused(&refused);
         match refused {
             Refused::Unreadable(path, error) => writeln!(self.complaints, "error: {}: {error}", path.display())?,
@@ -270,7 +291,7 @@ impl Desk<'_> {
                 writeln!(self.complaints, "{count}; {consequence} (exit {code})")?;
             }
         }
-        Err(Stop(code))
+        Ok(code)
     }
 
     fn usage(&mut self, problem: &str) -> Result<u8, Stop> {

@@ -2,11 +2,14 @@
 //!
 //! In: [`Written`] and the places of its options. Out: [`Config`] and faults. Never here: a guess; what is wrong is said.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::Hash;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Place};
+use super::gate;
 use super::live::{Capture, Events, Logs, Metrics};
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
@@ -18,7 +21,7 @@ use crate::limits::{
     REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX, SPOOL_BYTES_MAX, SPOOL_BYTES_SETTABLE_MAX,
     SPOOL_BYTES_SETTABLE_MIN,
 };
-use crate::networks::{self, Networks, OneOrMany};
+use crate::networks::Networks;
 
 /// The checked configuration.
 #[derive(Clone, Debug, Default)]
@@ -182,21 +185,23 @@ pub(crate) fn check(
 }
 
 /// How to make a site's key.
-const KEY_HELP: &str = "head -c 32 /dev/urandom > site.key; chmod 600 site.key";
+pub(super) const KEY_HELP: &str = "head -c 32 /dev/urandom > site.key; chmod 600 site.key";
 
 /// Where sections are checked.
 pub(super) struct Desk<'a> {
     tree: &'a Tree,
-    left_out: &'a BTreeSet<String>,
+    pub(super) left_out: &'a BTreeSet<String>,
     folder: &'a Path,
-    faults: &'a mut Vec<Fault>,
+    pub(super) faults: &'a mut Vec<Fault>,
 }
 
 impl Desk<'_> {
     pub(super) fn fault(&mut self, path: &str, problem: String, help: &str) {
         // What was left out has been told already; and behind it the items of a list have lost their numbers.
         let list = path.rfind('[').map_or(path, |at| &path[..at]);
-        let below = |option: &String| option.strip_prefix(list).is_some_and(|rest| rest.starts_with(['[', '.']));
+        let below = |option: &String| {
+            option.strip_prefix(list).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
+        };
         if self.left_out.iter().any(below) {
             return;
         }
@@ -211,84 +216,26 @@ impl Desk<'_> {
         if id.is_empty() || id.len() > SITE_ID_BYTES_MAX || !id.bytes().all(letter) {
             self.fault("site.id", format!("`{id}` is not an identifier"), "1 to 64 letters, digits, `-`, `_`, `.`");
         }
-        let key = written.key.map(|path| self.file("site.key", path, KEY_HELP));
-        if let Some(path) = key.as_deref().filter(|path| path.exists())
+        let key = written.key.map(|path| self.plain_file("site.key", path, KEY_HELP));
+        if let Some(path) = key.as_deref().filter(|path| path.exists() && !self.told("site.key"))
             && let Err(error) = SiteKey::open(path)
         {
             self.fault("site.key", error.to_string(), KEY_HELP);
         }
         let sectors = written.sectors.unwrap_or_default();
+        for (at, sector) in sectors.iter().enumerate() {
+            if sector.trim().is_empty() || sector.len() > SITE_ID_BYTES_MAX || sector.chars().any(char::is_control) {
+                let problem = format!("`{}` is not a sector's name", sector.escape_default());
+                self.fault(&format!("site.sectors[{at}]"), problem, "1 to 64 printable bytes");
+            }
+        }
         self.each_once("site.sectors", &sectors);
         Site { id, sectors, language: written.language.unwrap_or_default(), key }
     }
 
-    fn networks(&mut self, networks: networks::Written) -> Networks {
-        let before = self.faults.len();
-        if networks.home.is_empty() {
-            self.fault("networks.home", "is empty".to_string(), "name your networks: [10.20.0.0/16]");
-        }
-        for (list, values) in [("home", &networks.home), ("never_watch", &networks.never_watch)] {
-            for (at, value) in values.iter().enumerate() {
-                self.network(&format!("networks.{list}[{at}]"), value);
-            }
-            self.each_once(&format!("networks.{list}"), values);
-        }
-        for (name, value) in &networks.named {
-            let path = format!("networks.named.{name}");
-            match value {
-                OneOrMany::One(value) => self.network(&path, value),
-                OneOrMany::Many(list) => {
-                    list.iter().enumerate().for_each(|(at, value)| self.network(&format!("{path}[{at}]"), value));
-                }
-            }
-        }
-        for (list, values) in [("resolvers", &networks.resolvers), ("nat", &networks.nat)] {
-            for (at, value) in values.iter().enumerate() {
-                self.address(&format!("networks.{list}[{at}]"), value);
-            }
-        }
-        for (at, proxy) in networks.proxies.iter().enumerate() {
-            self.address(&format!("networks.proxies[{at}].address"), &proxy.address);
-        }
-        Networks::check(networks).unwrap_or_else(|problem| {
-            if self.faults.len() == before {
-                self.fault("networks", problem, "see deploy/haetae.yaml for what may stand here");
-            }
-            Networks::default()
-        })
-    }
-
-    fn network(&mut self, path: &str, value: &str) {
-        let Some((address, prefix)) = value.split_once('/') else {
-            return self.fault(path, format!("`{value}` is not a network"), "with its prefix, like 10.20.0.0/16");
-        };
-        let Ok(address) = address.parse::<IpAddr>() else {
-            return self.fault(path, format!("`{value}` is not a network"), "like 10.20.0.0/16 or \"2001:db8::/32\"");
-        };
-        let (bits, value_bits) = match address {
-            IpAddr::V4(address) => (32, u128::from(u32::from(address)) << 96),
-            IpAddr::V6(address) => (128, u128::from(address)),
-        };
-        match prefix.parse::<u32>() {
-            Ok(prefix) if prefix <= bits => {
-                if value_bits.checked_shl(prefix).unwrap_or(0) != 0 {
-                    let help = "write the network's first address";
-                    self.fault(path, format!("`{value}` has bits set behind its prefix"), help);
-                }
-            }
-            _ => self.fault(path, format!("`{value}` is not a network"), &format!("the prefix is 0 to {bits}")),
-        }
-    }
-
-    fn address(&mut self, path: &str, value: &str) {
-        if value.parse::<IpAddr>().is_err() {
-            self.fault(path, format!("`{value}` is not an address"), "one address, like 10.20.0.53");
-        }
-    }
-
     fn rules(&mut self, written: written::Rules) -> Rules {
         let confidence_min = written.confidence_min.unwrap_or(0);
-        if confidence_min > CONFIDENCE_MAX {
+        if confidence_min > CONFIDENCE_MAX.into() {
             self.fault("rules.confidence_min", format!("{confidence_min} is out of range"), "0 to 100");
         }
         let tlp_max = written.tlp_max.as_deref().map_or(Some(Tlp::Red), Tlp::from_name);
@@ -300,7 +247,7 @@ impl Desk<'_> {
             set: written.set.map(|path| self.file("rules.set", path, "leave it out to use local indicators alone")),
             local: self.files("rules.local", written.local),
             allow: self.files("rules.allow", written.allow),
-            confidence_min,
+            confidence_min: confidence_min as u8,
             tlp_max: tlp_max.unwrap_or(Tlp::Clear),
             answers: written.answers.unwrap_or(false),
         }
@@ -308,7 +255,7 @@ impl Desk<'_> {
 
     fn eve(&mut self, written: Option<written::Eve>) -> Eve {
         let written = written.unwrap_or_default();
-        let path = written.path.map(|path| self.folder.join(path));
+        let path = written.path.map(|path| self.makeable("outputs.eve.path", path, "name the file: .../eve.json"));
         if path.as_ref().is_some_and(|path| path.is_dir()) {
             self.fault("outputs.eve.path", "is a folder".to_string(), "name the file: .../eve.json");
         }
@@ -320,12 +267,24 @@ impl Desk<'_> {
         Eve { path, events }
     }
 
-    fn centre(&mut self, written: emit::Written) -> Option<emit::Section> {
+    fn centre(&mut self, mut written: emit::Written) -> Option<emit::Section> {
         let before = self.faults.len();
-        for (key, file) in [("gate", &written.gate), ("token", &written.token), ("authority", &written.authority)] {
-            if let Some(file) = file {
-                self.file(&format!("centre.{key}"), file.clone(), centre_help(key));
+        let emit::Written { gate, token, authority, .. } = &mut written;
+        for (key, file) in [("gate", gate), ("token", token), ("authority", authority)] {
+            let path = format!("centre.{key}");
+            if let Some(named) = file.clone() {
+                self.plain_file(&path, named, centre_help(key));
             }
+            // What cannot be read has been told, and is not opened: a pipe would hold up whoever does.
+            if self.told(&path) {
+                *file = None;
+            }
+        }
+        if let Some(spool) = &written.spool {
+            self.makeable("centre.spool", spool.clone(), centre_help("spool"));
+        }
+        if let Some(gate) = &written.gate {
+            self.gate(&self.folder.join(gate));
         }
         let problems = match emit::Section::check(written, self.folder) {
             Ok(section) => return Some(section),
@@ -334,7 +293,8 @@ impl Desk<'_> {
         for (key, why) in problems {
             let path = format!("centre.{key}");
             // A file that is not there has been told already.
-            if !self.faults[before..].iter().any(|fault| fault.path == path) {
+            let told = |fault: &Fault| fault.path == path || key == "gate" && fault.path.starts_with(gate::NAME);
+            if !self.faults[before..].iter().any(told) {
                 self.fault(&path, why, centre_help(key));
             }
         }
@@ -370,21 +330,57 @@ impl Desk<'_> {
 
     /// A file or folder that must be there.
     pub(super) fn file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
+        if file.as_os_str().is_empty() {
+            self.fault(path, "is empty".to_string(), help);
+            return file;
+        }
         let file = self.folder.join(file);
-        if let Err(error) = std::fs::metadata(&file) {
-            let problem = match error.kind() {
-                std::io::ErrorKind::NotFound => "file not found",
-                std::io::ErrorKind::PermissionDenied => "no permission to read",
+        let problem = match std::fs::metadata(&file).map(|what| what.file_type()) {
+            // Whoever opens a pipe waits until somebody writes.
+            Ok(what) if what.is_fifo() || what.is_socket() => "a pipe or a socket is no file",
+            Ok(_) => return file,
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => "file not found",
+                ErrorKind::PermissionDenied => "no permission to read",
+                ErrorKind::NotADirectory => "it lies in a file, not in a folder",
                 _ => "cannot be read",
-            };
-            self.fault(path, format!("{problem}: {}", file.display()), help);
+            },
+        };
+        self.fault(path, format!("{problem}: {}", file.display()), help);
+        file
+    }
+
+    /// A file that must be there and is no folder.
+    fn plain_file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
+        let file = self.file(path, file, help);
+        if file.is_dir() && !self.told(path) {
+            self.fault(path, format!("is a folder: {}", file.display()), help);
         }
         file
     }
 
-    pub(super) fn each_once<T: PartialEq>(&mut self, path: &str, list: &[T]) {
+    /// A file or folder that need not be there yet.
+    fn makeable(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
+        if file.as_os_str().is_empty() {
+            self.fault(path, "is empty".to_string(), help);
+            return file;
+        }
+        let file = self.folder.join(file);
+        let above = file.ancestors().skip(1).find(|above| above.exists());
+        if let Some(above) = above.filter(|above| !above.is_dir()) {
+            self.fault(path, format!("{} is not a folder", above.display()), help);
+        }
+        file
+    }
+
+    fn told(&self, path: &str) -> bool {
+        self.faults.iter().any(|fault| fault.path == path)
+    }
+
+    pub(super) fn each_once<T: Eq + Hash>(&mut self, path: &str, list: &[T]) {
+        let mut before = HashSet::new();
         for (at, one) in list.iter().enumerate() {
-            if list[..at].contains(one) {
+            if !before.insert(one) {
                 self.fault(&format!("{path}[{at}]"), "is given twice".to_string(), "once is enough");
             }
         }

@@ -52,14 +52,20 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("error: ")?;
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            write!(f, "{}: ", printable(&self.path))?;
         }
-        write!(f, "{}\n  --> {}", self.problem, self.place)?;
+        write!(f, "{}\n  --> {}", printable(&self.problem), printable(&self.place.to_string()))?;
         if !self.help.is_empty() {
-            write!(f, "   help: {}", self.help)?;
+            write!(f, "   help: {}", printable(&self.help))?;
         }
         Ok(())
     }
+}
+
+/// A text that may repeat what a file says, in one line and without what moves a terminal's cursor.
+fn printable(text: &str) -> String {
+    let letter = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    text.chars().map(letter).collect()
 }
 
 /// `outputs` and `eve` as `outputs.eve`.
@@ -69,7 +75,7 @@ pub(crate) fn join(parent: &str, key: &str) -> String {
 
 /// A help text for a word that is none of `known`: the nearest one if it looks like a slip, else all of them.
 pub(crate) fn suggest(word: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|one| (distance(word, one), *one)).min();
+    let nearest = known.iter().map(|one| (distance(&word.to_lowercase(), one), *one)).min();
     match nearest {
         None => "nothing can be set here".to_string(),
         Some((apart, one)) if apart <= 1 + word.chars().count() / 4 => format!("did you mean `{one}`?"),
@@ -116,6 +122,13 @@ mod tests {
             fault.to_string(),
             "error: centre.gate: file not found: gate.yaml\n  --> /etc/haetae/haetae.yaml:21:9   help: create it"
         );
+    }
+
+    #[test]
+    fn a_fault_stays_in_its_lines() {
+        let place = Place::Set("site.id=a\u{1b}[2J".into());
+        let fault = Fault { path: "a\n".into(), problem: "`\r` is wrong".into(), place, help: "x".into() };
+        assert_eq!(fault.to_string(), "error: a\\n: `\\r` is wrong\n  --> --set site.id=a\\u{1b}[2J   help: x");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) struct WrittenCapture {
     pub(crate) backend: Option<Backend>,
     pub(crate) filter: Option<String>,
     pub(crate) ring: Option<Size>,
-    pub(crate) snaplen: Option<u32>,
+    pub(crate) snaplen: Option<u64>,
     pub(crate) promiscuous: Option<bool>,
 }
 
@@ -191,7 +191,7 @@ impl Default for Events {
 }
 
 /// A digest of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Digest {
     /// MD5 (RFC 1321).
@@ -286,11 +286,11 @@ impl Desk<'_> {
         bytes as usize
     }
 
-    fn snaplen(&mut self, path: &str, written: Option<u32>) -> u32 {
-        let bytes = written.unwrap_or(SNAP_BYTES_DEFAULT);
+    fn snaplen(&mut self, path: &str, written: Option<u64>) -> u32 {
+        let bytes = written.map_or(SNAP_BYTES_DEFAULT, |bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         if !(SNAP_BYTES_SETTABLE_MIN..=SNAP_BYTES_DEFAULT).contains(&bytes) {
             let help = format!("{SNAP_BYTES_SETTABLE_MIN} to {SNAP_BYTES_DEFAULT}");
-            self.fault(&format!("{path}.snaplen"), format!("{bytes} is out of range"), &help);
+            self.fault(&format!("{path}.snaplen"), "is out of range".to_string(), &help);
         }
         bytes
     }

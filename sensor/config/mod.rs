@@ -5,11 +5,18 @@
 //! column and a way out. Never here: an option that nobody obeys.
 
 mod check;
+mod dump;
 pub mod fault;
+mod gate;
 mod live;
+mod manual;
+mod networks;
 mod read;
 pub mod replay;
+mod schema;
+mod shape;
 mod tree;
+mod trouble;
 mod written;
 
 #[cfg(test)]
@@ -25,6 +32,7 @@ pub use check::{Config, Eve, Limits, Rules, Site, fixed_differences};
 pub use fault::{Fault, Place};
 pub use live::{Backend, Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Source, interfaces_absent};
 pub use replay::{Output, Replay};
+pub use schema::schema;
 pub use written::{EventType, Language, Size, Workers, Written};
 
 /// Why there is no configuration.
@@ -57,10 +65,8 @@ pub fn load(
     sets: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Refused> {
-    let Some(file) = file else { return parse("(no file)", "", Path::new(""), sets, environment) };
-    let text = text(file).map_err(|error| Refused::Unreadable(file.to_path_buf(), error))?;
-    let folder = file.parent().unwrap_or(Path::new(""));
-    parse(&file.display().to_string(), &text, folder, sets, environment)
+    let (name, text, folder) = source(file)?;
+    parse(&name, &text, &folder, sets, environment)
 }
 
 /// Checks a configuration's text. Relative paths in it start at `folder`.
@@ -74,6 +80,34 @@ pub fn parse(
     sets: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Refused> {
+    settled(name, text, folder, sets, environment).map(|(config, _)| config)
+}
+
+/// The effective configuration as YAML that loads to the same [`Config`]: every option with its value, and where it is from
+/// if no file says it. No option holds a secret: keys and tokens are files, and a configuration has their paths.
+///
+/// # Errors
+/// As [`load`].
+pub fn dump(
+    file: Option<&Path>,
+    sets: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Refused> {
+    let (name, text, folder) = source(file)?;
+    let (_, tree) = settled(&name, &text, &folder, sets, environment)?;
+    // The text may be read again from another folder.
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    Ok(dump::dump(&tree, &folder))
+}
+
+/// Checks a configuration's text; the tree has what was obeyed, and where it was written.
+fn settled(
+    name: &str,
+    text: &str,
+    folder: &Path,
+    sets: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Config, tree::Tree), Refused> {
     let mut tree = tree::Tree::parse(name, text).map_err(|fault| Refused::Faulty(vec![fault]))?;
     let mut faults = Vec::new();
     log_from_environment(&mut tree, environment, &mut faults);
@@ -94,8 +128,8 @@ pub fn parse(
         at <= unset || fault.path.is_empty() || !first.contains(&fault.path)
     });
     match config {
-        Some(config) if faults.is_empty() => Ok(config),
-        _ => Err(Refused::Faulty(sorted(faults))),
+        Some(config) if faults.is_empty() => Ok((config, tree)),
+        _ => Err(Refused::Faulty(sorted(faults, name))),
     }
 }
 
@@ -112,23 +146,50 @@ fn log_from_environment(tree: &mut tree::Tree, environment: &dyn Fn(&str) -> Opt
     }
 }
 
-fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
-    faults.sort_by_key(|fault| match fault.place {
-        Place::File { line, column, .. } => (1, line, column),
+/// As they stand in the file called `name`; then what stands in others, in the environment, on the command line.
+fn sorted(mut faults: Vec<Fault>, name: &str) -> Vec<Fault> {
+    faults.sort_by_key(|fault| match &fault.place {
+        Place::File { file, line, column } => (if file == name { 1 } else { 2 }, *line, *column),
         Place::Absent(_) => (0, 0, 0),
-        Place::Environment(_) => (2, 0, 0),
-        Place::Set(_) => (3, 0, 0),
+        Place::Environment(_) => (3, 0, 0),
+        Place::Set(_) => (4, 0, 0),
     });
     faults
 }
 
-fn text(file: &Path) -> std::io::Result<String> {
+/// A file's name, its text, and the folder that it lies in.
+fn source(file: Option<&Path>) -> Result<(String, String, PathBuf), Refused> {
+    let Some(file) = file else { return Ok(("(no file)".to_string(), String::new(), PathBuf::new())) };
+    let bytes = bytes(file).map_err(|error| Refused::Unreadable(file.to_path_buf(), error))?;
+    let name = file.display().to_string();
+    let text = text(&name, bytes).map_err(|fault| Refused::Faulty(vec![fault]))?;
+    Ok((name, text, file.parent().unwrap_or(Path::new("")).to_path_buf()))
+}
+
+/// A file's bytes, and at most one more than a configuration has.
+fn bytes(file: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)?.take(CONFIGURATION_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file's text, if it can be a configuration at all.
+fn text(name: &str, bytes: Vec<u8>) -> Result<String, Fault> {
+    let fault = |before: &[u8], problem: String, help: &str| {
+        let lines = before.split(|byte| *byte == b'\n');
+        let (line, last) = lines.enumerate().last().unwrap_or_default();
+        let column = String::from_utf8_lossy(last).chars().count() as u64 + 1;
+        let place = Place::File { file: name.to_string(), line: line as u64 + 1, column };
+        Fault { path: String::new(), problem, place, help: help.to_string() }
+    };
     if bytes.len() as u64 > CONFIGURATION_BYTES_MAX {
-        return Err(std::io::Error::other("larger than any configuration is"));
+        let problem = format!("is larger than {CONFIGURATION_BYTES_MAX} bytes, as no configuration is");
+        return Err(fault(&[], problem, "is it the right file?"));
     }
-    String::from_utf8(bytes).map_err(|_| std::io::Error::other("not UTF-8 text"))
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        fault(&error.as_bytes()[..at], "is not UTF-8 text".to_string(), "iconv -t UTF-8 makes it so")
+    })
 }
 
 #[cfg(test)]

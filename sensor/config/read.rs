@@ -5,12 +5,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-use super::fault::{Fault, Place, join, suggest};
+use super::fault::{Fault, join};
 use super::tree::{Key, Node, Value};
+use super::trouble::Trouble;
 
 /// The sections that were visited, with the options that each one knows.
 pub(crate) type Visited = Vec<(String, &'static [&'static str])>;
@@ -35,9 +35,8 @@ pub(crate) fn read<T: DeserializeOwned>(root: &Node, faults: &mut Vec<Fault>) ->
             }
             Err(trouble) => trouble,
         };
-        let known = trouble.about.as_ref().is_some_and(|option| left_out.contains(option));
-        let whole = trouble.fault.path.clone();
-        if !known {
+        let whole = trouble.whole().to_string();
+        if !trouble.follows_from(faults) {
             faults.push(trouble.into_fault());
         }
         // A section that lacks something cannot be had at all; the root as little as any other.
@@ -52,85 +51,6 @@ struct Notes<'a> {
     visited: RefCell<Visited>,
 }
 
-/// A fault on its way up, before it is known where it happened.
-#[derive(Debug)]
-pub(crate) struct Trouble {
-    fault: Box<Fault>,
-    placed: bool,
-    /// The option that is missing, if that is the fault.
-    about: Option<String>,
-}
-
-impl Trouble {
-    fn new(problem: String, help: String) -> Self {
-        let fault = Fault { path: String::new(), problem, place: Place::Absent(String::new()), help };
-        Trouble { fault: Box::new(fault), placed: false, about: None }
-    }
-
-    fn at(mut self, path: &str, place: &Place) -> Self {
-        if !self.placed {
-            self.fault.path = path.to_string();
-            self.fault.place = place.clone();
-            self.placed = true;
-            self.about = self.about.map(|option| join(path, &option));
-        }
-        self
-    }
-
-    fn into_fault(self) -> Fault {
-        let Trouble { mut fault, about, .. } = self;
-        if let Some(option) = about {
-            fault.path = option;
-        }
-        *fault
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.fault.problem)
-    }
-}
-
-impl std::error::Error for Trouble {}
-
-impl de::Error for Trouble {
-    /// A room's own words, with its way out behind a line break: `not a network: 10.0.0.0/33\nan address with a prefix`.
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = message.to_string();
-        // Serde's own word for a value that is neither the one nor the many.
-        if message.starts_with("data did not match") {
-            return Trouble::new("is of the wrong type".into(), "a value or a list of values".into());
-        }
-        match message.split_once('\n') {
-            Some((problem, help)) => Trouble::new(problem.to_string(), help.to_string()),
-            None => Trouble::new(message, "see deploy/haetae.yaml".to_string()),
-        }
-    }
-
-    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Trouble::new(format!("{found} is of the wrong type"), format!("expected {expected}"))
-    }
-
-    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Trouble::new(format!("{found} is out of range"), format!("expected {expected}"))
-    }
-
-    fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        Trouble::new(format!("`{word}` is not known here"), format!("one of {}", known.join(", ")))
-    }
-
-    fn unknown_field(word: &str, known: &'static [&'static str]) -> Self {
-        Trouble::new("unknown option".to_string(), suggest(word, known))
-    }
-
-    fn missing_field(option: &'static str) -> Self {
-        let mut trouble = Trouble::new("is missing".to_string(), format!("add `{option}:` here"));
-        trouble.about = Some(option.to_string());
-        trouble
-    }
-}
-
 struct Cursor<'a> {
     node: &'a Node,
     path: String,
@@ -142,7 +62,7 @@ impl<'a> Cursor<'a> {
         let found = match &self.node.value {
             Value::Null => de::Unexpected::Other("nothing"),
             Value::Bool(value) => de::Unexpected::Bool(*value),
-            Value::Number(value) => match i64::try_from(*value) {
+            Value::Number { value, .. } => match i64::try_from(*value) {
                 Ok(value) => de::Unexpected::Signed(value),
                 Err(_) => de::Unexpected::Other("a number this large"),
             },
@@ -154,15 +74,30 @@ impl<'a> Cursor<'a> {
         Err(de::Error::invalid_type(found, expected))
     }
 
-    fn number<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Trouble> {
-        self.visit(|cursor| match cursor.node.value {
-            Value::Number(value) => number(value, visitor),
-            _ => cursor.wrong(&visitor),
+    fn number<V: Visitor<'a>>(self, max: u64, visitor: V) -> Result<V::Value, Trouble> {
+        let range = if max == u64::MAX { "a whole number".to_string() } else { format!("a whole number, 0 to {max}") };
+        self.visit(|cursor| match &cursor.node.value {
+            Value::Number { value, .. } => match u64::try_from(*value) {
+                Ok(value) if value <= max => visitor.visit_u64(value),
+                _ => Err(Trouble::new(format!("{value} is out of range"), range)),
+            },
+            Value::Text(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let help = format!("{range}, without quotes and without zeros before it");
+                Err(Trouble::new(format!("`{text}` is a text and no number"), help))
+            }
+            _ => cursor.wrong(&range.as_str()),
         })
     }
 
     fn visit<T>(&self, work: impl FnOnce(&Self) -> Result<T, Trouble>) -> Result<T, Trouble> {
-        work(self).map_err(|trouble| trouble.at(&self.path, &self.node.place))
+        let done = match &self.node.value {
+            Value::Null => Err(Trouble::nothing()),
+            Value::Text(text) if text.contains('\0') => {
+                Err(Trouble::new("has a NUL character in it".into(), "no option takes one".into()))
+            }
+            _ => work(self),
+        };
+        done.map_err(|trouble| trouble.at(&self.path, &self.node.place))
     }
 
     fn children(&self) -> Children<'a> {
@@ -188,9 +123,9 @@ impl<'de> de::Deserializer<'de> for Cursor<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
         self.visit(|cursor| match &cursor.node.value {
-            Value::Null => visitor.visit_unit(),
+            Value::Null => Err(Trouble::nothing()),
             Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Number(value) => number(*value, visitor),
+            Value::Number { value, .. } => number(*value, visitor),
             Value::Fraction(value) => visitor.visit_f64(*value),
             Value::Text(text) => visitor.visit_str(text),
             Value::List(_) => visitor.visit_seq(cursor.children()),
@@ -201,9 +136,9 @@ impl<'de> de::Deserializer<'de> for Cursor<'de> {
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
         self.visit(|cursor| match &cursor.node.value {
             Value::Text(text) => visitor.visit_str(text),
-            // `id: 17` is a text that looks like a number; `on` and `1.0` would not come back as they were written.
-            Value::Number(value) => visitor.visit_str(&value.to_string()),
-            Value::Bool(_) | Value::Fraction(_) => {
+            // `id: 17` is a text that looks like a number; `0x11` and `1.0` would not come back as they were written.
+            Value::Number { value, plain: true } => visitor.visit_str(&value.to_string()),
+            Value::Number { .. } | Value::Bool(_) | Value::Fraction(_) => {
                 Err(Trouble::new("must be a text".into(), "put it in quotes".into()))
             }
             _ => cursor.wrong(&visitor),
@@ -217,15 +152,12 @@ impl<'de> de::Deserializer<'de> for Cursor<'de> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
         self.visit(|cursor| match cursor.node.value {
             Value::Bool(value) => visitor.visit_bool(value),
-            _ => Err(Trouble::new("must be `true` or `false`".into(), "one of true, false".into())),
+            _ => Err(Trouble::new("must be `true` or `false`".into(), "one of true, false, without quotes".into())),
         })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
-        match self.node.value {
-            Value::Null => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
+        visitor.visit_some(self)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -272,19 +204,19 @@ impl<'de> de::Deserializer<'de> for Cursor<'de> {
     }
 
     fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
-        self.number(visitor)
+        self.number(u8::MAX.into(), visitor)
     }
 
     fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
-        self.number(visitor)
+        self.number(u16::MAX.into(), visitor)
     }
 
     fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
-        self.number(visitor)
+        self.number(u32::MAX.into(), visitor)
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
-        self.number(visitor)
+        self.number(u64::MAX, visitor)
     }
 
     serde::forward_to_deserialize_any! {

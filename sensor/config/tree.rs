@@ -16,7 +16,11 @@ use super::fault::{Fault, Place, join};
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    Number(i128),
+    Number {
+        value: i128,
+        /// Whether it is written as its digits alone: neither `0x1f` nor `1_000`.
+        plain: bool,
+    },
     Fraction(f64),
     Text(String),
     List(Vec<Node>),
@@ -51,9 +55,14 @@ impl Tree {
             return Ok(Tree { root: Node { value: Value::Map(Vec::new()), place: absent } });
         }
         let place = |at: Location| Place::File { file: file.to_string(), line: at.line(), column: at.column() };
-        let options = serde_yaml::options! { leading_zero_numbers_as_strings: true, with_snippet: false };
-        match serde_yaml::from_str_with_options::<Spanned<Read>>(text, options) {
-            Ok(read) => Ok(Tree { root: placed(read, &place) }),
+        match yaml(text) {
+            Ok(read) => {
+                let mut root = placed(read, text, &place);
+                if root.value == Value::Null {
+                    root.value = Value::Map(Vec::new());
+                }
+                Ok(Tree { root })
+            }
             Err(error) => Err(refused(&error, error.location().map_or(absent, place))),
         }
     }
@@ -72,9 +81,9 @@ impl Tree {
         if path.split('.').any(|key| key.trim().is_empty()) {
             return Err(fault("an option's name is missing", "--set limits.flows_max=50000"));
         }
-        let value = match serde_yaml::from_str::<Spanned<Read>>(text) {
+        let value = match yaml(text) {
             _ if text.is_empty() => Value::Text(String::new()),
-            Ok(read) => placed(read, &|_| place.clone()).value,
+            Ok(read) => placed(read, text, &|_| place.clone()).value,
             Err(_) => return Err(fault("the value is not valid YAML", "quote it: --set 'site.id=\"a: b\"'")),
         };
         self.entry(path, &place).value = value;
@@ -100,23 +109,41 @@ impl Tree {
 
     /// Where an option is written, or the nearest thing above it.
     pub(crate) fn place(&self, path: &str) -> Place {
-        let mut node = &self.root;
-        for step in path.split(['.', '[']) {
-            let next = match &node.value {
-                Value::Map(entries) => entries.iter().find(|(key, _)| key.name == step).map(|(_, node)| node),
-                Value::List(items) => step.trim_end_matches(']').parse().ok().and_then(|at: usize| items.get(at)),
-                _ => None,
-            };
-            match next {
-                Some(next) => node = next,
-                None => break,
-            }
+        let (mut node, mut rest) = (&self.root, path);
+        while let Some((next, behind)) = node.step(rest) {
+            (node, rest) = (next, behind);
         }
         node.place.clone()
     }
 }
 
 impl Node {
+    /// The value of an option of a section.
+    pub(crate) fn child(&self, name: &str) -> Option<&Node> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+    }
+
+    /// The node that a path leads to first, and the path from there. A name may have dots in it.
+    fn step<'a>(&self, path: &'a str) -> Option<(&Node, &'a str)> {
+        match &self.value {
+            _ if path.is_empty() => None,
+            Value::Map(entries) => {
+                let fitting = entries.iter().filter_map(|(key, node)| {
+                    let behind = path.strip_prefix(key.name.as_str())?;
+                    let ends = behind.is_empty() || behind.starts_with(['.', '[']);
+                    ends.then(|| (node, behind.strip_prefix('.').unwrap_or(behind)))
+                });
+                fitting.min_by_key(|(_, behind)| behind.len())
+            }
+            Value::List(items) => {
+                let (at, behind) = path.strip_prefix('[')?.split_once(']')?;
+                Some((items.get(at.parse::<usize>().ok()?)?, behind.strip_prefix('.').unwrap_or(behind)))
+            }
+            _ => None,
+        }
+    }
+
     /// The node under `key`, made if it is not there.
     fn entry(&mut self, key: &str, place: &Place) -> &mut Node {
         if !matches!(self.value, Value::Map(_)) {
@@ -132,13 +159,44 @@ impl Node {
     }
 }
 
+/// Reads YAML 1.2: `yes` is a word, a leading zero makes a text, a tag that nobody knows is refused.
+fn yaml(text: &str) -> Result<Spanned<Read>, Error> {
+    let options = serde_yaml::options! {
+        leading_zero_numbers_as_strings: true,
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    };
+    serde_yaml::from_str_with_options(text, options)
+}
+
+/// Parts of what the YAML reader says, each with a way out.
+static YAML_HELP: &[(&str, &str)] = &[
+    ("duplicate", "each option is given once"),
+    ("tab", "indent with spaces"),
+    ("multiple", "one document for each file: take the `---` away"),
+    ("limits breached", "a configuration is not as large or as deep, and repeats itself less"),
+    ("unclosed quote", "close the quote"),
+    ("quoted", "in single quotes a quote is written twice; in double quotes `\\\\` is a backslash"),
+    ("bracket", "each [ and { has its own ] and }"),
+    ("unexpected character: `\\u{", "a text file has no such character"),
+    ("unexpected character", "put the value in quotes"),
+    ("\"-\" is only valid", "write a list as [a, b], or each item on a line of its own"),
+    ("mapping values", "put a text with a colon in it in quotes, and each option on a line of its own"),
+    ("comment intercepting", "put the text in quotes, or its comment on another line"),
+    ("string scalar", "an option's name is one word"),
+    ("finite number", "write the number in digits"),
+    ("document start", "take the line with `%` away"),
+    ("unknown value", "`*name` repeats what `&name` has marked above; a text that begins with `*` stands in quotes"),
+    ("expected key", "begin the options of a section in the same column, and put a value with signs in it in quotes"),
+    ("anchor", "`*name` repeats what `&name` has marked above; a text that begins with `*` stands in quotes"),
+    ("tag", "take the `!tag` away; a text that begins with `!` stands in quotes"),
+];
+
 fn refused(error: &Error, place: Place) -> Fault {
     let problem = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
-    let help = match error.without_snippet() {
-        Error::DuplicateMappingKey { .. } => "each option is given once",
-        _ if problem.contains("tab") => "indent with spaces",
-        _ => "the file is not valid YAML here",
-    };
+    let known = YAML_HELP.iter().find(|(part, _)| problem.contains(part));
+    let help = known.map_or("the file is not valid YAML here", |(_, help)| help);
     Fault { path: String::new(), problem, place, help: help.to_string() }
 }
 
@@ -171,6 +229,9 @@ fn expanded(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<
             after.split_once('}').ok_or_else(|| ("`${` without `}`".to_string(), "write ${NAME}".to_string()))?;
         let value = environment(name)
             .ok_or_else(|| (format!("`{name}` is not set"), format!("set {name} in the environment")))?;
+        if value.contains("${") {
+            return Err((format!("`{name}` has `${{` in its value"), format!("set {name} to what is meant")));
+        }
         out.push_str(before);
         out.push_str(&value);
         rest = behind;
@@ -186,18 +247,30 @@ enum Read {
     Map(Vec<(Spanned<String>, Spanned<Read>)>),
 }
 
-fn placed(read: Spanned<Read>, place: &dyn Fn(Location) -> Place) -> Node {
+fn placed(read: Spanned<Read>, text: &str, place: &dyn Fn(Location) -> Place) -> Node {
     let value = match read.value {
+        Read::Leaf(Value::Number { value, .. }) => {
+            let behind = read.defined.span().byte_offset().and_then(|at| text.get(at as usize..)).unwrap_or_default();
+            let spelled = behind.split([',', ']', '}', ' ', '\t', '\r', '\n']).next().unwrap_or_default();
+            Value::Number { value, plain: spelled == value.to_string() }
+        }
         Read::Leaf(value) => value,
-        Read::List(items) => Value::List(items.into_iter().map(|item| placed(item, place)).collect()),
-        Read::Map(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| (Key { name: key.value, place: place(key.referenced) }, placed(value, place)))
-                .collect(),
-        ),
+        Read::List(items) => Value::List(items.into_iter().map(|item| placed(item, text, place)).collect()),
+        Read::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(key, value)| entry(key, value, text, place)).collect())
+        }
     };
     Node { value, place: place(read.referenced) }
+}
+
+fn entry(key: Spanned<String>, value: Spanned<Read>, text: &str, place: &dyn Fn(Location) -> Place) -> (Key, Node) {
+    let key = Key { name: key.value, place: place(key.referenced) };
+    let mut node = placed(value, text, place);
+    // A value that is not there is somewhere only by its name.
+    if node.value == Value::Null {
+        node.place = key.place.clone();
+    }
+    (key, node)
 }
 
 impl<'de> Deserialize<'de> for Read {
@@ -207,6 +280,10 @@ impl<'de> Deserialize<'de> for Read {
 }
 
 struct Reader;
+
+fn whole(value: i128) -> Read {
+    Read::Leaf(Value::Number { value, plain: false })
+}
 
 impl<'de> Visitor<'de> for Reader {
     type Value = Read;
@@ -232,15 +309,15 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Read, E> {
-        Ok(Read::Leaf(Value::Number(value.into())))
+        Ok(whole(value.into()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Read, E> {
-        Ok(Read::Leaf(Value::Number(value.into())))
+        Ok(whole(value.into()))
     }
 
     fn visit_i128<E>(self, value: i128) -> Result<Read, E> {
-        Ok(Read::Leaf(Value::Number(value)))
+        Ok(whole(value))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Read, E> {
@@ -286,6 +363,7 @@ mod tests {
         assert_eq!(tree.place("site.id"), at(1, 13));
         assert_eq!(tree.place("list[1].b"), at(4, 10));
         assert_eq!(tree.place("site.key"), at(1, 7), "the nearest thing above");
+        assert_eq!(parsed("{ a.b: 1, a: 2, a.c: [3] }").place("a.c[0]"), at(1, 23), "a name may have dots");
     }
 
     #[test]
@@ -322,6 +400,7 @@ mod tests {
     #[test]
     fn a_leading_zero_stays_text() {
         assert_eq!(parsed("0017").root.value, Value::Text("0017".into()));
-        assert_eq!(parsed("1_000").root.value, Value::Number(1000));
+        assert_eq!(parsed("1_000").root.value, Value::Number { value: 1000, plain: false });
+        assert_eq!(parsed("17 # of them").root.value, Value::Number { value: 17, plain: true });
     }
 }

@@ -80,7 +80,7 @@ pub(crate) struct Rules {
     pub(crate) set: Option<PathBuf>,
     pub(crate) local: Option<Vec<PathBuf>>,
     pub(crate) allow: Option<Vec<PathBuf>>,
-    pub(crate) confidence_min: Option<u8>,
+    pub(crate) confidence_min: Option<u64>,
     pub(crate) tlp_max: Option<String>,
     pub(crate) answers: Option<bool>,
 }
@@ -99,7 +99,7 @@ pub(crate) struct Eve {
 }
 
 /// A type of EVE record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventType {
     /// Alerts.
@@ -163,6 +163,12 @@ pub enum Workers {
     Count(usize),
 }
 
+impl Workers {
+    /// What the reader calls it.
+    pub(super) const NAME: &'static str = "Workers";
+    const EXPECTED: &'static str = "`auto`, or a whole number from 1 to 256";
+}
+
 impl std::str::FromStr for Workers {
     type Err = String;
 
@@ -177,13 +183,19 @@ impl std::str::FromStr for Workers {
 
 impl<'de> Deserialize<'de> for Workers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Word(|text: &str| text.parse()))
+        deserializer.deserialize_newtype_struct(Workers::NAME, Word { read: str::parse, expected: Workers::EXPECTED })
     }
 }
 
 /// A size in bytes, written `256MiB` or as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
+
+impl Size {
+    /// What the reader calls it.
+    pub(super) const NAME: &'static str = "Size";
+    const EXPECTED: &'static str = "a size like 256MiB, or a whole number of bytes";
+}
 
 impl std::str::FromStr for Size {
     type Err = String;
@@ -205,22 +217,29 @@ impl std::str::FromStr for Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Word(|text: &str| text.parse()))
+        deserializer.deserialize_newtype_struct(Size::NAME, Word { read: str::parse, expected: Size::EXPECTED })
     }
 }
 
 /// A number or a word, both read from their text.
-struct Word<F>(F);
+struct Word<T> {
+    read: fn(&str) -> Result<T, String>,
+    expected: &'static str,
+}
 
-impl<T, F: Fn(&str) -> Result<T, String>> Visitor<'_> for Word<F> {
+impl<'de, T> Visitor<'de> for Word<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number or a word")
+        f.write_str(self.expected)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_any(self)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.0)(text).map_err(E::custom)
+        (self.read)(text).map_err(E::custom)
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
@@ -234,6 +253,7 @@ impl<T, F: Fn(&str) -> Result<T, String>> Visitor<'_> for Word<F> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::manual;
     use super::super::read::read;
     use super::super::tree::{Key, Node, Tree, Value};
     use super::*;
@@ -245,12 +265,6 @@ mod tests {
         for wrong in ["", "MiB", "1MB", "-1", "1.5GiB", "99999999TiB", "1 Gi B"] {
             assert!(wrong.parse::<Size>().is_err(), "{wrong}");
         }
-    }
-
-    /// `deploy/haetae.yaml` with its options switched on: `#name:` and `#  name:` are options, `# Text` is prose.
-    fn switched_on(text: &str) -> String {
-        let option = |line: &&str| line.starts_with('#') && !line.starts_with("# ") || line.starts_with("#  ");
-        text.lines().map(|line| if option(&line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n")
     }
 
     fn entries<'a>(root: &'a Node, path: &str) -> &'a [(Key, Node)] {
@@ -268,7 +282,8 @@ mod tests {
     #[test]
     fn every_option_has_its_line_in_the_example_file() {
         let example = include_str!("../../deploy/haetae.yaml");
-        let tree = Tree::parse("deploy/haetae.yaml", &switched_on(example)).expect("it is YAML when switched on");
+        let tree =
+            Tree::parse("deploy/haetae.yaml", &manual::switched_on(example)).expect("it is YAML when switched on");
         let mut faults = Vec::new();
         let outcome = read::<Written>(&tree.root, &mut faults);
         assert!(faults.is_empty(), "deploy/haetae.yaml: {faults:?}");

@@ -119,6 +119,13 @@ pub fn check_url(url: &str) -> Result<(), String> {
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err("no user or password in the URL; name a `token` file".to_owned());
     }
+    if uri.scheme().is_some()
+        && uri.port_u16().is_none()
+        && let Some((_, port)) =
+            uri.authority().and_then(|authority| authority.as_str().strip_prefix(host)?.split_once(':'))
+    {
+        return Err(format!("`{port}` is no port"));
+    }
     if uri.query().is_some() {
         return Err("no query in the URL".to_owned());
     }

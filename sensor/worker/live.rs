@@ -139,6 +139,7 @@ impl Worker {
     pub fn adopt(&mut self, orders: Orders) {
         self.offer();
         self.flows.want(orders.settings.wants);
+        self.trail.observations.seek_only(|kind| orders.set.seeks(kind));
         self.orders = orders;
         let next = self.next_release();
         let before = mem::replace(&mut self.release, next);
