@@ -8,6 +8,7 @@ mod crafted;
 mod delivery;
 mod eve;
 mod killed;
+mod metrics;
 mod replays;
 mod support;
 mod tidy;
