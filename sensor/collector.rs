@@ -4,6 +4,7 @@
 //! at any number of workers and any size of batch. Never here: a packet, a clock.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Receiver;
 
@@ -58,18 +59,37 @@ pub struct Collected {
     pub spooled: u64,
 }
 
+/// What a running collector has put out; anyone may read along.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Alerts, once each.
+    pub alerts: AtomicU64,
+    /// Event lines.
+    pub events: AtomicU64,
+    /// Records that the spool took.
+    pub spooled: AtomicU64,
+    /// Records that it did not take; they are in the log alone.
+    pub not_spooled: AtomicU64,
+    /// Syncs that failed; the records are tried again.
+    pub syncs_failed: AtomicU64,
+    /// Whether the spool's last answer was no.
+    pub failing: AtomicBool,
+}
+
 /// See the head of this file.
 pub struct Collector<'a> {
     desk: &'a Desk,
     outputs: Outputs<'a>,
     collected: Collected,
     unsynced: usize,
+    /// On a link nobody is waited for, and every revision of an alert is written down at once.
+    live: Option<&'a Progress>,
 }
 
 impl<'a> Collector<'a> {
     /// A collector before its first epoch.
     pub fn new(desk: &'a Desk, outputs: Outputs<'a>) -> Self {
-        Collector { desk, outputs, collected: Collected::default(), unsynced: 0 }
+        Collector { desk, outputs, collected: Collected::default(), unsynced: 0, live: None }
     }
 
     /// Takes one release after the other from each worker until all are gone. Each has a channel of its own, so that none
@@ -95,6 +115,28 @@ impl<'a> Collector<'a> {
         Ok(self.collected)
     }
 
+    /// Takes what workers say as it comes, each release in its own order, until all are gone. What the spool does not take
+    /// is counted and stays in the log.
+    ///
+    /// # Errors
+    /// What the outputs say; a log that counts what it loses says nothing.
+    pub fn run_live(mut self, releases: &Receiver<Release>, progress: &'a Progress) -> io::Result<Collected> {
+        self.live = Some(progress);
+        while let Ok(release) = releases.recv() {
+            self.put_out(std::slice::from_ref(&release))?;
+            let collected = self.collected;
+            progress.alerts.store(collected.alerts, Ordering::Release);
+            progress.events.store(collected.events, Ordering::Release);
+            progress.spooled.store(collected.spooled, Ordering::Release);
+            if releases.is_empty() {
+                self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
+            }
+        }
+        self.sync()?;
+        self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
+        Ok(self.collected)
+    }
+
     fn put_out(&mut self, releases: &[Release]) -> io::Result<()> {
         let mut order: Vec<_> = releases
             .iter()
@@ -105,7 +147,7 @@ impl<'a> Collector<'a> {
         for (_, release, record) in order {
             match record {
                 Record::Event(line, logged) => self.event(&release.lines[line.clone()], *logged)?,
-                Record::Alert(alert) => self.alert(alert)?,
+                Record::Alert(alert) => self.alert(alert, release.desk.as_deref())?,
             }
         }
         if self.unsynced > 0 {
@@ -123,21 +165,16 @@ impl<'a> Collector<'a> {
         log.map_or(Ok(()), |log| log.writer.write_all(line))
     }
 
-    fn alert(&mut self, alert: &Alert) -> io::Result<()> {
-        let record = self.desk.record(alert);
-        if let Some(spool) = &mut self.outputs.spool {
-            // a full spool in a replay is an error that the operator sees, not an alert that vanishes
-            spool.append(&record).map_err(io::Error::other)?;
-            self.collected.spooled += 1;
-            self.unsynced += 1;
-        }
+    fn alert(&mut self, alert: &Alert, desk: Option<&Desk>) -> io::Result<()> {
+        let record = desk.unwrap_or(self.desk).record(alert);
+        self.spool(&record)?;
         if self.unsynced >= SPOOL_SYNC_RECORDS {
             self.sync()?;
         }
-        if !alert.is_final() {
+        self.collected.alerts += u64::from(if self.live.is_some() { alert.revision == 1 } else { alert.is_final() });
+        if !alert.is_final() && self.live.is_none() {
             return Ok(());
         }
-        self.collected.alerts += 1;
         for output in self.outputs.alerts.iter_mut().chain(&mut self.outputs.all) {
             output.write_all(&record)?;
         }
@@ -150,9 +187,39 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
+    fn spool(&mut self, record: &[u8]) -> io::Result<()> {
+        let Some(spool) = &mut self.outputs.spool else { return Ok(()) };
+        match (spool.append(record), self.live) {
+            (Ok(_), _) => {
+                self.collected.spooled += 1;
+                self.unsynced += 1;
+            }
+            (Err(_), Some(progress)) => {
+                progress.not_spooled.fetch_add(1, Ordering::AcqRel);
+                progress.failing.store(true, Ordering::Release);
+            }
+            // a full spool in a replay is an error that the operator sees, not an alert that vanishes
+            (Err(error), None) => return Err(io::Error::other(error)),
+        }
+        Ok(())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.unsynced = 0;
-        self.outputs.spool.as_mut().map_or(Ok(()), |spool| spool.sync())
+        let synced = self.outputs.spool.as_mut().map_or(Ok(()), |spool| spool.sync());
+        match (synced, self.live) {
+            // what was not synced waits in the spool's memory and is written with the next
+            (Err(_), Some(progress)) => {
+                progress.syncs_failed.fetch_add(1, Ordering::AcqRel);
+                progress.failing.store(true, Ordering::Release);
+                Ok(())
+            }
+            (Ok(()), Some(progress)) => {
+                progress.failing.store(false, Ordering::Release);
+                Ok(())
+            }
+            (synced, _) => synced,
+        }
     }
 }
 

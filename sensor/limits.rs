@@ -26,6 +26,12 @@ pub const INTERFACES_MAX: usize = 4_096;
 /// Folders below a folder that was given; a loop of links ends here.
 pub const DIRECTORY_DEPTH_MAX: usize = 16;
 
+/// A wall clock that moves by more than this between two looks was set, not corrected; NTP steps by 128 ms.
+pub const CLOCK_JUMP_MIN: Span = Span::seconds(2);
+
+/// What a full ring may hold: an older frame was stamped by another clock than ours.
+pub const RING_TIME_MAX: Span = Span::seconds(60);
+
 // ---- decode
 
 /// Headers of one frame, tunnels included: eight tunnels deep with Ethernet, IP and transport each would be an attack.
@@ -106,6 +112,24 @@ pub const SEGMENTS_ODD_MAX: u8 = 3;
 
 /// Records that wait for one sync of the spool: 64 share the cost of one.
 pub const SPOOL_SYNC_RECORDS: usize = 64;
+
+/// Packets on their way from one worker to another: 16 ms at a million a second.
+pub const HAND_OFF_PACKETS_MAX: usize = 16_384;
+
+/// Their payloads; touched only as far as it is used.
+pub const HAND_OFF_BYTES_MAX: usize = 16 << 20;
+
+/// Event lines that wait in a worker for a collector that is slow; then they are shed.
+pub const RELEASE_BYTES_MAX: usize = 16 << 20;
+
+/// Records that wait there; alerts above it are shed too, as the last of all.
+pub const RELEASE_RECORDS_MAX: usize = 65_536;
+
+/// Releases on their way to a running collector, of all workers together.
+pub const RELEASES_LIVE_MAX: usize = 64;
+
+/// From the word to end until the process has ended, at most; what is not delivered by then is in the spool.
+pub const STOP_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(3_500);
 
 /// Epochs that a worker may be ahead of the collector.
 pub const RELEASES_WAITING_MAX: usize = 4;
@@ -311,6 +335,35 @@ pub const EMPTY_LINE_BYTES_MAX: usize = 16;
 
 /// A user agent that is listed or looked up; browsers send 150 bytes, servers refuse lines above 8 KiB.
 pub const USER_AGENT_BYTES_MAX: usize = 4_096;
+
+// --- what a running sensor is told ---
+
+/// Entries of `capture:`: two directions of a few taps are usual, and each has a ring of its own.
+pub const CAPTURES_MAX: usize = 64;
+
+/// An interface's name: the kernel's `IFNAMSIZ` without its closing NUL.
+pub const INTERFACE_NAME_BYTES_MAX: usize = 15;
+
+/// The kernel's ring of one interface if nothing else is said: 50 ms of a full 10 Gbit/s link.
+pub const RING_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The kernel's ring, at least: less holds no two batches of jumbo frames.
+pub const RING_BYTES_SETTABLE_MIN: u64 = 1 << 20;
+
+/// The kernel's ring, at most: libpcap counts it in a 32-bit signed number.
+pub const RING_BYTES_SETTABLE_MAX: u64 = 1 << 30;
+
+/// Bytes taken of a packet if nothing else is said, and at most: what libpcap takes for any frame.
+pub const SNAP_BYTES_DEFAULT: u32 = 262_144;
+
+/// Bytes taken of a packet, at least: Ethernet, two tags, IPv6 and TCP with all its options.
+pub const SNAP_BYTES_SETTABLE_MIN: u32 = 128;
+
+/// A spool's size, at least: sixteen segments, so that whole ones can be freed while others are written.
+pub const SPOOL_BYTES_SETTABLE_MIN: u64 = 16 << 20;
+
+/// A spool's size, at most: no disk of a sensor has more to give.
+pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;
 
 // ---- metrics
 

@@ -133,6 +133,10 @@ pub struct Tally {
     pub refusals: [u64; REFUSALS.len()],
     /// Alerts raised (first revisions).
     pub alerts: u64,
+    /// Event lines and alerts that found no room on their way to a slow collector (live).
+    pub events_shed: u64,
+    /// See `events_shed`.
+    pub alerts_shed: u64,
     /// The same by severity.
     pub severities: [u64; SEVERITIES.len()],
     /// What became of sightings.
@@ -182,6 +186,8 @@ impl Tally {
     fn add_own(&mut self, other: &Tally) {
         self.steered += other.steered;
         self.taken += other.taken;
+        self.events_shed += other.events_shed;
+        self.alerts_shed += other.alerts_shed;
         self.fates.add(&other.fates);
         self.truncated += other.truncated;
         self.bytes += other.bytes;

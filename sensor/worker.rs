@@ -2,19 +2,24 @@
 //!
 //! A worker owns some of the 256 shards and runs each batch to completion in three sweeps: unpack (decode, hash, fetch),
 //! follow (per packet, in order: flow, then parser), ask (look-ups of the whole batch, then alerts and events, in order).
-//! In: frames. Out: one [`Release`] an epoch. Never here: a lock, a clock of its own, an allocation per packet.
+//! In: frames; live also packets that other workers received (`live.rs`). Out: one [`Release`] an epoch. Never here: a lock,
+//! a clock of its own, an allocation per packet.
 
+mod live;
 mod release;
+mod steer;
 #[cfg(test)]
 mod tests;
 
 pub use release::{Place, Record, Release};
+pub use steer::{Inbox, Outbox, ring};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use crate::alert::record::Desk;
 use crate::alert::{Contacts, Sighting, eve};
 use crate::capture::{Batch, Frame};
 use crate::decode::shard::Shard;
@@ -33,6 +38,8 @@ pub struct Orders {
     pub index: usize,
     /// How many there are.
     pub workers: usize,
+    /// On a link: what another owns is handed to it, and time passes by itself. Else each worker reads every packet.
+    pub live: bool,
     /// Bounds and keys of flows.
     pub settings: Settings,
     /// Whether events of all types are put out.
@@ -43,6 +50,8 @@ pub struct Orders {
     pub networks: Arc<Networks>,
     /// What is looked for.
     pub set: Arc<IndicatorSet>,
+    /// Where records of its alerts are written, where that changes with the set; the collector's own otherwise.
+    pub desk: Option<Arc<Desk>>,
 }
 
 /// One packet between the sweeps.
@@ -65,6 +74,15 @@ pub struct Worker {
     release_to: Sender<Release>,
     /// Address hits whose indicators are not valid yet, by flow: asked again when the flow ends.
     early: BTreeMap<u64, Vec<Hit>>,
+    /// Flows that had such hits in a set that is not ours any more: their addresses are looked up anew.
+    early_once: BTreeSet<u64>,
+    /// Live: rings to and from the other workers.
+    outboxes: Vec<Option<Outbox>>,
+    inboxes: Vec<(usize, Inbox)>,
+    /// Releases under orders that hold no more, for which there was no room yet.
+    late: Vec<Release>,
+    handed: Vec<steer::Handed>,
+    payloads: Vec<u8>,
     tally: Tally,
     laps: Laps,
     // room that every batch uses again
@@ -85,11 +103,17 @@ impl Worker {
             owned: std::array::from_fn(|shard| shard % orders.workers == orders.index),
             fragments: Fragments::new(orders.settings.key),
             flows: Flows::new(orders.settings),
-            orders,
             contacts: std::iter::repeat_with(Contacts::default).take(SHARDS).collect(),
-            release: Release::default(),
+            release: Release { desk: orders.desk.clone(), ..Release::default() },
+            orders,
             release_to,
             early: BTreeMap::new(),
+            early_once: BTreeSet::new(),
+            late: Vec::new(),
+            outboxes: Vec::new(),
+            inboxes: Vec::new(),
+            handed: Vec::new(),
+            payloads: Vec::new(),
             tally: Tally::default(),
             laps,
             fates: Vec::with_capacity(BATCH_FRAMES_MAX),
@@ -117,7 +141,7 @@ impl Worker {
         self.laps.lap(2);
         self.ask(0);
         self.laps.lap(3);
-        if self.tally.handed.is_multiple_of(EPOCH_PACKETS) {
+        if !self.orders.live && self.tally.handed.is_multiple_of(EPOCH_PACKETS) {
             self.flows.find_idle(self.release.epoch);
             self.end_found(u64::MAX, Ended::Timeout);
             self.hand_over();
@@ -128,20 +152,29 @@ impl Worker {
     /// The capture has ended: so have all flows.
     pub fn finish(mut self) -> Tally {
         self.flows.find_all();
+        if self.orders.live {
+            self.finish_live();
+        }
         // all flows at once could be more than memory should hold: an epoch's worth of them is handed over at a time
         for before in (0..=self.tally.handed).step_by(EPOCH_PACKETS as usize) {
             self.end_found(before.saturating_add(EPOCH_PACKETS), Ended::Shutdown);
             self.hand_over();
         }
         self.laps.lap(4);
-        self.tally.flows = self.flows.counts();
-        self.tally.flows_open = self.flows.open() as u64;
-        self.tally.streams = self.flows.stream_counts();
-        self.tally.take_fragments(&self.fragments);
-        self.contacts.iter().for_each(|contacts| self.tally.contacts.add(contacts.sightings()));
-        self.tally.values_refused = self.trail.observations.refused();
-        self.tally.nanos = self.laps.nanos;
-        self.tally
+        self.tally()
+    }
+
+    /// What was counted so far.
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        tally.flows = self.flows.counts();
+        tally.flows_open = self.flows.open() as u64;
+        tally.streams = self.flows.stream_counts();
+        tally.take_fragments(&self.fragments);
+        self.contacts.iter().for_each(|contacts| tally.contacts.add(contacts.sightings()));
+        tally.values_refused = self.trail.observations.refused();
+        tally.nanos = self.laps.nanos;
+        tally
     }
 
     /// First sweep: headers off, shards and hashes known, memory on its way.
@@ -161,21 +194,25 @@ impl Worker {
     }
 
     fn unpack_one(&mut self, at: usize, frame: &Frame<'_>) -> Result<Fate, Fate> {
-        let others = self.orders.workers > 1;
-        let peeked = if others { peek(frame) } else { None }.map(|(one, other)| self.flows.shard(&one, &other));
+        let all_read_all = self.orders.workers > 1 && !self.orders.live;
+        let peeked = if all_read_all { peek(frame) } else { None }.map(|(one, other)| self.flows.shard(&one, &other));
         if peeked.is_some_and(|shard| !self.owns(shard)) {
             return Ok(Fate::Elsewhere);
         }
         // what gives no packet and no pair: its number says who accounts for it
         let odd_owner = peeked.unwrap_or(Shard(frame.number as u8));
         let decoded = decode(frame, &mut self.fragments);
-        let packet = decoded.map_err(|fate| if self.owns(odd_owner) { fate } else { Fate::Elsewhere })?;
+        let is_mine = !all_read_all || self.owns(odd_owner);
+        let packet = decoded.map_err(|fate| if is_mine { fate } else { Fate::Elsewhere })?;
         let ticket = self.flows.ticket(&packet, peeked);
-        if others && !self.owns(ticket.shard()) {
+        if all_read_all && !self.owns(ticket.shard()) {
             return Ok(Fate::Elsewhere);
         }
         if !self.orders.networks.watches_everything() && self.is_never_watched(&packet) {
             return Ok(Fate::NeverWatched);
+        }
+        if !self.owns(ticket.shard()) {
+            return Ok(self.hand_off(frame, packet, ticket));
         }
         self.flows.fetch_slot(&ticket);
         self.unpacked.push(Unpacked { at, packet, ticket });
@@ -228,13 +265,10 @@ impl Worker {
         if self.orders.set.is_empty() {
             return;
         }
-        for (at, step) in self.trail.steps.iter().enumerate() {
-            if let Step::Began { scene } = *step {
-                let ends = addresses_of(&self.trail.scenes[scene as usize]);
-                let asked = |(field, end): (usize, Option<_>)| {
-                    end.map(|address| AddressQuestion { asked: at as u32, field: field as u32, address })
-                };
-                self.questions.extend(ends.into_iter().enumerate().filter_map(asked));
+        for at in 0..self.trail.steps.len() {
+            if let Step::Began { scene } = self.trail.steps[at] {
+                let scene = self.trail.scenes[scene as usize];
+                self.question(at as u32, &scene);
             }
         }
         self.orders.set.look_up_addresses(&self.questions, &mut self.room, &mut self.address_hits);
@@ -264,6 +298,13 @@ impl Worker {
         let outcome = self.sight(&observations, 0, hit, scene, phase);
         self.addresses = observations;
         outcome
+    }
+
+    fn question(&mut self, asked: u32, scene: &Scene) {
+        let ends = addresses_of(scene).into_iter().enumerate();
+        self.questions.extend(
+            ends.filter_map(|(field, end)| Some(AddressQuestion { asked, field: field as u32, address: end? })),
+        );
     }
 
     fn observed(&mut self, trail: &Trail, first: u32, last: u32, phase: u8, next: &mut usize) {
@@ -310,6 +351,9 @@ impl Worker {
         for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
             let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, phase);
         }
+        if self.orders.live && self.early_once.remove(&scene.flow.id) {
+            self.ask_again(&Scene { time: scene.flow.last, ..*scene }, phase);
+        }
         let contacts = &mut self.contacts[usize::from(scene.shard)];
         let alerted = contacts.has_met(scene.flow.id);
         if alerted {
@@ -348,8 +392,12 @@ impl Worker {
 
     /// The epoch is over. In a replay this waits for room; a collector that is gone has said why elsewhere.
     fn hand_over(&mut self) {
-        let next = Release { epoch: self.release.epoch + 1, ..Release::default() };
+        let next = self.next_release();
         let _gone = self.release_to.send(std::mem::replace(&mut self.release, next));
+    }
+
+    fn next_release(&self) -> Release {
+        Release { epoch: self.release.epoch + 1, desk: self.orders.desk.clone(), ..Release::default() }
     }
 
     fn owns(&self, shard: Shard) -> bool {

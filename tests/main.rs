@@ -8,6 +8,8 @@ mod crafted;
 mod delivery;
 mod eve;
 mod killed;
+#[cfg(feature = "libpcap")]
+mod live;
 mod metrics;
 mod replays;
 mod support;

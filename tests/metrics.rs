@@ -4,7 +4,7 @@
 //! Prometheus scrapes both. promtool and Prometheus are not part of the repository: without them these tests say so and pass,
 //! where `CI` is set they fail.
 
-mod tools;
+pub mod tools;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ const SILENT: [(&str, &str); 1] = [("HaetaeMissing", "there are sensors")];
 /// Series that a sensor may show at most, all workers and links together.
 const SERIES_MAX: usize = 2_000;
 
-fn deployed(path: &str) -> PathBuf {
+pub fn deployed(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
 }
 
@@ -38,7 +38,7 @@ fn read(path: &str) -> String {
 }
 
 /// What a server gives for a page, without the head.
-fn page(address: SocketAddr, path: &str) -> String {
+pub fn page(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the server");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
     write!(stream, "GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n").expect("to ask");
@@ -54,7 +54,7 @@ fn expositions() -> [String; 2] {
 }
 
 /// A rule: its name, its expression, and the rest.
-fn rules() -> Vec<(String, String, Value)> {
+pub fn rules() -> Vec<(String, String, Value)> {
     let file: Value = serde_yaml::from_str(&read("prometheus/haetae.rules.yml")).expect("YAML");
     assert_eq!(file["groups"].as_array().map(Vec::len), Some(1));
     let rules = file["groups"][0]["rules"].as_array().expect("rules");
@@ -62,7 +62,7 @@ fn rules() -> Vec<(String, String, Value)> {
     rules.iter().map(|rule| (text(rule, "alert"), text(rule, "expr"), rule.clone())).collect()
 }
 
-fn dashboard() -> Value {
+pub fn dashboard() -> Value {
     serde_json::from_str(&read("grafana/haetae.json")).expect("JSON")
 }
 
@@ -73,7 +73,7 @@ fn panels(dashboard: &Value) -> Vec<Value> {
 }
 
 /// Every expression of a dashboard, by the title of its panel, as Grafana asks it.
-fn expressions(dashboard: &Value) -> Vec<(String, String)> {
+pub fn expressions(dashboard: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for panel in panels(dashboard).iter().chain(dashboard["annotations"]["list"].as_array().expect("annotations")) {
         let title = panel["title"].as_str().or(panel["name"].as_str()).expect("a title").to_owned();
@@ -85,7 +85,7 @@ fn expressions(dashboard: &Value) -> Vec<(String, String)> {
 }
 
 /// The names of our metrics in a text.
-fn names(text: &str) -> BTreeSet<&str> {
+pub fn names(text: &str) -> BTreeSet<&str> {
     let words = text.split(|one: char| !one.is_ascii_alphanumeric() && one != '_');
     words.filter(|word| word.starts_with("haetae_")).collect()
 }
@@ -291,7 +291,7 @@ fn the_configuration_that_the_readme_shows_is_sound() {
 }
 
 /// Asks without pause until `stop`; gives how many answers came.
-fn flood(address: SocketAddr, stop: &AtomicBool) -> u64 {
+pub fn flood(address: SocketAddr, stop: &AtomicBool) -> u64 {
     let mut answers = 0;
     while !stop.load(Ordering::Relaxed) {
         let Ok(mut stream) = TcpStream::connect(address) else { continue };

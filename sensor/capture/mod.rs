@@ -3,6 +3,8 @@
 //! In: capture files. Out: [`Batch`]es of [`Frame`]s that borrow the source's chunk. Never here: a header is looked at.
 
 pub mod file;
+#[cfg(feature = "libpcap")]
+pub mod live;
 mod pcap;
 mod pcapng;
 
@@ -15,6 +17,14 @@ pub struct Link(pub u16);
 impl Link {
     /// IEEE 802.3.
     pub const ETHERNET: Link = Link(1);
+
+    /// The number that files use for what libpcap calls this on a link: they differ for raw IP alone.
+    pub const fn of_datalink(datalink: i32) -> Link {
+        match datalink {
+            12 | 14 => Link(101),
+            other => Link(other as u16),
+        }
+    }
 }
 
 /// Bytes as seen on a link.

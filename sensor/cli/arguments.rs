@@ -15,6 +15,8 @@ Examples:
   haetae -r a.pcap b.pcap -S rules/ --alerts -     alerts as EVE lines on standard output
   haetae -r ring.0 ring.1 --continuous -l out/     rotated files as one capture, all types into out/eve.json
   haetae -r a.pcap -c haetae.yaml --fail-on-match  with a site's networks and allow-lists; exit 1 on a match
+  haetae run -c /etc/haetae/haetae.yaml            the service: what the configuration says, until SIGTERM
+  haetae -i tap0 -S rules/ -l out/ not port 22     an interface, with a packet filter
   haetae -T -c haetae.yaml                         check a configuration
   haetae lookup c2.bad.example -S rules/           what is known of a value
   haetae rules test -S rules/                      run the tests that rule files bring along
@@ -23,7 +25,8 @@ Nothing leaves this machine unless --centre and --as exercise are both given.
 
 Exit codes: 0; 1 a match with --fail-on-match, or a failing rule test; 2 usage; 65 damaged capture with --strict;
 70 a fault of the sensor; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
-Environment: HAETAE_CONFIG (as -c), NO_COLOR.";
+Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
+What is said twice: the file, then the environment, then --set has the last word.";
 
 /// A network sensor for threat-sharing alliances.
 #[derive(Debug, Parser)]
@@ -45,6 +48,14 @@ pub(crate) struct Arguments {
     #[arg(short = 'r', value_name = "PATH", num_args = 1.., help_heading = "Input")]
     pub(crate) read: Vec<PathBuf>,
 
+    /// Read a network interface (with -c: instead of the configuration's `capture`); may be repeated
+    #[arg(short = 'i', value_name = "IFACE", help_heading = "Input")]
+    pub(crate) interfaces: Vec<String>,
+
+    /// File with a packet filter for -i, instead of words behind the options
+    #[arg(short = 'F', value_name = "FILE", help_heading = "Input")]
+    pub(crate) filter_file: Option<PathBuf>,
+
     /// Check the configuration and go
     #[arg(short = 'T', help_heading = "Input")]
     pub(crate) test: bool,
@@ -55,7 +66,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) options: Options,
 
-    /// Words behind the options: a packet filter for users of Suricata.
+    /// Words behind the options: a packet filter for -i (pcap-filter(7)).
     #[arg(value_name = "FILTER", hide = true)]
     pub(crate) words: Vec<String>,
 }
@@ -72,6 +83,14 @@ pub(crate) enum Command {
         site: Site,
         #[command(flatten)]
         options: Box<Options>,
+    },
+    /// Run as a service: read the interfaces that the configuration names (as -i)
+    Run {
+        #[command(flatten)]
+        site: Site,
+        /// Worker threads: auto, or a number
+        #[arg(long, value_name = "N", value_parser = workers, help_heading = "Input")]
+        workers: Option<Workers>,
     },
     /// Check a configuration (as -T)
     Check {

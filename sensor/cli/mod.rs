@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::{Config, Refused, Replay};
+use crate::config::{Capture, Config, Refused, Replay, Workers, interfaces_absent};
 use crate::control::{self, Failure};
 use arguments::{Arguments, Command, RulesCommand, Site};
 
@@ -28,6 +28,9 @@ haetae: a network sensor for threat-sharing alliances
   haetae lookup VALUE -S rules/    what is known of a value
   haetae --help                    everything
 ";
+
+const NOTHING_TO_DO: &str =
+    "nothing to do: -r PATH reads captures, -i IFACE an interface, -T checks a configuration, `run` is the service";
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -86,13 +89,16 @@ impl Desk<'_> {
         if let Some(command) = arguments.command {
             return self.command(command);
         }
+        if !arguments.interfaces.is_empty() {
+            return self.read_interfaces(&arguments);
+        }
         if let Some(word) = arguments.words.first() {
-            return self.usage(&order::stray(word, &["replay", "check", "lookup", "rules"]));
+            return self.usage(&order::stray(word, &["replay", "run", "check", "lookup", "rules"]));
         }
         match (arguments.test, arguments.read.is_empty()) {
             (true, true) => self.check(&arguments.site),
             (true, false) => self.usage("-T checks a configuration and -r reads captures: give one of them"),
-            (false, true) => self.usage("nothing to do: -r PATH reads captures, -T checks a configuration"),
+            (false, true) => self.usage(NOTHING_TO_DO),
             (false, false) => self.replay(arguments.read, &arguments.site, &arguments.options),
         }
     }
@@ -100,6 +106,7 @@ impl Desk<'_> {
     fn command(&mut self, command: Command) -> Result<u8, Stop> {
         match command {
             Command::Replay { paths, site, options } => self.replay(paths, &site, &options),
+            Command::Run { site, workers } => self.run_service(&site, workers, None),
             Command::Check { site } => self.check(&site),
             Command::Lookup { value, site } => self.lookup(&value, &site),
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
@@ -126,11 +133,82 @@ impl Desk<'_> {
         }
     }
 
+    #[cfg(not(feature = "libpcap"))]
+    fn run_service(&mut self, _: &Site, _: Option<Workers>, _: Option<Vec<Capture>>) -> Result<u8, Stop> {
+        self.usage("this build has no live capture: it was made without the feature `libpcap`")
+    }
+
+    /// Runs as the configuration says, or on the interfaces that the command line names.
+    #[cfg(feature = "libpcap")]
+    fn run_service(
+        &mut self,
+        site: &Site,
+        workers: Option<Workers>,
+        captures: Option<Vec<Capture>>,
+    ) -> Result<u8, Stop> {
+        let mut config = self.config(site, "nothing was started")?;
+        let over = |config: &mut Config| {
+            if let Some(captures) = &captures {
+                config.capture.clone_from(captures);
+            }
+        };
+        over(&mut config);
+        let rules = order::rules(site, &config);
+        self.all_there(&rules)?;
+        let file = site.config.clone().or_else(|| (self.environment)("HAETAE_CONFIG").map(Into::into));
+        let environment = self.environment;
+        let again = || {
+            let mut config =
+                crate::config::load(file.as_deref(), &site.set, environment).map_err(|why| why.to_string())?;
+            over(&mut config);
+            let rules = order::rules(site, &config);
+            Ok((config, rules))
+        };
+        let workers = order::count(workers.unwrap_or(config.limits.workers));
+        let colours = (self.environment)("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let service = control::Service { config, rules, workers, colours, again: &again };
+        match control::run(service) {
+            Ok(()) => Ok(exit::SOUND),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+
+    /// `-i`: interfaces of the command line, with the filter that stands behind it or in a file.
+    fn read_interfaces(&mut self, arguments: &Arguments) -> Result<u8, Stop> {
+        if arguments.test || !arguments.read.is_empty() {
+            return self.usage("-i reads interfaces: give neither -r nor -T with it");
+        }
+        let filter = match (&arguments.filter_file, arguments.words.is_empty()) {
+            (Some(_), false) => {
+                return self.usage("a packet filter from -F and one behind the options: give one of them");
+            }
+            (Some(path), true) => match std::fs::read_to_string(path) {
+                Ok(text) => Some(order::filter_of_file(&text)),
+                Err(error) => return Err(Stop(self.failed(&Failure::Io(path.clone(), error))?)),
+            },
+            (None, false) => Some(arguments.words.join(" ")),
+            (None, true) => None,
+        };
+        let captures = arguments.interfaces.iter().map(|name| Capture::of_interface(name, filter.as_deref()));
+        let captures = captures.collect();
+        let mut site = arguments.site.clone();
+        if let Some(folder) = &arguments.options.log_dir {
+            if let Err(error) = std::fs::create_dir_all(folder) {
+                return Err(Stop(self.failed(&Failure::Io(folder.clone(), error))?));
+            }
+            site.set.push(format!("outputs.eve.path={}", folder.join("eve.json").display()));
+        }
+        self.run_service(&site, arguments.options.workers, Some(captures))
+    }
+
     fn check(&mut self, site: &Site) -> Result<u8, Stop> {
         if site.config.is_none() && (self.environment)("HAETAE_CONFIG").is_none() {
             return self.usage("which configuration? -c FILE, or HAETAE_CONFIG");
         }
-        self.config(site, "running configuration unchanged")?;
+        let config = self.config(site, "running configuration unchanged")?;
+        for (option, name) in interfaces_absent(&config.capture) {
+            writeln!(self.complaints, "warning: {option}: this machine has no interface `{name}` now")?;
+        }
         writeln!(self.out, "the configuration is sound")?;
         Ok(exit::SOUND)
     }

@@ -63,7 +63,14 @@ pub(crate) fn stray(word: &str, commands: &[&str]) -> String {
     format!("`{word}`: packet filters (BPF) are not supported when captures are read; every packet is")
 }
 
-fn count(workers: Workers) -> usize {
+/// A packet filter as a file has it: `#` begins a comment, lines are one expression.
+pub(crate) fn filter_of_file(text: &str) -> String {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// As many as were asked for, or as there are processors.
+pub(crate) fn count(workers: Workers) -> usize {
     match workers {
         Workers::Count(count) => count,
         Workers::Auto => std::thread::available_parallelism().map_or(1, |count| count.get().min(WORKERS_MAX)),

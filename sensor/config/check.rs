@@ -7,35 +7,45 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Place};
+use super::live::{Capture, Events, Logs, Metrics};
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit;
 use crate::gate::SiteKey;
 use crate::limits::{
     CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_SETTABLE_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_SETTABLE_MAX,
-    REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX,
+    REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX, SPOOL_BYTES_MAX, SPOOL_BYTES_SETTABLE_MAX,
+    SPOOL_BYTES_SETTABLE_MIN,
 };
 use crate::networks::{self, Networks, OneOrMany};
 
 /// The checked configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Who we are.
     pub site: Site,
     /// What is inside; `None`: private ranges are taken for it, and every output says so.
     pub networks: Option<Networks>,
+    /// Where packets come from; empty: nowhere, a running sensor needs one.
+    pub capture: Vec<Capture>,
     /// What we look for.
     pub rules: Rules,
     /// What is written down here.
     pub outputs: Eve,
+    /// What events show.
+    pub events: Events,
     /// Where alerts go; `None`: nothing leaves.
     pub centre: Option<emit::Section>,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<Metrics>,
+    /// The sensor's own log.
+    pub logs: Logs,
     /// How much of the machine is ours.
     pub limits: Limits,
 }
 
 /// Who we are.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Site {
     /// The member's identifier; `local` where none is given.
     pub id: String,
@@ -48,7 +58,7 @@ pub struct Site {
 }
 
 /// What we look for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     /// The alliance's set; `None`: only local indicators.
     pub set: Option<PathBuf>,
@@ -63,7 +73,7 @@ pub struct Rules {
 }
 
 /// The local EVE log.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Eve {
     /// Its file; `None`: none is written.
     pub path: Option<PathBuf>,
@@ -72,7 +82,7 @@ pub struct Eve {
 }
 
 /// How much of the machine is ours.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// How many workers.
     pub workers: Workers,
@@ -80,6 +90,22 @@ pub struct Limits {
     pub flows_max: usize,
     /// Bytes of segments and fragments out of order, all shards together.
     pub reassembly_bytes_max: usize,
+    /// Bytes of alerts that wait on disk for the centre.
+    pub spool_bytes_max: u64,
+}
+
+/// Sections that hold from the start to the end of a run, and in which the two differ: a reload cannot change them.
+pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
+    let fixed = [
+        ("site", before.site == after.site),
+        ("capture", before.capture == after.capture),
+        ("outputs.eve.path", before.outputs.path == after.outputs.path),
+        ("centre", before.centre == after.centre),
+        ("metrics", before.metrics == after.metrics),
+        ("logs", before.logs == after.logs),
+        ("limits", before.limits == after.limits),
+    ];
+    fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
 impl Default for Site {
@@ -100,6 +126,7 @@ impl Default for Limits {
             workers: Workers::Auto,
             flows_max: FLOWS_DEFAULT as usize,
             reassembly_bytes_max: REASSEMBLY_BYTES_DEFAULT as usize,
+            spool_bytes_max: SPOOL_BYTES_MAX,
         }
     }
 }
@@ -120,9 +147,13 @@ pub(crate) fn check(
     Config {
         site: desk.site(written.site),
         networks: written.networks.map(|networks| desk.networks(networks)),
+        capture: desk.captures(written.capture.unwrap_or_default()),
         rules: desk.rules(written.rules),
         outputs: desk.eve(written.outputs.eve),
+        events: desk.events(written.events),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
+        metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
+        logs: written.logs.into(),
         limits: desk.limits(&written.limits),
     }
 }
@@ -131,7 +162,7 @@ pub(crate) fn check(
 const KEY_HELP: &str = "head -c 32 /dev/urandom > site.key; chmod 600 site.key";
 
 /// Where sections are checked.
-struct Desk<'a> {
+pub(super) struct Desk<'a> {
     tree: &'a Tree,
     left_out: &'a BTreeSet<String>,
     folder: &'a Path,
@@ -139,7 +170,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn fault(&mut self, path: &str, problem: String, help: &str) {
+    pub(super) fn fault(&mut self, path: &str, problem: String, help: &str) {
         // What was left out has been told already; and behind it the items of a list have lost their numbers.
         let list = path.rfind('[').map_or(path, |at| &path[..at]);
         let below = |option: &String| option.strip_prefix(list).is_some_and(|rest| rest.starts_with(['[', '.']));
@@ -291,10 +322,15 @@ impl Desk<'_> {
         if !(REASSEMBLY_BYTES_SETTABLE_MIN..=REASSEMBLY_BYTES_SETTABLE_MAX).contains(&reassembly) {
             self.fault("limits.reassembly_max", format!("{reassembly} bytes are out of range"), "1MiB to 1TiB");
         }
+        let Size(spool) = written.spool.unwrap_or(Size(SPOOL_BYTES_MAX));
+        if !(SPOOL_BYTES_SETTABLE_MIN..=SPOOL_BYTES_SETTABLE_MAX).contains(&spool) {
+            self.fault("limits.spool", format!("{spool} bytes are out of range"), "16MiB to 1TiB");
+        }
         Limits {
             workers: written.workers.unwrap_or_default(),
             flows_max: flows as usize,
             reassembly_bytes_max: reassembly as usize,
+            spool_bytes_max: spool,
         }
     }
 
@@ -304,7 +340,7 @@ impl Desk<'_> {
     }
 
     /// A file or folder that must be there.
-    fn file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
+    pub(super) fn file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
         let file = self.folder.join(file);
         if let Err(error) = std::fs::metadata(&file) {
             let problem = match error.kind() {
@@ -317,7 +353,7 @@ impl Desk<'_> {
         file
     }
 
-    fn each_once<T: PartialEq>(&mut self, path: &str, list: &[T]) {
+    pub(super) fn each_once<T: PartialEq>(&mut self, path: &str, list: &[T]) {
         for (at, one) in list.iter().enumerate() {
             if list[..at].contains(one) {
                 self.fault(&format!("{path}[{at}]"), "is given twice".to_string(), "once is enough");

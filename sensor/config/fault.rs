@@ -16,6 +16,8 @@ pub enum Place {
         /// Column, in characters.
         column: u64,
     },
+    /// In the environment: the variable with its value.
+    Environment(String),
     /// On the command line: the argument behind `--set`.
     Set(String),
     /// Nowhere: an option that is absent and should not be.
@@ -26,6 +28,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Place::Environment(variable) => f.write_str(variable),
             Place::Set(argument) => write!(f, "--set {argument}"),
             Place::Absent(file) => f.write_str(file),
         }

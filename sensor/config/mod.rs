@@ -6,6 +6,7 @@
 
 mod check;
 pub mod fault;
+mod live;
 mod read;
 pub mod replay;
 mod tree;
@@ -14,13 +15,15 @@ mod written;
 #[cfg(test)]
 mod mistakes;
 
+use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
-pub use check::{Config, Eve, Limits, Rules, Site};
+pub use check::{Config, Eve, Limits, Rules, Site, fixed_differences};
 pub use fault::{Fault, Place};
+pub use live::{Backend, Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Source, interfaces_absent};
 pub use replay::{Output, Replay};
 pub use written::{EventType, Language, Size, Workers, Written};
 
@@ -31,6 +34,18 @@ pub enum Refused {
     Unreadable(PathBuf, std::io::Error),
     /// The file can be read, but this is wrong with it.
     Faulty(Vec<Fault>),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            Refused::Faulty(faults) => {
+                let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                f.write_str(&told.join("; "))
+            }
+        }
+    }
 }
 
 /// Reads and checks a configuration. Without a file it is the defaults and what `sets` (`a.b=c`) say.
@@ -61,6 +76,7 @@ pub fn parse(
 ) -> Result<Config, Refused> {
     let mut tree = tree::Tree::parse(name, text).map_err(|fault| Refused::Faulty(vec![fault]))?;
     let mut faults = Vec::new();
+    log_from_environment(&mut tree, environment, &mut faults);
     for argument in sets {
         if let Err(fault) = tree.set(argument) {
             faults.push(fault);
@@ -83,11 +99,25 @@ pub fn parse(
     }
 }
 
+/// `HAETAE_LOG` stands above the file and below `--set`.
+fn log_from_environment(tree: &mut tree::Tree, environment: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<Fault>) {
+    let Some(text) = environment("HAETAE_LOG").filter(|text| !text.is_empty()) else { return };
+    let place = Place::Environment(format!("HAETAE_LOG={text}"));
+    match live::log_options(&text) {
+        Ok(options) => options.into_iter().for_each(|(option, word)| tree.put(option, word, &place)),
+        Err(problem) => {
+            let help = "one of error, warn, info, debug; with human or json behind a comma".to_string();
+            faults.push(Fault { path: String::new(), problem, place, help });
+        }
+    }
+}
+
 fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults.sort_by_key(|fault| match fault.place {
         Place::File { line, column, .. } => (1, line, column),
         Place::Absent(_) => (0, 0, 0),
-        Place::Set(_) => (2, 0, 0),
+        Place::Environment(_) => (2, 0, 0),
+        Place::Set(_) => (3, 0, 0),
     });
     faults
 }

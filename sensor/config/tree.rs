@@ -77,12 +77,20 @@ impl Tree {
             Ok(read) => placed(read, &|_| place.clone()).value,
             Err(_) => return Err(fault("the value is not valid YAML", "quote it: --set 'site.id=\"a: b\"'")),
         };
-        let mut node = &mut self.root;
-        for key in path.split('.') {
-            node = node.entry(key, &place);
-        }
-        *node = Node { value, place };
+        self.entry(path, &place).value = value;
         Ok(())
+    }
+
+    /// Puts a text into the tree.
+    pub(crate) fn put(&mut self, path: &str, text: &str, place: &Place) {
+        self.entry(path, place).value = Value::Text(text.to_string());
+    }
+
+    /// The node of an option, made if it is not there, and placed anew.
+    fn entry(&mut self, path: &str, place: &Place) -> &mut Node {
+        let node = path.split('.').fold(&mut self.root, |node, key| node.entry(key, place));
+        node.place = place.clone();
+        node
     }
 
     /// Replaces `${NAME}` in every text by what `environment` knows.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use super::live;
 use crate::emit;
 use crate::limits::WORKERS_MAX;
 use crate::networks;
@@ -20,14 +21,24 @@ pub struct Written {
     pub(crate) site: Site,
     /// What is inside.
     pub(crate) networks: Option<networks::Written>,
+    /// Where packets come from.
+    pub(crate) capture: Option<Vec<live::WrittenCapture>>,
     /// What we look for.
     #[serde(default)]
     pub(crate) rules: Rules,
     /// What is written down here.
     #[serde(default)]
     pub(crate) outputs: Outputs,
+    /// What events show.
+    #[serde(default)]
+    pub(crate) events: live::WrittenEvents,
     /// Where alerts go; absent: nothing leaves.
     pub(crate) centre: Option<emit::Written>,
+    /// Where metrics are served; absent: nowhere.
+    pub(crate) metrics: Option<live::WrittenMetrics>,
+    /// The sensor's own log.
+    #[serde(default)]
+    pub(crate) logs: live::WrittenLogs,
     /// How much of the machine is ours.
     #[serde(default)]
     pub(crate) limits: Limits,
@@ -138,6 +149,7 @@ pub(crate) struct Limits {
     pub(crate) workers: Option<Workers>,
     pub(crate) flows_max: Option<u64>,
     pub(crate) reassembly_max: Option<Size>,
+    pub(crate) spool: Option<Size>,
 }
 
 /// How many workers.
@@ -258,15 +270,18 @@ mod tests {
         let tree = Tree::parse("deploy/haetae.yaml", &switched_on(example)).expect("it is YAML when switched on");
         let mut faults = Vec::new();
         let outcome = read::<Written>(&tree.root, &mut faults);
-        assert!(faults.is_empty(), "deploy/haetae.yaml: {}", faults[0]);
+        assert!(faults.is_empty(), "deploy/haetae.yaml: {faults:?}");
+        // The entries of a list may share the options among themselves.
+        let list = |path: &str| path.split('[').next().expect("a first part").to_string();
         for (path, options) in &outcome.visited {
-            let given = entries(&tree.root, path);
+            let alike = outcome.visited.iter().filter(|(other, _)| list(other) == list(path));
+            let given: Vec<_> = alike.flat_map(|(other, _)| entries(&tree.root, other)).collect();
             for option in *options {
                 let there = given.iter().any(|(key, _)| key.name == *option);
                 assert!(there, "deploy/haetae.yaml: the option {path}.{option} has no line");
             }
         }
-        assert!(outcome.visited.len() >= 8, "all sections were visited");
+        assert!(outcome.visited.len() >= 14, "all sections were visited");
     }
 
     #[test]

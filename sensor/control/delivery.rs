@@ -24,7 +24,7 @@ const UNNAMED_SITE: &str = "exercise";
 pub(super) const IDENTITIES: &str = "alert";
 
 /// What a replay's sensor is called.
-pub(super) const SENSOR: &str = "replay";
+pub(super) const REPLAY: &str = "replay";
 
 /// A spool with a courier at work behind it.
 pub(super) struct Delivery {
@@ -33,22 +33,47 @@ pub(super) struct Delivery {
     key: [u8; 32],
     stop: Arc<AtomicBool>,
     courier: JoinHandle<Courier>,
+    #[cfg(feature = "libpcap")]
+    counts: Arc<crate::emit::Counts>,
+}
+
+/// What others may know of a delivery while it goes on.
+#[cfg(feature = "libpcap")]
+pub(super) struct View {
+    pub(super) reader: crate::spool::Reader,
+    pub(super) counts: Arc<crate::emit::Counts>,
+}
+
+/// What a delivery came to that was told to end.
+#[cfg(feature = "libpcap")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub(super) committed: u64,
+    pub(super) waiting: u64,
+    pub(super) held_back: u64,
 }
 
 impl Delivery {
     /// Opens the spool and sets the courier to work: what an earlier replay left is delivered too.
-    pub(super) fn open(section: &Section, config: &Config, networks: &Arc<Networks>) -> Result<Delivery, Failure> {
+    pub(super) fn open(
+        section: &Section,
+        config: &Config,
+        networks: &Arc<Networks>,
+        sensor: &str,
+        mode: Mode,
+    ) -> Result<Delivery, Failure> {
         let problems: Vec<String> = section.problems().iter().map(|(key, why)| format!("--{key}: {why}")).collect();
         if !problems.is_empty() {
             return Err(Failure::Configuration(problems.join("\nerror: ")));
         }
-        let spool = Spool::open(&section.spool, Options::default())
-            .map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        let options = Options { bytes_max: config.limits.spool_bytes_max, ..Options::default() };
+        let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
         let key = config.site.key.clone().unwrap_or_else(|| section.key());
         let key = SiteKey::open(&key).map_err(|error| Failure::Io(key, error))?;
         let site = if config.site.id.is_empty() { UNNAMED_SITE } else { &config.site.id };
-        let sender = Sender::new(site, SENSOR, Mode::Exercise)
-            .ok_or_else(|| Failure::Configuration(format!("site.id: `{site}` is no name that a centre takes")))?;
+        let sender = Sender::new(site, sensor, mode).ok_or_else(|| {
+            Failure::Configuration(format!("site.id: `{site}` or `{sensor}` is no name that a centre takes"))
+        })?;
         let home: Home = {
             let networks = Arc::clone(networks);
             Arc::new(move |address| networks.is_home(address))
@@ -60,13 +85,23 @@ impl Delivery {
             dead: DeadLetters::beside(&section.spool),
         };
         let mut courier = Courier::new(spool.reader(), way);
+        #[cfg(feature = "libpcap")]
+        let counts = courier.counts();
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let courier = thread::spawn(move || {
             courier.run(&told);
             courier
         });
-        Ok(Delivery { url: section.url.clone(), spool, key: key.derive(IDENTITIES), stop, courier })
+        Ok(Delivery {
+            url: section.url.clone(),
+            spool,
+            key: key.derive(IDENTITIES),
+            stop,
+            courier,
+            #[cfg(feature = "libpcap")]
+            counts,
+        })
     }
 
     /// The key of alert identities.
@@ -74,8 +109,29 @@ impl Delivery {
         &self.key
     }
 
+    #[cfg(feature = "libpcap")]
+    pub(super) fn view(&self) -> View {
+        View { reader: self.spool.reader(), counts: Arc::clone(&self.counts) }
+    }
+
     pub(super) fn spool(&mut self) -> &mut Spool {
         &mut self.spool
+    }
+
+    /// Ends it: what waits stays in the spool. A courier that is in the middle of an attempt when time is up is left behind;
+    /// what it was sending is sent again, under the same identity.
+    #[cfg(feature = "libpcap")]
+    pub(super) fn leave(self, end_by: Instant) -> Left {
+        self.stop.store(true, Ordering::Release);
+        while !self.courier.is_finished() && Instant::now() < end_by {
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Left {
+            committed: count(&self.counts.delivered),
+            waiting: self.spool.reader().waiting().records(),
+            held_back: count(&self.counts.withheld) + count(&self.counts.dead),
+        }
     }
 
     /// Delivers what waits, for as long as a person waits for a replay to end.

@@ -2,17 +2,40 @@
 //!
 //! In: a checked order. Out: what became of it. The path itself is in [`crate::worker`].
 
+#[cfg(feature = "libpcap")]
+mod account;
+#[cfg(feature = "libpcap")]
+mod clock;
 mod delivery;
+#[cfg(feature = "libpcap")]
+mod eve_file;
+#[cfg(feature = "libpcap")]
+mod logs;
+#[cfg(feature = "libpcap")]
+mod look;
 mod outputs;
 mod replay;
+#[cfg(feature = "libpcap")]
+mod run;
+#[cfg(feature = "libpcap")]
+mod shared;
+#[cfg(feature = "libpcap")]
+mod tap;
 
 pub use replay::replay;
+#[cfg(feature = "libpcap")]
+pub use run::{Service, run};
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
+
+use crate::config::{Config, Digest, EventType};
+use crate::indicator::IndicatorSet;
+use crate::observable::digest;
+use crate::protocol::Wants;
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +78,27 @@ fn plainly(error: &io::Error) -> String {
 impl From<(PathBuf, io::Error)> for Failure {
     fn from((path, error): (PathBuf, io::Error)) -> Self {
         Failure::Io(path, error)
+    }
+}
+
+/// A set's version as a number that every JSON reader keeps exact: its first 52 bits.
+fn number_of(version: &str) -> u64 {
+    version.get(..13).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
+}
+
+/// Types of events of the wire that a log lists; alerts and stats are none, control and collector see to them.
+fn logged(listed: &[EventType]) -> Vec<&'static str> {
+    let names = listed.iter().map(|event| event.name());
+    names.filter(|name| !["alert", "stats"].contains(name)).collect()
+}
+
+/// What readers are asked for; `events`: all types are written somewhere.
+fn wants(config: &Config, set: &IndicatorSet, logged: &[&str], events: bool) -> Wants {
+    let shown = events || logged.contains(&"fileinfo");
+    Wants {
+        answers: config.rules.answers,
+        sha256: shown && config.events.digests.contains(&Digest::Sha256) || set.holds(&digest::SHA256),
+        events: events || !logged.is_empty(),
     }
 }
 

@@ -19,13 +19,11 @@ use crate::collector::{Collected, Collector, Log, Outputs, Screen};
 use crate::config::{EventType, Replay};
 use crate::feed::{self, Policy};
 use crate::flow::Settings;
-use crate::gate::SiteKey;
+use crate::gate::{self, SiteKey};
 use crate::indicator::IndicatorSet;
 use crate::limits::RELEASES_WAITING_MAX;
 use crate::metrics::{self, Laps, Tally};
 use crate::networks::Networks;
-use crate::observable::digest;
-use crate::protocol::Wants;
 use crate::time::Timestamp;
 use crate::worker::{Orders, Release, Worker};
 
@@ -71,7 +69,7 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let loaded = load(replay)?;
     let mut opened = outputs::open(replay, &captures)?;
     let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
-    let open = |centre| Delivery::open(centre, &replay.config, &networks);
+    let open = |centre| Delivery::open(centre, &replay.config, &networks, delivery::REPLAY, gate::Mode::Exercise);
     let mut delivery = replay.centre.as_ref().map(open).transpose()?;
     let desk = desk(replay, &networks, &loaded, delivery.as_ref())?;
     let orders = orders(replay, &networks, &loaded);
@@ -151,32 +149,22 @@ fn desk(
     };
     Ok(Desk::new(Site {
         id: site.id.clone(),
-        sensor: delivery::SENSOR.to_string(),
+        sensor: delivery::REPLAY.to_string(),
         language: site.language.name().to_string(),
         key,
         networks: Arc::clone(networks),
         mode: if delivery.is_some() { Mode::Exercise } else { Mode::Replay },
-        set: SetVersion { version: number_of(loaded.set.version()), age_seconds: None },
+        set: SetVersion { version: super::number_of(loaded.set.version()), age_seconds: None },
         ..Site::default()
     }))
-}
-
-/// A set's version as a number that every JSON reader keeps exact: its first 52 bits.
-fn number_of(version: &str) -> u64 {
-    version.get(..13).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }
 
 fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
     let events = replay.events.is_some() || replay.events_dir.is_some();
     let listed = if replay.log_dir.is_some() { &replay.config.outputs.events[..] } else { &[] };
-    // alerts and stats are no events of the wire: control and collector see to them
-    let logged: Vec<_> =
-        listed.iter().map(|event| event.name()).filter(|name| !["alert", "stats"].contains(name)).collect();
-    let any = events || !logged.is_empty();
+    let logged = super::logged(listed);
     let set = Arc::clone(&loaded.set);
-    let answers = replay.config.rules.answers;
-    let wants =
-        Wants { answers, sha256: events || logged.contains(&"fileinfo") || set.holds(&digest::SHA256), events: any };
+    let wants = super::wants(&replay.config, &set, &logged, events);
     let limits = &replay.config.limits;
     let settings = Settings {
         flows_max: limits.flows_max,
@@ -184,7 +172,17 @@ fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
         key: REPLAY_KEY,
         wants,
     };
-    Orders { index: 0, workers: replay.workers, settings, events, logged, networks: Arc::clone(networks), set }
+    Orders {
+        index: 0,
+        workers: replay.workers,
+        live: false,
+        settings,
+        events,
+        logged,
+        networks: Arc::clone(networks),
+        set,
+        desk: None,
+    }
 }
 
 /// Whether `-l` writes records of this type.

@@ -114,7 +114,7 @@ pub enum Fate {
     LinkUnknown,
     /// An address of a network that is never watched.
     NeverWatched,
-    /// The ring of the worker that owns its shard was full.
+    /// The ring to the worker that owns its shard was full.
     HandOffFull,
     /// No packet.
     Malformed(Malformed),

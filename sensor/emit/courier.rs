@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Delivery, Way};
 use crate::gate::{Health, Projected};
@@ -42,6 +42,10 @@ pub struct Counts {
     pub wrong_answers: AtomicU64,
     /// Signs of life that did not arrive.
     pub silent: AtomicU64,
+    /// Attempts in a row that failed; 0: the last one reached the centre.
+    pub failures: AtomicU64,
+    /// When the centre last committed something, in seconds since 1970; 0: not since the start.
+    pub last_commit: AtomicU64,
     /// Version of the indicator set, for the signs of life; control sets it. 0: unknown.
     pub set_version: AtomicU64,
 }
@@ -206,11 +210,16 @@ impl Courier {
         let delivered = run.projected.iter().filter(|record| record.position() <= up_to).count() as u64;
         let dead = self.refused.iter().filter(|position| **position <= up_to).count() as u64;
         add(&self.counts.delivered, delivered);
+        if delivered > 0 {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.counts.last_commit.store(now.as_secs(), Ordering::Release);
+        }
         add(&self.counts.withheld, there.saturating_sub(delivered + dead));
         add(&self.counts.damaged, (up_to.0 - after.0).saturating_sub(there));
         self.refused.retain(|position| *position > up_to);
         self.records_max = (self.records_max * 2).min(DELIVERY_RECORDS_MAX);
         (self.failures, self.reason) = (0, None);
+        self.counts.failures.store(0, Ordering::Release);
         Step::Went
     }
 
@@ -233,6 +242,7 @@ impl Courier {
         add(&self.counts.later, 1);
         let wait = wait_after(self.failures);
         self.failures = self.failures.saturating_add(1);
+        self.counts.failures.store(u64::from(self.failures), Ordering::Release);
         self.reason = Some(reason);
         Step::Wait(after.map_or(wait, |after| after.max(wait)))
     }

@@ -274,6 +274,16 @@ impl Flows {
         trail.steps.push(Step::Ended { scene, how });
     }
 
+    /// Time has passed though nothing may have come: moves the clocks of all shards towards it, a step at most.
+    pub fn pass(&mut self, now: Timestamp) {
+        self.shards.iter_mut().filter(|shard| shard.clock.is_some()).for_each(|shard| shard.tick(now));
+    }
+
+    /// What readers are asked for from now on.
+    pub fn want(&mut self, wants: Wants) {
+        self.settings.wants = wants;
+    }
+
     /// Looks for flows whose gap is over, in the shards whose turn it is at the end of this epoch; to be given to
     /// [`Flows::end_idle`]. Which shards and which flows does not depend on the owner.
     pub fn find_idle(&mut self, epoch: u64) {

@@ -80,22 +80,47 @@ impl Board {
 /// missing here does not compile.
 pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     let Tally { handed, steered, taken, fates, truncated, bytes, flows, flows_open, streams, fragments, .. } = tally;
-    let Tally { observations, values_refused, hits, refusals, alerts, severities, contacts, nanos, .. } = tally;
+    let Tally {
+        observations,
+        values_refused,
+        hits,
+        refusals,
+        alerts,
+        severities,
+        events_shed,
+        alerts_shed,
+        contacts,
+        nanos,
+        ..
+    } = tally;
     let Fates(fates) = fates;
     let Counts { began, evicted, midstream, one_way } = flows;
     let StreamCounts { gaps, gap_bytes, reassembly_full, lost, odd, out_of_order } = streams;
     let FragmentCounts { whole, overlaps, evicted: given_up, timeouts } = fragments;
     let Sightings { raised, further, crowded, uncounted, shed } = contacts;
-    [handed, steered, taken, truncated, bytes, flows_open, observations, values_refused, hits, alerts]
-        .into_iter()
-        .chain([began, evicted, midstream, one_way])
-        .chain([gaps, gap_bytes, reassembly_full, lost, odd, out_of_order])
-        .chain([whole, overlaps, given_up, timeouts])
-        .chain([raised, further, crowded, uncounted, shed])
-        .chain(fates)
-        .chain(refusals)
-        .chain(severities)
-        .chain(nanos)
+    [
+        handed,
+        steered,
+        taken,
+        truncated,
+        bytes,
+        flows_open,
+        observations,
+        values_refused,
+        hits,
+        alerts,
+        events_shed,
+        alerts_shed,
+    ]
+    .into_iter()
+    .chain([began, evicted, midstream, one_way])
+    .chain([gaps, gap_bytes, reassembly_full, lost, odd, out_of_order])
+    .chain([whole, overlaps, given_up, timeouts])
+    .chain([raised, further, crowded, uncounted, shed])
+    .chain(fates)
+    .chain(refusals)
+    .chain(severities)
+    .chain(nanos)
 }
 
 #[cfg(test)]

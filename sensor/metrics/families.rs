@@ -43,7 +43,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     gauge(
         "haetae_clock_suspect",
-        "1 while the times of frames and the machine's clock do not fit together: validity of indicators is in doubt.",
+        "1 while the sensor goes by its own time because the machine's clock has jumped; a reload says that it is right now.",
         Sight(|sight| Some(f64::from(sight.clock_suspect))),
     ),
     // ---- what it sees
@@ -191,9 +191,9 @@ pub(super) static FAMILIES: &[Family] = &[
         Any(samples::shed),
     ),
     counter(
-        "haetae_eve_errors_total",
-        "Times that the EVE log could not be written.",
-        Sight(|sight| Some(sight.outputs.eve_errors as f64)),
+        "haetae_eve_lost_records_total",
+        "Records that the EVE log did not take: its disk is full or gone.",
+        Sight(|sight| Some(sight.outputs.eve_lost as f64)),
     ),
     // ---- the set
     gauge(

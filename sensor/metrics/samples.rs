@@ -126,8 +126,8 @@ pub(super) fn outputs(seen: &Seen<'_>, out: &mut Samples) {
 }
 
 pub(super) fn shed(seen: &Seen<'_>, out: &mut Samples) {
-    out.by("record", "alert", seen.sight.outputs.shed_alerts as f64);
-    out.by("record", "event", seen.sight.outputs.shed_events as f64);
+    out.by("record", "alert", seen.sum.alerts_shed as f64);
+    out.by("record", "event", seen.sum.events_shed as f64);
 }
 
 pub(super) fn entries(seen: &Seen<'_>, out: &mut Samples) {

@@ -2,7 +2,10 @@
 //!
 //! Never here: what a record says.
 
+use std::sync::Arc;
+
 use crate::alert::Alert;
+use crate::alert::record::Desk;
 
 /// Where a record stands in the one order of all output: what happened in sweeps comes after the epoch's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,4 +33,14 @@ pub struct Release {
     pub records: Vec<(Place, Record)>,
     /// Event lines.
     pub lines: Vec<u8>,
+    /// Where its alerts are written, if not at the collector's own desk.
+    pub desk: Option<Arc<Desk>>,
+}
+
+impl Release {
+    /// Makes one record of the site's log of all its lines.
+    pub fn log_all(&mut self) {
+        let place = Place { phase: 0, packet: 0 };
+        self.records = vec![(place, Record::Event(0..self.lines.len(), true))];
+    }
 }

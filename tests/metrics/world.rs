@@ -145,12 +145,7 @@ pub fn ill(seconds: f64) -> Sight {
             refused: 12,
             ..SetState::default()
         },
-        outputs: OutputState {
-            eve_errors: counted(seconds, 1),
-            shed_events: counted(seconds, 100),
-            shed_alerts: counted(seconds, 2),
-            ..OutputState::default()
-        },
+        outputs: OutputState { eve_lost: counted(seconds, 1), ..OutputState::default() },
         spool: Some(SpoolState {
             records: 2_000 + counted(seconds, 20),
             bytes: 2_000_000,
@@ -191,6 +186,8 @@ fn ill_worker(seconds: f64) -> Tally {
         },
         fragments: FragmentCounts { whole: 0, overlaps: each, evicted: each, timeouts: each },
         values_refused: each,
+        events_shed: each,
+        alerts_shed: each,
         contacts: Sightings { crowded: each, uncounted: each, shed: each, ..Sightings::default() },
         // no worker works for a hundred seconds in one: a rate over minutes is to show it after a few
         nanos: [counted(seconds, 100_000_000_000); STAGES.len()],

@@ -1,5 +1,10 @@
 //! What the integration tests share: where the corpus and the contracts lie. They are not part of the product.
 
+#[cfg(feature = "libpcap")]
+pub mod namespaces;
+#[cfg(feature = "libpcap")]
+pub mod sender;
+
 use std::path::{Path, PathBuf};
 
 /// A file or directory of the shared material, below `HAETAE_SHARED` or beside the repository.

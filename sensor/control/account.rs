@@ -1,0 +1,106 @@
+//! The account of a running sensor: what was offered, what was lost where, what became of the rest.
+//!
+//! In: the counters of workers and links. Out: `stats` lines, and the words of the end. Never here: a counter of its own.
+
+use std::time::Duration;
+
+use super::delivery::Left;
+use super::shared::LinkState;
+use crate::alert::eve;
+use crate::metrics::Tally;
+use crate::time::Timestamp;
+
+/// See the head of this file.
+#[derive(Default)]
+pub(super) struct Account {
+    pub(super) tallies: Vec<Tally>,
+    pub(super) links: Vec<(String, LinkState)>,
+    pub(super) log_lost: u64,
+    pub(super) not_spooled: u64,
+    pub(super) delivered: Option<Left>,
+    pub(super) seconds: f64,
+}
+
+impl Account {
+    pub(super) fn of(tallies: Vec<Tally>, links: &[LinkState]) -> Account {
+        let links = links.iter().map(|state| (String::new(), *state)).collect();
+        Account { tallies, links, ..Account::default() }
+    }
+
+    fn sum(&self) -> Tally {
+        let mut sum = Tally::default();
+        self.tallies.iter().for_each(|tally| sum.append(tally));
+        sum
+    }
+
+    fn of_links(&self, count: impl Fn(&LinkState) -> u64) -> u64 {
+        self.links.iter().map(|(_, state)| count(state)).sum()
+    }
+
+    /// Frames that were handed out and have no fate: 0, or a fault of the sensor.
+    pub(super) fn unaccounted(&self) -> i64 {
+        let sum = self.sum();
+        // what went into a ring and was not taken out of it
+        let on_its_way = sum.steered as i64 - sum.taken as i64;
+        let handed = self.of_links(|state| state.counters.handed) as i64 - sum.handed as i64;
+        sum.unaccounted().abs() + on_its_way.abs() + handed.abs()
+    }
+
+    pub(super) fn write_stats(&self, out: &mut Vec<u8>, uptime: Duration) {
+        let sum = self.sum();
+        let totals = eve::Totals {
+            packets: sum.handed,
+            bytes: sum.bytes,
+            malformed: sum.fates.malformed(),
+            kernel_packets: Some(self.of_links(|state| state.counters.offered)),
+            kernel_drops: Some(self.of_links(|state| state.counters.ring_full)),
+            flows: sum.flows.began,
+            gaps: sum.streams.gaps,
+            alerts: sum.alerts,
+            uptime_seconds: uptime.as_secs(),
+        };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        eve::write_stats(out, Timestamp::from_parts(now.as_secs() as i64, i64::from(now.subsec_nanos())), &totals);
+    }
+
+    /// The last words.
+    pub(super) fn say(&self) {
+        for (interface, LinkState { counters, .. }) in &self.links {
+            let left = counters.offered.saturating_sub(counters.ring_full).saturating_sub(counters.handed);
+            tracing::info!(
+                interface,
+                offered = counters.offered,
+                received = counters.handed,
+                kernel_drops = counters.ring_full,
+                interface_drops = counters.interface,
+                left_in_ring = left,
+                reopened = counters.reopened,
+                "link"
+            );
+        }
+        let sum = self.sum();
+        tracing::info!(
+            packets = sum.handed,
+            bytes = sum.bytes,
+            malformed = sum.fates.malformed(),
+            hand_off_full = sum.fates.of(crate::decode::Fate::HandOffFull),
+            flows = sum.flows.began,
+            alerts = sum.alerts,
+            events_shed = sum.events_shed,
+            alerts_shed = sum.alerts_shed,
+            log_lines_lost = self.log_lost,
+            not_spooled = self.not_spooled,
+            unaccounted = self.unaccounted(),
+            seconds = self.seconds,
+            "ended"
+        );
+        if let Some(left) = &self.delivered {
+            tracing::info!(
+                committed = left.committed,
+                waiting = left.waiting,
+                held_back = left.held_back,
+                "delivery: what waits is in the spool and goes out at the next start"
+            );
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A look at the running sensor: what a scrape shows, and whether it is ready.
+//!
+//! In: what its threads keep for others to read. Out: a [`Sight`]. Never here: a question to a worker; nobody is asked, all
+//! of it lies ready.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::delivery::View;
+use super::eve_file::LogState;
+use super::shared::{LinkState, Shared};
+use crate::alert::record::Mode;
+use crate::collector::Progress;
+use crate::indicator::{Entry, IndicatorSet};
+use crate::limits::HAND_OFF_PACKETS_MAX;
+use crate::metrics::{DeliveryState, Link, OutputState, Ring, SetState, Sight, SpoolState, Tally};
+use crate::observable::KINDS;
+
+/// See the head of this file.
+pub(super) struct Look<'a> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) interfaces: Vec<String>,
+    pub(super) progress: &'a Progress,
+    pub(super) log: Arc<LogState>,
+    pub(super) delivery: Option<View>,
+    pub(super) started: SystemTime,
+}
+
+/// The set in use, as far as others may know; made once a load.
+#[derive(Clone, Debug)]
+pub(super) struct SetFacts {
+    version: u64,
+    entries: Vec<(&'static str, u64)>,
+    loaded: SystemTime,
+    since: Instant,
+    refused: u64,
+}
+
+impl SetFacts {
+    pub(super) fn of(set: &IndicatorSet, refused: u64) -> SetFacts {
+        let mut entries: Vec<_> = KINDS.iter().map(|kind| (kind.name, 0)).collect();
+        for entry in 0..set.len() as u32 {
+            entries[usize::from(set.value(Entry(entry)).0.index)].1 += 1;
+        }
+        let version = super::number_of(set.version());
+        SetFacts { version, entries, loaded: SystemTime::now(), since: Instant::now(), refused }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.iter().all(|(_, count)| *count == 0)
+    }
+}
+
+fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Acquire)
+}
+
+fn seconds(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Look<'_> {
+    /// What the sensor is like now.
+    pub(super) fn sight(&self) -> Sight {
+        let tallies = self.shared.board.tallies();
+        let links = self.shared.links();
+        let facts = self.shared.set_facts();
+        Sight {
+            version: env!("CARGO_PKG_VERSION"),
+            mode: Mode::Live,
+            started: seconds(self.started).as_secs_f64(),
+            uptime: self.shared.started.elapsed(),
+            not_ready: self.not_ready(&tallies, &links, &facts),
+            links: self.interfaces.iter().zip(&links).map(|(name, state)| link(name, state)).collect(),
+            rings: self.rings(),
+            set: SetState {
+                version: facts.version,
+                loaded: seconds(facts.loaded).as_secs(),
+                age: facts.since.elapsed(),
+                // the first load is one too
+                reloads_ok: count(&self.shared.reloads) + 1,
+                reloads_failed: count(&self.shared.reloads_refused),
+                refused: facts.refused,
+                entries: facts.entries,
+            },
+            outputs: self.outputs(),
+            spool: self.delivery.as_ref().map(|view| self.spool(view)),
+            delivery: self.delivery.as_ref().map(View::state),
+            clock_suspect: self.shared.clock_suspect.load(Ordering::Acquire),
+            tallies,
+            ..Sight::default()
+        }
+    }
+
+    /// Why nobody should rely on it now; what delivery waits for is no such reason, nothing is lost by it.
+    fn not_ready(&self, tallies: &[Tally], links: &[LinkState], facts: &SetFacts) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for (name, _) in self.interfaces.iter().zip(links).filter(|(_, state)| !state.open) {
+            reasons.push(format!("{name}: the link cannot be read"));
+        }
+        if facts.is_empty() {
+            reasons.push("no indicator is loaded: nothing can be met".to_owned());
+        }
+        if self.log.failing.load(Ordering::Acquire) {
+            reasons.push("the EVE log cannot be written".to_owned());
+        }
+        if self.progress.failing.load(Ordering::Acquire) {
+            reasons.push("the spool takes no records: alerts are in the log alone".to_owned());
+        }
+        if tallies.iter().any(|tally| tally.unaccounted() != 0) {
+            reasons.push("frames are unaccounted for: please report this".to_owned());
+        }
+        if self.shared.stop.load(Ordering::Acquire) {
+            reasons.push("it is ending".to_owned());
+        }
+        reasons
+    }
+
+    fn rings(&self) -> Vec<Ring> {
+        let rings = self.shared.rings.iter();
+        let ring = |(from, to, len): &(usize, usize, AtomicU64)| Ring {
+            from: *from,
+            to: *to,
+            len: count(len) as usize,
+            capacity: HAND_OFF_PACKETS_MAX,
+        };
+        rings.map(ring).collect()
+    }
+
+    fn outputs(&self) -> OutputState {
+        OutputState {
+            alerts: count(&self.progress.alerts),
+            events: count(&self.progress.events),
+            eve_lost: count(&self.log.lost),
+        }
+    }
+
+    fn spool(&self, view: &View) -> SpoolState {
+        let waiting = view.reader.waiting();
+        SpoolState {
+            records: waiting.records(),
+            bytes: waiting.bytes,
+            oldest_age: waiting.oldest,
+            committed: count(&view.counts.delivered) + count(&view.counts.withheld) + count(&view.counts.dead),
+            appended: count(&self.progress.spooled),
+            full: count(&self.progress.not_spooled),
+        }
+    }
+}
+
+fn link(name: &str, state: &LinkState) -> Link {
+    Link {
+        name: name.to_owned(),
+        backend: "libpcap",
+        received: state.counters.handed,
+        kernel_drops: state.counters.ring_full,
+        interface_drops: state.counters.interface,
+        up: state.open,
+    }
+}
+
+impl View {
+    fn state(&self) -> DeliveryState {
+        let waiting = self.reader.waiting();
+        DeliveryState {
+            delivered: count(&self.counts.delivered),
+            retries: count(&self.counts.later),
+            withheld: count(&self.counts.withheld),
+            dead: count(&self.counts.dead),
+            last_commit: Some(count(&self.counts.last_commit)).filter(|at| *at > 0),
+            lag: if waiting.records() > 0 { waiting.oldest } else { Duration::ZERO },
+            reachable: count(&self.counts.failures) == 0,
+        }
+    }
+}

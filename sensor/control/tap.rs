@@ -1,0 +1,190 @@
+//! A worker's thread on a link: its sources, its rings, its ticks.
+//!
+//! In: frames of the links that it was given, packets that other workers hand it. Out: what its [`Worker`] releases, and its
+//! counters on the board. It waits only where nothing is to be done, for frames or for a wake-up, and never for a sink.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::clock::{self, Steady};
+use super::shared::{LinkState, Shared};
+use crate::capture::live::{Live, Refused};
+use crate::limits::BATCH_FRAMES_MAX;
+use crate::time::Timestamp;
+use crate::worker::Worker;
+
+/// How often flows are ended by time and what there is to say is handed over.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often the kernel's counters are asked, and links that went away are tried again.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long what the kernel holds at the end may take.
+const LAST_FRAMES: Duration = Duration::from_millis(1_500);
+
+/// Where a worker's frames come from.
+pub(super) struct Source {
+    pub(super) live: Live,
+    /// Its place among all links.
+    pub(super) link: usize,
+}
+
+/// See the head of this file.
+pub(super) struct Tap {
+    index: usize,
+    worker: Worker,
+    sources: Vec<Source>,
+    shared: Arc<Shared>,
+    clock: Steady,
+    generation: u64,
+    round: u64,
+    looked: Instant,
+    /// Whether other workers may stop waiting for its packets.
+    done: bool,
+}
+
+impl Tap {
+    pub(super) fn new(index: usize, worker: Worker, sources: Vec<Source>, shared: Arc<Shared>) -> Tap {
+        let (wall, steady) = clock::both(shared.started);
+        let generation = shared.generation.load(Ordering::Acquire);
+        let looked = Instant::now();
+        let clock = Steady::new(wall, steady);
+        Tap { index, worker, sources, shared, clock, generation, round: 0, looked, done: false }
+    }
+
+    /// Reads until told to stop; then what is left, and all flows end.
+    pub(super) fn run(mut self) {
+        let mut next_tick = Instant::now();
+        let mut end_by = None;
+        loop {
+            let stopping = self.shared.stop.load(Ordering::Acquire);
+            if self.shared.generation.load(Ordering::Acquire) != self.generation {
+                self.adopt();
+            }
+            let (wall, steady) = clock::both(self.shared.started);
+            let time = self.clock.look(wall, steady);
+            let busy = self.read() + self.take();
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + TICK;
+                self.tick(time, now);
+            }
+            if stopping && self.is_finished(busy, *end_by.get_or_insert(now + LAST_FRAMES), now) {
+                break;
+            }
+            if busy == 0 {
+                self.wait(next_tick.saturating_duration_since(now));
+            }
+        }
+        self.finish();
+    }
+
+    /// One batch of each link.
+    fn read(&mut self) -> usize {
+        if self.done {
+            return 0;
+        }
+        let mut frames = 0;
+        for source in &mut self.sources {
+            let clock = &self.clock;
+            match source.live.poll(BATCH_FRAMES_MAX, |stamp| clock.frame(stamp)) {
+                Ok(batch) if batch.is_empty() => {}
+                Ok(batch) => {
+                    frames += batch.len();
+                    self.worker.breathe(&batch);
+                }
+                Err(why) => went_away(&self.shared, source, &why),
+            }
+        }
+        for owner in self.worker.handed_to() {
+            self.shared.wake(owner);
+        }
+        frames
+    }
+
+    fn take(&mut self) -> usize {
+        if self.worker.is_waited_for() { self.worker.breathe_handed() } else { 0 }
+    }
+
+    fn tick(&mut self, time: Timestamp, now: Instant) {
+        self.round += 1;
+        self.worker.tick(Some(time), self.round);
+        if now.duration_since(self.looked) < LOOK {
+            return;
+        }
+        self.looked = now;
+        self.shared.board.publish(self.index, &self.worker.tally());
+        for (from, len) in self.worker.waiting_from() {
+            self.shared.set_ring(from, self.index, len);
+        }
+        self.shared.clock_suspect.store(self.clock.is_suspect(), Ordering::Release);
+        for source in &mut self.sources {
+            if !source.live.is_open() {
+                try_again(source);
+            }
+            let state = LinkState { open: source.live.is_open(), counters: source.live.counters() };
+            self.shared.set_link(source.link, state);
+        }
+    }
+
+    /// A new set, or other networks: from this batch on.
+    fn adopt(&mut self) {
+        let (generation, orders) = self.shared.orders(self.index);
+        self.generation = generation;
+        self.worker.adopt(orders);
+        self.clock.trust();
+        self.shared.adopted.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// First its links are read empty, then it waits for the others' packets.
+    fn is_finished(&mut self, busy: usize, end_by: Instant, now: Instant) -> bool {
+        if !self.done && (busy == 0 || now >= end_by) {
+            self.done = true;
+            self.shared.reading.fetch_sub(1, Ordering::AcqRel);
+            self.shared.wake_all();
+        }
+        self.done && self.shared.reading.load(Ordering::Acquire) == 0 && !self.worker.is_waited_for()
+    }
+
+    fn wait(&mut self, at_most: Duration) {
+        self.shared.sleeping[self.index].store(true, Ordering::SeqCst);
+        // what was handed over before the flag was seen would wait for the next tick
+        if !self.worker.is_waited_for() {
+            let bell = self.shared.bell(self.index);
+            let mut waited: Vec<PollFd<'_>> = vec![PollFd::from_borrowed_fd(bell, PollFlags::IN)];
+            if !self.done {
+                let descriptors = self.sources.iter().filter_map(|source| source.live.descriptor());
+                waited.extend(descriptors.map(|fd: BorrowedFd<'_>| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            }
+            let timeout = Timespec { tv_sec: 0, tv_nsec: at_most.as_nanos().min(999_999_999) as i64 };
+            let _interrupted = poll(&mut waited, Some(&timeout));
+        }
+        self.shared.sleeping[self.index].store(false, Ordering::SeqCst);
+        self.shared.silence(self.index);
+    }
+
+    fn finish(mut self) {
+        for source in &mut self.sources {
+            let state = LinkState { open: false, counters: source.live.counters() };
+            self.shared.set_link(source.link, state);
+        }
+        let (index, shared) = (self.index, self.shared);
+        shared.board.publish(index, &self.worker.finish());
+    }
+}
+
+fn went_away(shared: &Shared, source: &Source, why: &Refused) {
+    tracing::error!(interface = source.live.interface(), reason = %why, "the link cannot be read; it is tried again");
+    shared.set_link(source.link, LinkState { open: false, ..shared.link(source.link) });
+}
+
+fn try_again(source: &mut Source) {
+    // a link that stays away was complained of once
+    if source.live.reopen().is_ok() {
+        tracing::info!(interface = source.live.interface(), "the link is read again");
+    }
+}

@@ -1,0 +1,178 @@
+//! A worker on a link: packets go to and come from other workers, time passes where nothing comes, orders change, and
+//! nobody is waited for.
+//!
+//! In: what the other workers handed over, the time, new orders. Out: releases as often as the caller ticks. Never here: a
+//! clock, a wait.
+
+use std::mem;
+
+use super::steer::Handed;
+use super::{Inbox, Orders, Outbox, Release, Worker};
+use crate::capture::Frame;
+use crate::decode::{Fate, Packet};
+use crate::flow::{Ended, Moment, Scene, Ticket};
+use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX};
+use crate::time::Timestamp;
+use crate::worker::Record;
+
+impl Worker {
+    /// Gives it its ends of the rings: outboxes by owner, inboxes with their writer.
+    pub fn with_rings(mut self, outboxes: Vec<Option<Outbox>>, inboxes: Vec<(usize, Inbox)>) -> Self {
+        self.outboxes = outboxes;
+        self.inboxes = inboxes;
+        self
+    }
+
+    /// A packet of another worker's shard goes to its owner; a full ring is a fate.
+    pub(super) fn hand_off(&mut self, frame: &Frame<'_>, packet: Packet, ticket: Ticket) -> Fate {
+        let payload = packet.payload(frame.bytes, &self.fragments);
+        let handed = Handed {
+            moment: Moment { packet: frame.number, time: frame.time },
+            packet,
+            ticket,
+            truncated: (frame.length as usize) > frame.bytes.len(),
+            len: payload.len() as u32,
+        };
+        let owner = usize::from(ticket.shard().0) % self.orders.workers;
+        let outbox = self.outboxes.get_mut(owner).and_then(Option::as_mut);
+        if !outbox.is_some_and(|outbox| outbox.put(handed, payload)) {
+            return Fate::HandOffFull;
+        }
+        self.tally.steered += 1;
+        Fate::Elsewhere
+    }
+
+    /// Whom this worker has handed packets since it was last asked.
+    pub fn handed_to(&mut self) -> impl Iterator<Item = usize> + '_ {
+        let boxes = self.outboxes.iter_mut().enumerate();
+        boxes.filter_map(|(owner, outbox)| outbox.as_mut().is_some_and(Outbox::take_fresh).then_some(owner))
+    }
+
+    /// From whom packets wait, and how many.
+    pub fn waiting_from(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.inboxes.iter().map(|(from, inbox)| (*from, inbox.len()))
+    }
+
+    /// Whether packets of other workers wait.
+    pub fn is_waited_for(&self) -> bool {
+        self.inboxes.iter().any(|(_, inbox)| !inbox.is_empty())
+    }
+
+    /// Takes a batch of packets that other workers received, from headers to records. How many there were.
+    pub fn breathe_handed(&mut self) -> usize {
+        self.laps.lap(0);
+        let mut handed = mem::take(&mut self.handed);
+        let mut payloads = mem::take(&mut self.payloads);
+        handed.clear();
+        payloads.clear();
+        for (_, inbox) in &mut self.inboxes {
+            inbox.take(BATCH_FRAMES_MAX - handed.len(), &mut handed, &mut payloads);
+        }
+        handed.iter().for_each(|one| self.flows.fetch_slot(&one.ticket));
+        handed.iter().for_each(|one| self.flows.fetch_flow(&one.ticket));
+        self.laps.lap(1);
+        self.trail.clear();
+        let mut rest = &payloads[..];
+        for one in &handed {
+            let (payload, behind) = rest.split_at(one.len as usize);
+            rest = behind;
+            self.flows.follow(one.moment, &one.packet, &one.ticket, payload, &mut self.trail);
+            self.tally.taken += 1;
+            self.tally.fates.count(Fate::Processed);
+            self.tally.bytes += u64::from(one.packet.length);
+            self.tally.truncated += u64::from(one.truncated);
+        }
+        self.laps.lap(2);
+        self.ask(0);
+        self.laps.lap(3);
+        (self.handed, self.payloads) = (handed, payloads);
+        self.handed.len()
+    }
+
+    /// Time has passed, whether or not anything came: flows end by it, and what there is to say is handed over. `now` is
+    /// `None` where only frames know the time; `round` counts the ticks.
+    pub fn tick(&mut self, now: Option<Timestamp>, round: u64) {
+        self.laps.lap(0);
+        if let Some(now) = now {
+            self.flows.pass(now);
+        }
+        self.flows.find_idle(round);
+        self.end_found(u64::MAX, Ended::Timeout);
+        self.offer();
+        self.laps.lap(4);
+    }
+
+    /// Hands over if there is room. Else it waits here, up to a bound; then events are shed, and alerts last.
+    fn offer(&mut self) {
+        while let Some(late) = self.late.pop() {
+            if let Err(refused) = self.release_to.try_send(late) {
+                self.late.push(refused.into_inner());
+                return self.shed();
+            }
+        }
+        if self.release.records.is_empty() {
+            return;
+        }
+        let next = self.next_release();
+        let release = mem::replace(&mut self.release, next);
+        if let Err(refused) = self.release_to.try_send(release) {
+            self.release = refused.into_inner();
+            self.shed();
+        }
+    }
+
+    fn shed(&mut self) {
+        let Release { records, lines, .. } = &mut self.release;
+        if lines.len() < RELEASE_BYTES_MAX && records.len() < RELEASE_RECORDS_MAX {
+            return;
+        }
+        let before = records.len();
+        records.retain(|(_, record)| matches!(record, Record::Alert(_)));
+        lines.clear();
+        self.tally.events_shed += (before - records.len()) as u64;
+        let alerts = records.len();
+        records.truncate(RELEASE_RECORDS_MAX);
+        self.tally.alerts_shed += (alerts - records.len()) as u64;
+    }
+
+    /// Works by these orders from now on; what was raised before goes out under the old ones.
+    pub fn adopt(&mut self, orders: Orders) {
+        self.offer();
+        self.flows.want(orders.settings.wants);
+        self.orders = orders;
+        let next = self.next_release();
+        let before = mem::replace(&mut self.release, next);
+        if !before.records.is_empty() {
+            self.late.insert(0, before);
+        }
+        self.early_once.extend(mem::take(&mut self.early).into_keys());
+    }
+
+    /// The addresses of one flow are asked anew: the set may be another by now.
+    pub(super) fn ask_again(&mut self, scene: &Scene, phase: u8) {
+        let mut hits = Vec::new();
+        self.questions.clear();
+        self.question(0, scene);
+        self.orders.set.look_up_addresses(&self.questions, &mut self.room, &mut hits);
+        for hit in hits {
+            let _counted = self.address_sighted(scene, hit, phase);
+        }
+    }
+
+    /// All flows end; now there is time to wait for the collector.
+    pub(super) fn finish_live(&mut self) {
+        for late in mem::take(&mut self.late) {
+            let _gone = self.release_to.send(late);
+        }
+        loop {
+            self.hand_over();
+            for _ in 0..EPOCH_PACKETS / BATCH_FRAMES_MAX as u64 {
+                self.trail.clear();
+                if self.flows.end_idle(BATCH_FRAMES_MAX, u64::MAX, Ended::Shutdown, &mut self.trail) == 0 {
+                    return;
+                }
+                self.ask(1);
+            }
+        }
+    }
+}
