@@ -8,6 +8,7 @@ mod board;
 mod connection;
 mod exposition;
 mod families;
+mod samples;
 mod server;
 mod sight;
 
@@ -296,6 +297,7 @@ pub fn not_seen(tally: &Tally) -> NotSeen {
     let others = [
         ("frames of link types that are not read", tally.fates.of(Fate::LinkUnknown)),
         ("fragments without room", tally.fates.of(Fate::FragmentShed)),
+        ("frames that another worker had no room for", tally.fates.of(Fate::HandOffFull)),
         ("flows given up for want of room", tally.flows.evicted),
         ("streams given up", tally.streams.lost),
         ("damaged TLS certificates", tally.hidden.certificates_damaged),

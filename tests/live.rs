@@ -1,6 +1,8 @@
 //! The service on a real link, in network namespaces that each test makes and removes: what it sees, loses, says and
 //! survives. Needs root; where it cannot run it says so, and fails where `CI` is set.
 
+mod asked;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

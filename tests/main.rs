@@ -12,6 +12,7 @@ mod killed;
 #[cfg(feature = "libpcap")]
 mod live;
 mod mistakes;
+mod metrics;
 mod replays;
 mod support;
 mod tidy;

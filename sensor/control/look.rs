@@ -84,7 +84,7 @@ impl Look<'_> {
                 refused: facts.refused,
                 entries: facts.entries,
             },
-            outputs: self.outputs(&tallies),
+            outputs: self.outputs(),
             spool: self.delivery.as_ref().map(|view| self.spool(view)),
             delivery: self.delivery.as_ref().map(View::state),
             clock_suspect: self.shared.clock_suspect.load(Ordering::Acquire),
@@ -128,13 +128,11 @@ impl Look<'_> {
         rings.map(ring).collect()
     }
 
-    fn outputs(&self, tallies: &[Tally]) -> OutputState {
+    fn outputs(&self) -> OutputState {
         OutputState {
             alerts: count(&self.progress.alerts),
             events: count(&self.progress.events),
-            eve_errors: count(&self.log.lost),
-            shed_events: tallies.iter().map(|tally| tally.events_shed).sum(),
-            shed_alerts: tallies.iter().map(|tally| tally.alerts_shed).sum(),
+            eve_lost: count(&self.log.lost),
         }
     }
 

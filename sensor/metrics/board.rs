@@ -80,7 +80,7 @@ impl Board {
 
 /// Every counter of a tally, each once, always in the same order. Each struct is taken apart by name: a new counter that is
 /// missing here does not compile.
-fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
+pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     let Tally { handed, steered, taken, fates, truncated, bytes, flows, flows_open, streams, fragments, .. } = tally;
     let Tally {
         observations,

@@ -215,3 +215,149 @@ impl Fresh {
         Fresh { at, metrics: exposition(sight).into_bytes().into(), reasons: reasons.into_bytes().into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, Shutdown, TcpStream};
+    use std::thread;
+
+    use super::*;
+    use crate::limits::METRICS_HEAD_BYTES_MAX;
+
+    /// A server at work while `ask` asks it; gives how often it looked.
+    fn while_serving(not_ready: &'static [&'static str], ask: impl FnOnce(SocketAddr) + Send) -> u32 {
+        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let (address, stop, looks) = (server.address(), AtomicBool::new(false), Cell::new(0));
+        let sight = || {
+            looks.set(looks.get() + 1);
+            Sight { not_ready: not_ready.iter().map(|reason| (*reason).to_owned()).collect(), ..Sight::default() }
+        };
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(address)));
+                stop.store(true, Ordering::Release);
+                asked
+            });
+            server.serve(&stop, &sight).unwrap();
+            asking.join().unwrap().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+        looks.get()
+    }
+
+    /// Sends bytes, says that no more will come, and reads to the end.
+    fn ask(address: SocketAddr, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(bytes.as_bytes()).unwrap();
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer); // a refusal may end with a reset: the rest of the request is not read
+        String::from_utf8(answer).unwrap()
+    }
+
+    fn get(address: SocketAddr, path: &str) -> String {
+        ask(address, &format!("GET {path} HTTP/1.1\r\nHost: haetae\r\nConnection: close\r\n\r\n"))
+    }
+
+    fn status(answer: &str) -> &str {
+        answer.split(' ').nth(1).unwrap_or_default()
+    }
+
+    #[test]
+    fn pages_are_where_they_are_looked_for() {
+        while_serving(&[], |address| {
+            let metrics = get(address, "/metrics?x=1");
+            assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n") && metrics.contains("\nhaetae_ready 1\n"), "{metrics}");
+            assert!(metrics.contains("Content-Type: text/plain; version=0.0.4"), "{metrics}");
+            assert!(get(address, "/healthz").ends_with("\r\n\r\nalive\n"));
+            assert!(get(address, "/readyz").ends_with("\r\n\r\nready\n"));
+        });
+    }
+
+    #[test]
+    fn what_is_not_ready_says_why_a_reason_a_line() {
+        while_serving(&["tap0: no such\ninterface", "no indicator is loaded"], |address| {
+            let answer = get(address, "/readyz");
+            assert_eq!(status(&answer), "503");
+            assert!(answer.ends_with("\r\n\r\ntap0: no such interface\nno indicator is loaded\n"), "{answer}");
+            assert_eq!(status(&get(address, "/healthz")), "200", "the process is alive all the same");
+        });
+    }
+
+    #[test]
+    fn head_tells_the_length_and_nothing_else() {
+        while_serving(&[], |address| {
+            let answer = ask(address, "HEAD /healthz HTTP/1.1\r\n\r\n");
+            assert!(answer.contains("Content-Length: 6\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+        });
+    }
+
+    #[test]
+    fn what_is_no_question_is_refused_and_nothing_of_it_comes_back() {
+        let long = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n", "x".repeat(METRICS_HEAD_BYTES_MAX));
+        let many = format!("GET /metrics HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100));
+        let cases = [
+            ("GET /marker HTTP/1.1\r\n\r\n", "404"),
+            ("GET /metrics/ HTTP/1.1\r\n\r\n", "404"),
+            ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
+            ("DELETE /marker HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "405"),
+            ("GET /metrics HTTP/1.1\r\nContent-Length: 6\r\n\r\nmarker", "400"),
+            ("POST /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+            ("marker\r\n\r\n", "400"),
+            ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0marker", "400"),
+            (&long[..], "431"),
+            (&many[..], "431"),
+        ];
+        while_serving(&[], |address| {
+            for (bytes, wanted) in cases {
+                let answer = ask(address, bytes);
+                assert_eq!(status(&answer), wanted, "{bytes} gave {answer}");
+                assert!(!answer.contains("marker"), "{answer}");
+            }
+            assert!(ask(address, "PUT / HTTP/1.1\r\n\r\n").contains("Allow: GET, HEAD\r\n"));
+            assert_eq!(ask(address, "GET /metrics HTTP/1.1\r\nHo"), "", "half a request has no answer");
+        });
+    }
+
+    #[test]
+    fn a_connection_is_kept_and_requests_may_come_together() {
+        while_serving(&[], |address| {
+            let two = "GET /healthz HTTP/1.1\r\n\r\nGET /readyz HTTP/1.1\r\n\r\n";
+            let answer = ask(address, two);
+            assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+            let old = ask(address, "GET /healthz HTTP/1.0\r\n\r\nGET /readyz HTTP/1.0\r\n\r\n");
+            assert_eq!(old.matches("HTTP/1.1 200 OK").count(), 1, "HTTP/1.0 ends with its answer: {old}");
+        });
+    }
+
+    #[test]
+    fn many_askers_cost_what_one_costs() {
+        let began = Instant::now();
+        let looks = while_serving(&[], |address| {
+            (0..200).for_each(|_| assert_eq!(status(&get(address, "/metrics")), "200"));
+        });
+        let allowed = began.elapsed().as_millis() / METRICS_SIGHT_TIME_MAX.as_millis() + 1;
+        assert!(u128::from(looks) <= allowed && looks < 200, "{looks} looks for 200 requests, {allowed} allowed");
+    }
+
+    #[test]
+    fn who_sends_nothing_or_reads_nothing_keeps_nobody_out() {
+        while_serving(&[], |address| {
+            let mut idle = Vec::new();
+            for at in 0..3 * METRICS_CONNECTIONS_MAX {
+                let mut stream = TcpStream::connect(address).unwrap();
+                let begun = if at % 2 == 0 { "GET /metr" } else { "GET /metrics HTTP/1.1\r\n\r\n" };
+                let _ = stream.write_all(begun.as_bytes());
+                idle.push(stream);
+            }
+            let began = Instant::now();
+            let answer = get(address, "/metrics");
+            assert_eq!(status(&answer), "200");
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+            let shown = answer.lines().find(|line| line.contains("displaced")).unwrap();
+            assert!(!shown.ends_with(" 0"), "{shown}");
+        });
+    }
+}

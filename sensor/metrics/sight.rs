@@ -34,7 +34,7 @@ pub struct Sight {
     pub delivery: Option<DeliveryState>,
     /// Why the sensor is not ready, a sentence each; empty: it is.
     pub not_ready: Vec<String>,
-    /// Whether the times of frames and the machine's clock do not fit together.
+    /// Whether the machine's clock has jumped and nobody has said yet that it is right.
     pub clock_suspect: bool,
     /// Who asked; the server fills this in.
     pub askers: Askers,
@@ -102,19 +102,15 @@ pub struct SetState {
     pub refused: u64,
 }
 
-/// What was written at the site, and what was not.
+/// What was written at the site, and what was not; what never came so far is in the tallies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputState {
     /// Revisions of alerts written.
     pub alerts: u64,
     /// Events written.
     pub events: u64,
-    /// Times that the EVE log could not be written.
-    pub eve_errors: u64,
-    /// Events given up because the collector could not follow.
-    pub shed_events: u64,
-    /// Alerts given up because the collector could not follow.
-    pub shed_alerts: u64,
+    /// Records that the EVE log did not take.
+    pub eve_lost: u64,
 }
 
 /// What waits for the centre.

@@ -1,8 +1,12 @@
 //! Two network namespaces with a link between them, made for one test and gone with it. Neither has any other link.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::thread::LinkNameSpaceType;
 
 use super::sender::sender;
 
@@ -65,6 +69,13 @@ impl Link {
     /// A command on the sensor's side.
     pub fn at_sensor(&self, command: &Command) -> Command {
         inside(&self.sensor, command)
+    }
+
+    /// Moves the calling thread to the sensor's side, and all that it starts from then on.
+    pub fn enter(&self) {
+        let there = File::open(Path::new("/run/netns").join(&self.sensor)).expect("the namespace");
+        let network = Some(LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(there.as_fd(), network).expect("the right to enter it");
     }
 
     /// Puts the frames of a capture on the link; how many there were.

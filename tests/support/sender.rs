@@ -64,7 +64,7 @@ fn put(link: &mut pcap::Capture<pcap::Active>, frame: &[u8]) -> Result<(), Strin
 fn frames(file: &str) -> Result<Vec<Vec<u8>>, String> {
     let says = |error: std::io::Error| format!("{file}: {error}");
     let piece = Piece::measured(file.as_ref()).map_err(says)?;
-    let mut pieces = Pieces::open(&[piece]).map_err(|(_, error)| says(error))?;
+    let mut pieces = Pieces::open(&[piece], None).map_err(|(_, error)| says(error))?;
     let mut frames = Vec::new();
     loop {
         let batch = pieces.poll(64).map_err(|(_, error)| says(error))?;

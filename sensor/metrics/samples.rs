@@ -1,0 +1,155 @@
+//! Samples of the families that are more than one number.
+//!
+//! In: a sight. Out: samples with their labels. Never here: a name or a help text; those are in the table of families.
+
+use super::exposition::{Samples, Seen};
+use super::{REFUSALS, SEVERITIES, STAGES};
+use crate::alert::words;
+use crate::decode::{Fate, Malformed};
+
+/// The stage that waits for frames; all others are work.
+const STAGE_THAT_WAITS: usize = 0;
+
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+pub(super) fn frames(seen: &Seen<'_>, out: &mut Samples) {
+    for index in (0..Fate::PLAIN).filter(|index| *index != Fate::Elsewhere.index()) {
+        out.by("fate", &Fate::name(index), seen.sum.fates.0[index] as f64);
+    }
+    out.by("fate", "malformed", seen.sum.fates.malformed() as f64);
+}
+
+pub(super) fn malformed(seen: &Seen<'_>, out: &mut Samples) {
+    for reason in Malformed::ALL {
+        // `ipv4_total_length` is the layer `ipv4` and the reason `total_length`
+        let (layer, why) = match reason {
+            Malformed::TooManyHeaders => ("any", reason.name()), // no layer's fault
+            _ => reason.name().split_once('_').unwrap_or(("any", reason.name())),
+        };
+        out.with(&[("layer", layer), ("reason", why)], seen.sum.fates.of(reason.into()) as f64);
+    }
+}
+
+pub(super) fn bounds(seen: &Seen<'_>, out: &mut Samples) {
+    let sum = &seen.sum;
+    out.by("bound", "flows", sum.flows.evicted as f64);
+    out.by("bound", "reassembly", sum.streams.reassembly_full as f64);
+    out.by("bound", "fragments", sum.fragments.evicted as f64);
+    out.by("bound", "contacts_per_shard", sum.contacts.crowded as f64);
+    out.by("bound", "contacts_per_flow", sum.contacts.shed as f64);
+    out.by("bound", "patterns_per_value", sum.patterns_shed as f64);
+}
+
+pub(super) fn bodies(seen: &Seen<'_>, out: &mut Samples) {
+    let bodies = &seen.sum.streams.bodies;
+    out.by("reason", "damaged", bodies.damaged as f64);
+    out.by("reason", "bomb", bodies.bombs as f64);
+    out.by("reason", "full", bodies.coding_full as f64);
+}
+
+pub(super) fn hidden(seen: &Seen<'_>, out: &mut Samples) {
+    out.by("what", "names", seen.sum.hidden.names as f64);
+    out.by("what", "certificates", seen.sum.hidden.certificates as f64);
+}
+
+pub(super) fn hand_off(seen: &Seen<'_>, out: &mut Samples) {
+    let mut fullest: Vec<Option<f64>> = vec![None; seen.sight.tallies.len()];
+    for ring in seen.sight.rings.iter().filter(|ring| ring.capacity > 0) {
+        if let Some(ratio) = fullest.get_mut(ring.to) {
+            *ratio = Some(ratio.unwrap_or_default().max(ring.len as f64 / ring.capacity as f64));
+        }
+    }
+    for (worker, ratio) in fullest.iter().enumerate() {
+        ratio.iter().for_each(|ratio| out.by("worker", &worker.to_string(), *ratio));
+    }
+}
+
+pub(super) fn sightings(seen: &Seen<'_>, out: &mut Samples) {
+    let contacts = &seen.sum.contacts;
+    out.by("outcome", "raised", contacts.raised as f64);
+    out.by("outcome", "further", contacts.further as f64);
+    out.by("outcome", "crowded", contacts.crowded as f64);
+    out.by("outcome", "uncounted", contacts.uncounted as f64);
+    out.by("outcome", "shed", contacts.shed as f64);
+}
+
+pub(super) fn askers(seen: &Seen<'_>, out: &mut Samples) {
+    let askers = &seen.sight.askers;
+    out.by("outcome", "answered", askers.answered as f64);
+    out.by("outcome", "refused", askers.refused as f64);
+    out.by("outcome", "displaced", askers.displaced as f64);
+    out.by("outcome", "timed_out", askers.timed_out as f64);
+}
+
+pub(super) fn refusals(seen: &Seen<'_>, out: &mut Samples) {
+    for (reason, count) in REFUSALS.iter().zip(seen.sum.refusals) {
+        out.by("reason", reason.name(), count as f64);
+    }
+}
+
+pub(super) fn alerts(seen: &Seen<'_>, out: &mut Samples) {
+    for (severity, count) in SEVERITIES.iter().zip(seen.sum.severities) {
+        out.by("severity", &words::severity(*severity).to_lowercase(), count as f64);
+    }
+}
+
+pub(super) fn stages(seen: &Seen<'_>, out: &mut Samples) {
+    for (stage, nanos) in STAGES.iter().zip(seen.sum.nanos) {
+        out.by("stage", stage, seconds(nanos));
+    }
+}
+
+pub(super) fn busy(seen: &Seen<'_>, out: &mut Samples) {
+    for (worker, tally) in seen.sight.tallies.iter().enumerate() {
+        let work = tally.nanos.iter().enumerate().filter(|(stage, _)| *stage != STAGE_THAT_WAITS);
+        out.by("worker", &worker.to_string(), seconds(work.map(|(_, nanos)| nanos).sum()));
+    }
+}
+
+pub(super) fn workers(seen: &Seen<'_>, out: &mut Samples) {
+    for (worker, tally) in seen.sight.tallies.iter().enumerate() {
+        out.by("worker", &worker.to_string(), tally.fates.accounted() as f64);
+    }
+}
+
+pub(super) fn deliveries(seen: &Seen<'_>, out: &mut Samples) {
+    if let Some(delivery) = &seen.sight.delivery {
+        out.by("outcome", "delivered", delivery.delivered as f64);
+        out.by("outcome", "withheld", delivery.withheld as f64);
+        out.by("outcome", "dead", delivery.dead as f64);
+    }
+}
+
+pub(super) fn links(seen: &Seen<'_>, out: &mut Samples) {
+    for link in &seen.links {
+        out.with(&[("interface", &link.name), ("backend", link.backend)], f64::from(link.up));
+    }
+}
+
+pub(super) fn datagrams(seen: &Seen<'_>, out: &mut Samples) {
+    out.by("outcome", "whole", seen.sum.fragments.whole as f64);
+    out.by("outcome", "timeout", seen.sum.fragments.timeouts as f64);
+}
+
+pub(super) fn outputs(seen: &Seen<'_>, out: &mut Samples) {
+    out.by("record", "alert", seen.sight.outputs.alerts as f64);
+    out.by("record", "event", seen.sight.outputs.events as f64);
+}
+
+pub(super) fn shed(seen: &Seen<'_>, out: &mut Samples) {
+    out.by("record", "alert", seen.sum.alerts_shed as f64);
+    out.by("record", "event", seen.sum.events_shed as f64);
+}
+
+pub(super) fn entries(seen: &Seen<'_>, out: &mut Samples) {
+    for (kind, count) in &seen.sight.set.entries {
+        out.by("kind", kind, *count as f64);
+    }
+}
+
+pub(super) fn reloads(seen: &Seen<'_>, out: &mut Samples) {
+    out.by("outcome", "ok", seen.sight.set.reloads_ok as f64);
+    out.by("outcome", "failed", seen.sight.set.reloads_failed as f64);
+}
