@@ -11,8 +11,8 @@ mod eve;
 mod killed;
 #[cfg(feature = "libpcap")]
 mod live;
-mod mistakes;
 mod metrics;
+mod mistakes;
 mod replays;
 mod support;
 mod tidy;

@@ -266,7 +266,7 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::http_coding::tests::{gzip, zstd};
+    use super::super::http_coded::{gzip, zstd};
     use super::super::told::{self, Part, client, server};
     use super::super::{BodyCounts, Conversations, Digests, Spoken};
     use super::*;
@@ -346,6 +346,12 @@ mod tests {
             );
             assert_eq!(file(&answer(&format!("HTTP/1.1 200 OK\r\n{head}"))), expected, "{head}");
         }
+    }
+
+    #[test]
+    fn a_body_that_is_not_chunked_as_its_head_says_is_taken_as_sent() {
+        let line = file(&answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhello")).to_owned();
+        assert!(line.ends_with(&format!("state=CLOSED fileinfo.sha256={HELLO} fileinfo.size=5")), "{line}");
     }
 
     #[test]

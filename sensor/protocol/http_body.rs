@@ -138,6 +138,11 @@ impl Body {
 
     /// A line of the chunked coding; 0 if its end is not there yet.
     fn line(&mut self, bytes: &[u8], allowance: &mut Allowance) -> usize {
+        if self.framing == Framing::ChunkSize && self.is_empty && !begins_chunk(bytes) {
+            // Announced as chunked but is not: clients show it as it is.
+            self.framing = Framing::Close;
+            return self.data(bytes, allowance);
+        }
         let Some(at) = bytes.iter().position(|&byte| byte == b'\n') else {
             if bytes.len() > HTTP_LINE_BYTES_MAX {
                 self.damage();
@@ -151,7 +156,6 @@ impl Body {
             Framing::ChunkSize => match chunk_size(line) {
                 Some(0) => self.framing = Framing::Trailer,
                 Some(size) => self.framing = Framing::Chunk(size),
-                // Announced as chunked but is not: clients show it as it is.
                 None if self.is_empty => {
                     self.framing = Framing::Close;
                     return self.data(bytes, allowance);
@@ -175,6 +179,11 @@ impl Body {
         self.damaged = true;
         self.framing = Framing::Ended;
     }
+}
+
+/// A digit, perhaps behind blanks.
+fn begins_chunk(bytes: &[u8]) -> bool {
+    bytes.iter().find(|&&byte| byte != b' ' && byte != b'\t').is_none_or(u8::is_ascii_hexdigit)
 }
 
 /// Hexadecimal digits, then perhaps blanks and extensions (RFC 9112 section 7.1.1).

@@ -10,6 +10,8 @@ mod dns_message;
 pub mod http;
 mod http_asked;
 mod http_body;
+#[cfg(test)]
+mod http_coded;
 mod http_coding;
 mod http_content;
 mod http_head;

@@ -107,9 +107,7 @@ fn well_worker(seconds: f64, steered: u64) -> Tally {
         bytes: processed * 700,
         flows: Counts { began: counted(seconds, 200), one_way: counted(seconds, 4), ..Counts::default() },
         flows_open: 12_000,
-        streams: StreamCounts { out_of_order: counted(seconds, 5), ..StreamCounts::default(),
-            ..StreamCounts::default()
-        },
+        streams: StreamCounts { out_of_order: counted(seconds, 5), ..StreamCounts::default() },
         fragments: FragmentCounts { whole: counted(seconds, 1), ..FragmentCounts::default() },
         observations: counted(seconds, 500),
         hits: counted(seconds, 3),
@@ -185,6 +183,7 @@ fn ill_worker(seconds: f64) -> Tally {
             lost: each,
             odd: each,
             out_of_order: each,
+            ..StreamCounts::default()
         },
         fragments: FragmentCounts { whole: 0, overlaps: each, evicted: each, timeouts: each },
         values_refused: each,
