@@ -311,3 +311,14 @@ pub const EMPTY_LINE_BYTES_MAX: usize = 16;
 
 /// A user agent that is listed or looked up; browsers send 150 bytes, servers refuse lines above 8 KiB.
 pub const USER_AGENT_BYTES_MAX: usize = 4_096;
+
+// decode: links and tunnels
+
+/// Labels of one MPLS stack; networks use two to five, load balancers add two.
+pub const MPLS_LABELS_MAX: usize = 16;
+
+/// Options of one link or mirror header before its packet; NFLOG knows about twenty, TZSP a dozen.
+pub const LINK_OPTIONS_MAX: usize = 64;
+
+/// Link headers that name another link type, one inside the other; real ones occur alone.
+pub const LINK_WRAPPINGS_MAX: usize = 4;
