@@ -10,72 +10,42 @@ const HEADER_BYTES: usize = 8;
 /// What a datagram to or from a port may carry.
 struct Row {
     port: u16,
-    /// Whether it may be the source's too: where both ends use one port, or answers come from it.
+    /// Whether it may be the source's too.
     both: bool,
     /// Whether the payload begins like it. Takes the bytes that are there and how many were promised.
     claims: fn(&[u8], usize) -> bool,
     carries: fn() -> Next,
 }
 
+/// A row for datagrams to this port: their source port is drawn from the flow inside.
+const fn to(port: u16, claims: fn(&[u8], usize) -> bool, carries: fn() -> Next) -> Row {
+    Row { port, both: false, claims, carries }
+}
+
+/// A row for datagrams to or from this port.
+const fn at(port: u16, claims: fn(&[u8], usize) -> bool, carries: fn() -> Next) -> Row {
+    Row { port, both: true, claims, carries }
+}
+
 const ROWS: [Row; 18] = [
-    Row {
-        port: vxlan::PORT,
-        both: false,
-        claims: |bytes, _| vxlan::is_header(bytes),
-        carries: || Next::Enter(&vxlan::TUNNEL),
-    },
-    Row {
-        port: 8472,
-        both: false,
-        claims: |bytes, _| vxlan::is_header(bytes),
-        carries: || Next::Enter(&vxlan::TUNNEL),
-    },
-    Row {
-        port: 4790,
-        both: false,
-        claims: |bytes, _| vxlan::is_header(bytes),
-        carries: || Next::Enter(&vxlan::TUNNEL),
-    },
-    Row {
-        port: 6081,
-        both: false,
-        claims: |bytes, _| geneve::is_header(bytes),
-        carries: || Next::Enter(&geneve::TUNNEL),
-    },
-    Row { port: 2152, both: true, claims: gtp::is_header, carries: || Next::Enter(&gtp::TUNNEL) },
-    Row { port: 2123, both: true, claims: gtp::is_header, carries: || Next::Enter(&gtp::TUNNEL) },
-    Row { port: 3386, both: true, claims: gtp::is_header_0, carries: || Next::Enter(&gtp::TUNNEL_0) },
-    Row {
-        port: 3544,
-        both: true,
-        claims: |bytes, _| teredo::is_header(bytes),
-        carries: || Next::Enter(&teredo::TUNNEL),
-    },
-    Row { port: 5072, both: true, claims: |bytes, _| ayiya::is_header(bytes), carries: || Next::Enter(&ayiya::TUNNEL) },
-    Row { port: 1701, both: true, claims: |bytes, _| l2tp::is_header(bytes), carries: || Next::Enter(&l2tp::TUNNEL) },
-    Row {
-        port: 1701,
-        both: true,
-        claims: |bytes, _| l2tp::is_header_3(bytes),
-        carries: || Next::Enter(&l2tp::TUNNEL_3),
-    },
-    Row { port: 4754, both: false, claims: |bytes, _| gre::is_header(bytes), carries: || Next::Enter(&gre::TUNNEL) },
-    Row { port: 6635, both: false, claims: |bytes, _| mpls::is_stack(bytes), carries: || Next::Enter(&mpls::TUNNEL) },
-    Row {
-        port: 5247,
-        both: true,
-        claims: |bytes, _| capwap::is_header(bytes),
-        carries: || Next::Enter(&capwap::TUNNEL),
-    },
-    Row { port: 4500, both: true, claims: |bytes, _| esp::is_certain(bytes), carries: || Next::Enter(&esp::TUNNEL) },
-    Row { port: 4341, both: true, claims: |bytes, _| lisp::is_header(bytes), carries: || Next::Enter(&lisp::TUNNEL) },
-    Row {
-        port: 37_008,
-        both: false,
-        claims: |bytes, _| tzsp::is_header(bytes),
-        carries: || Next::Enter(&tzsp::TUNNEL),
-    },
-    Row { port: 9899, both: true, claims: |bytes, _| is_sctp(bytes), carries: || Next::Header(sctp) },
+    to(vxlan::PORT, |bytes, _| vxlan::is_header(bytes), || Next::Enter(&vxlan::TUNNEL)),
+    to(8472, |bytes, _| vxlan::is_header(bytes), || Next::Enter(&vxlan::TUNNEL)),
+    to(4790, |bytes, _| vxlan::is_header(bytes), || Next::Enter(&vxlan::EXTENDED)),
+    to(6081, |bytes, _| geneve::is_header(bytes), || Next::Enter(&geneve::TUNNEL)),
+    at(2152, gtp::is_header, || Next::Enter(&gtp::TUNNEL)),
+    at(2123, gtp::is_header, || Next::Enter(&gtp::TUNNEL)),
+    at(3386, gtp::is_header_0, || Next::Enter(&gtp::TUNNEL_0)),
+    at(3544, |bytes, _| teredo::is_header(bytes), || Next::Enter(&teredo::TUNNEL)),
+    at(5072, |bytes, _| ayiya::is_header(bytes), || Next::Enter(&ayiya::TUNNEL)),
+    at(1701, |bytes, _| l2tp::is_header(bytes), || Next::Enter(&l2tp::TUNNEL)),
+    at(1701, |bytes, _| l2tp::is_header_3(bytes), || Next::Enter(&l2tp::TUNNEL_3)),
+    to(4754, |bytes, _| gre::is_header(bytes), || Next::Enter(&gre::TUNNEL)),
+    to(6635, |bytes, _| mpls::is_stack(bytes), || Next::Enter(&mpls::TUNNEL)),
+    at(5247, |bytes, _| capwap::is_header(bytes), || Next::Enter(&capwap::TUNNEL)),
+    at(4500, |bytes, _| esp::is_certain(bytes), || Next::Enter(&esp::TUNNEL)),
+    at(4341, |bytes, _| lisp::is_header(bytes), || Next::Enter(&lisp::TUNNEL)),
+    to(37_008, |bytes, _| tzsp::is_header(bytes), || Next::Enter(&tzsp::TUNNEL)),
+    at(9899, |bytes, _| is_sctp(bytes), || Next::Header(sctp)),
 ];
 
 static TABLE: [Row; ROWS.len()] = ROWS;

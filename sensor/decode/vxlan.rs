@@ -8,6 +8,7 @@ const HAS_NETWORK: u8 = 0x08;
 const NAMES_NEXT: u8 = 0x04;
 
 pub(super) static TUNNEL: Tunnel = Tunnel { name: "vxlan", peel };
+pub(super) static EXTENDED: Tunnel = Tunnel { name: "vxlan", peel: peel_extended };
 
 /// The I flag is set. RFC 7348 tells receivers to ignore the reserved bits.
 pub(super) fn is_header(bytes: &[u8]) -> bool {
@@ -21,9 +22,18 @@ pub(super) fn is_certain(bytes: &[u8]) -> bool {
 }
 
 fn peel(peeling: &mut Peeling<'_>) -> Result<(u32, Next), Fate> {
-    let head = peeling.take(HEADER_BYTES, Malformed::VxlanShort)?;
-    let network = u32::from_be_bytes([0, head[4], head[5], head[6]]);
+    header(peeling).map(|(_, network)| (network, Next::Ethernet))
+}
+
+/// On the extension's own port. Elsewhere its flag is one of those that are reserved, and ignored.
+fn peel_extended(peeling: &mut Peeling<'_>) -> Result<(u32, Next), Fate> {
+    let (head, network) = header(peeling)?;
     Ok((network, if head[0] & NAMES_NEXT != 0 { nsh::next_of(head[3])? } else { Next::Ethernet }))
+}
+
+fn header<'a>(peeling: &mut Peeling<'a>) -> Result<(&'a [u8], u32), Fate> {
+    let head = peeling.take(HEADER_BYTES, Malformed::VxlanShort)?;
+    Ok((head, u32::from_be_bytes([0, head[4], head[5], head[6]])))
 }
 
 #[cfg(test)]
@@ -39,6 +49,8 @@ mod tests {
         let tagged = [&outer[..12], &[0x81, 0, 0, 5], &outer[12..]].concat();
         let packet = tunnelled(&tagged, "vxlan", 0x0102);
         assert_eq!((packet.vlans, packet.ports.1), ([5, 0], 53));
+        let reserved = [&[0xFF, 1, 0xD1, 0xF2, 0, 1, 2, 9], &carried[..]].concat();
+        tunnelled(&udp_frame(PORT, &reserved), "vxlan", 0x0102);
         let (packet, _) = decoded(&udp_frame(PORT, b"a datagram without the flag")).expect("a packet");
         assert_eq!((packet.ports.1, packet.tunnel, packet.flaw), (PORT, None, None));
     }
