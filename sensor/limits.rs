@@ -486,3 +486,14 @@ pub const PATTERN_PLACES_MAX: usize = 64 << 10;
 
 /// A network's name is repeated in every alert of its hosts.
 pub const NETWORK_NAME_BYTES_MAX: usize = 64;
+
+// decode: links and tunnels
+
+/// Labels of one MPLS stack; networks use two to five, load balancers add two.
+pub const MPLS_LABELS_MAX: usize = 16;
+
+/// Options of one link or mirror header before its packet; NFLOG knows about twenty, TZSP a dozen.
+pub const LINK_OPTIONS_MAX: usize = 64;
+
+/// Link headers that name another link type, one inside the other; real ones occur alone.
+pub const LINK_WRAPPINGS_MAX: usize = 4;

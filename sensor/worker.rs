@@ -231,7 +231,7 @@ impl Worker {
             let payload = packet.payload(frame.bytes, &self.fragments);
             let moment = Moment { packet: frame.number, time: frame.time };
             self.flows.follow(moment, packet, ticket, payload, &mut self.trail);
-            self.fates[*at] = Fate::Processed;
+            self.fates[*at] = packet.flaw.map_or(Fate::Processed, Fate::Malformed);
         }
         self.account(batch);
     }

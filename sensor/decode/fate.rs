@@ -22,7 +22,7 @@ pub enum Malformed {
     Ipv6Version,
     /// An IPv6 extension header is cut.
     Ipv6Extension,
-    /// A fragment reaches beyond 65 535 bytes, or is no multiple of eight.
+    /// A fragment reaches beyond 65 535 bytes.
     FragmentRange,
     /// A fragment inside a datagram that was made of fragments.
     FragmentNested,
@@ -40,13 +40,71 @@ pub enum Malformed {
     GreShort,
     /// A VXLAN header is cut.
     VxlanShort,
+    /// A switch's tag is cut.
+    TagShort,
+    /// An LLC or SNAP header is cut.
+    LlcShort,
+    /// An MPLS label is cut, or nothing follows the last.
+    MplsShort,
+    /// A PPP header is cut.
+    PppShort,
+    /// A PPPoE header is cut.
+    PppoeShort,
+    /// PPPoE: version, type or code make no sense for a session.
+    PppoeHeader,
+    /// A header of Cisco's HDLC or of frame relay is cut.
+    HdlcShort,
+    /// Frame relay: the address has no end.
+    FrameRelayAddress,
+    /// An 802.11 header is cut.
+    WifiShort,
+    /// A radio's header before 802.11 is cut, or shorter than it must be.
+    RadioShort,
+    /// An NFLOG header or option is cut.
+    NflogShort,
+    /// NFLOG: an option is shorter than its own header.
+    NflogOption,
+    /// A Juniper header is cut.
+    JuniperShort,
+    /// A Juniper header does not begin like one.
+    JuniperMagic,
+    /// A network service header is cut.
+    NshShort,
+    /// An authentication header is cut.
+    AuthenticationShort,
+    /// GRE: neither version 0 nor 1.
+    GreVersion,
+    /// GRE version 1: more payload than there is.
+    GreLength,
+    /// An ERSPAN header is cut.
+    ErspanShort,
+    /// A Geneve header is cut.
+    GeneveShort,
+    /// A GTP header is cut.
+    GtpShort,
+    /// GTP: an extension is cut or has no length.
+    GtpExtension,
+    /// A Teredo indication is cut.
+    TeredoShort,
+    /// An AYIYA header is cut.
+    AyiyaShort,
+    /// An L2TP header is cut.
+    L2tpShort,
+    /// A CAPWAP header is cut.
+    CapwapShort,
+    /// A LISP header is cut.
+    LispShort,
+    /// A TZSP header or field is cut.
+    TzspShort,
+    /// An ESP header is cut.
+    EspShort,
     /// More headers and tunnels than are peeled.
     TooManyHeaders,
 }
 
 impl Malformed {
     /// All of them, in order.
-    pub const ALL: [Malformed; 19] = [
+    pub const ALL: [Malformed; 48] = [
         Malformed::LinkShort,
         Malformed::EthernetShort,
         Malformed::VlanShort,
@@ -65,6 +123,35 @@ impl Malformed {
         Malformed::IcmpShort,
         Malformed::GreShort,
         Malformed::VxlanShort,
+        Malformed::TagShort,
+        Malformed::LlcShort,
+        Malformed::MplsShort,
+        Malformed::PppShort,
+        Malformed::PppoeShort,
+        Malformed::PppoeHeader,
+        Malformed::HdlcShort,
+        Malformed::FrameRelayAddress,
+        Malformed::WifiShort,
+        Malformed::RadioShort,
+        Malformed::NflogShort,
+        Malformed::NflogOption,
+        Malformed::JuniperShort,
+        Malformed::JuniperMagic,
+        Malformed::NshShort,
+        Malformed::AuthenticationShort,
+        Malformed::GreVersion,
+        Malformed::GreLength,
+        Malformed::ErspanShort,
+        Malformed::GeneveShort,
+        Malformed::GtpShort,
+        Malformed::GtpExtension,
+        Malformed::TeredoShort,
+        Malformed::AyiyaShort,
+        Malformed::L2tpShort,
+        Malformed::CapwapShort,
+        Malformed::LispShort,
+        Malformed::TzspShort,
+        Malformed::EspShort,
         Malformed::TooManyHeaders,
     ];
 
@@ -89,6 +176,35 @@ impl Malformed {
             Malformed::IcmpShort => "icmp_short",
             Malformed::GreShort => "gre_short",
             Malformed::VxlanShort => "vxlan_short",
+            Malformed::TagShort => "tag_short",
+            Malformed::LlcShort => "llc_short",
+            Malformed::MplsShort => "mpls_short",
+            Malformed::PppShort => "ppp_short",
+            Malformed::PppoeShort => "pppoe_short",
+            Malformed::PppoeHeader => "pppoe_header",
+            Malformed::HdlcShort => "hdlc_short",
+            Malformed::FrameRelayAddress => "frame_relay_address",
+            Malformed::WifiShort => "wifi_short",
+            Malformed::RadioShort => "radio_short",
+            Malformed::NflogShort => "nflog_short",
+            Malformed::NflogOption => "nflog_option",
+            Malformed::JuniperShort => "juniper_short",
+            Malformed::JuniperMagic => "juniper_magic",
+            Malformed::NshShort => "nsh_short",
+            Malformed::AuthenticationShort => "authentication_short",
+            Malformed::GreVersion => "gre_version",
+            Malformed::GreLength => "gre_length",
+            Malformed::ErspanShort => "erspan_short",
+            Malformed::GeneveShort => "geneve_short",
+            Malformed::GtpShort => "gtp_short",
+            Malformed::GtpExtension => "gtp_extension",
+            Malformed::TeredoShort => "teredo_short",
+            Malformed::AyiyaShort => "ayiya_short",
+            Malformed::L2tpShort => "l2tp_short",
+            Malformed::CapwapShort => "capwap_short",
+            Malformed::LispShort => "lisp_short",
+            Malformed::TzspShort => "tzsp_short",
+            Malformed::EspShort => "esp_short",
             Malformed::TooManyHeaders => "too_many_headers",
         }
     }
@@ -116,7 +232,7 @@ pub enum Fate {
     NeverWatched,
     /// The ring to the worker that owns its shard was full.
     HandOffFull,
-    /// No packet.
+    /// No packet, or one with a flaw: what a tunnel carries, or a header's last part, could not be read.
     Malformed(Malformed),
 }
 

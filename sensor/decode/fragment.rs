@@ -102,11 +102,13 @@ impl Fragments {
 
     /// Takes a piece. Whole: where its datagram begins in the arena, at whose end it lies.
     pub(super) fn add(&mut self, piece: &Piece, bytes: &[u8], now: Timestamp) -> Result<usize, Fate> {
+        // RFC 791: all but the last are a multiple of eight; receivers cut off what is more (Linux)
+        let bytes = if piece.more { &bytes[..bytes.len() / 8 * 8] } else { bytes };
         let end = piece.offset + bytes.len();
-        // RFC 791: all but the last are a multiple of eight; a piece that the capture cut can never be made whole
-        if end > DATAGRAM_BYTES_MAX || (piece.more && !bytes.len().is_multiple_of(8) && piece.missing == 0) {
+        if end > DATAGRAM_BYTES_MAX {
             return Err(Malformed::FragmentRange.into());
         }
+        // a piece that the capture cut can never be made whole
         if bytes.is_empty() || piece.missing > 0 {
             return Err(Fate::FragmentShed);
         }

@@ -16,6 +16,14 @@ pub(super) fn mapped(four: &[u8]) -> Address {
     out
 }
 
+/// A header that makes sense, and bytes enough for it; the rest of the packet may be cut.
+pub(super) fn is_likely(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return false };
+    let header_len = usize::from(head[0] & 0x0F) * 4;
+    let total = usize::from(u16::from_be_bytes([head[2], head[3]]));
+    head[0] >> 4 == 4 && (HEADER_BYTES..=bytes.len()).contains(&header_len) && total >= header_len
+}
+
 pub(super) fn peel(peeling: &mut Peeling<'_>) -> Result<Next, Fate> {
     let captured = peeling.bytes.len();
     let head = peeling.take(HEADER_BYTES, Malformed::Ipv4Short)?;

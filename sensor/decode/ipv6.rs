@@ -8,9 +8,15 @@ pub(super) const HEADER_BYTES: usize = 40;
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
-const AUTHENTICATION: u8 = 51;
+pub(super) const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 const MOBILITY: u8 = 135;
+
+/// A header whose length fits in what is there.
+pub(super) fn is_likely(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return false };
+    head[0] >> 4 == 6 && usize::from(u16::from_be_bytes([head[4], head[5]])) <= bytes.len() - HEADER_BYTES
+}
 
 pub(super) fn peel(peeling: &mut Peeling<'_>) -> Result<Next, Fate> {
     let head = peeling.take(HEADER_BYTES, Malformed::Ipv6Short)?;
@@ -38,9 +44,7 @@ fn extensions(peeling: &mut Peeling<'_>, first: u8) -> Result<Next, Fate> {
                 kind = head[0];
             }
             AUTHENTICATION => {
-                let head = peeling.take(8, short)?; // RFC 4302: counted in words of 4 bytes, less two
-                peeling.take(usize::from(head[1]) * 4, short)?;
-                kind = head[0];
+                kind = authenticated(peeling)?;
             }
             FRAGMENT => {
                 let head = peeling.take(8, short)?;
@@ -58,6 +62,14 @@ fn extensions(peeling: &mut Peeling<'_>, first: u8) -> Result<Next, Fate> {
         }
     }
     Err(Malformed::TooManyHeaders.into())
+}
+
+/// Takes an authentication header (RFC 4302, 2); says what it protects.
+pub(super) fn authenticated(peeling: &mut Peeling<'_>) -> Result<u8, Fate> {
+    let short = Malformed::AuthenticationShort;
+    let head = peeling.take(8, short)?; // counted in words of 4 bytes, less two
+    peeling.take(usize::from(head[1]) * 4, short)?;
+    Ok(head[0])
 }
 
 fn piece(peeling: &mut Peeling<'_>, head: &[u8], field: u16) -> Piece {

@@ -3,21 +3,42 @@
 //! In: a frame. Out: a [`Packet`], or the [`Fate`] of a frame that is none. Never allocates for a whole packet, never logs,
 //! knows no flow. Checksums are not verified: a tap sees packets before the hardware fills them in.
 
+mod ayiya;
+mod capwap;
+mod erspan;
+mod esp;
 mod ethernet;
 mod fate;
 mod fragment;
+mod geneve;
 mod gre;
+mod gtp;
+mod hdlc;
 mod icmp;
 mod ipv4;
 mod ipv6;
+mod juniper;
+mod l2tp;
+mod likely;
 mod link;
+mod lisp;
+mod llc;
+mod mpls;
+mod nflog;
+mod nsh;
 mod peek;
+mod ppp;
 pub mod shard;
+mod tag;
 mod tcp;
+mod teredo;
 #[cfg(test)]
 mod tests;
+mod trill;
+mod tzsp;
 mod udp;
 mod vxlan;
+mod wifi;
 
 pub use fate::{Fate, Malformed};
 pub use fragment::{Counts as FragmentCounts, Fragments};
@@ -55,11 +76,11 @@ pub fn ip(address: &Address) -> IpAddr {
 /// The outermost tunnel, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peeled {
-    /// `gre`, `vxlan`, `ipip`.
+    /// `gre`, `vxlan`, `ipip`, `gtp`, ...
     pub name: &'static str,
     /// Outer source and destination.
     pub pair: (Address, Address),
-    /// VNI, or 0.
+    /// VNI, or 0 where there is none or each direction has its own.
     pub id: u32,
     /// How many were peeled.
     pub depth: u8,
@@ -131,25 +152,33 @@ pub struct Packet {
     pub missing: u32,
     /// Length of the frame on the link.
     pub length: u32,
+    /// What could not be read: the rest of its transport header, or, of a tunnel's own packet, what the tunnel carries.
+    pub flaw: Option<Malformed>,
 }
+
+/// Takes a header off the front; says what comes next.
+type Peel = fn(&mut Peeling<'_>) -> Result<Next, Fate>;
 
 /// What comes next while peeling.
 enum Next {
     Ethernet,
     Ethertype(u16),
+    Header(Peel),
     Transport,
-    Tunnel(&'static str, u32, Inner),
+    Enter(&'static Tunnel),
     Fragment(Piece),
     Done,
 }
 
-/// What a tunnel carries.
-enum Inner {
-    Ethernet,
-    Ethertype(u16),
+/// A header between an IP packet and another.
+struct Tunnel {
+    name: &'static str,
+    /// Takes the header off; says the network's number, if both directions share one, and what comes next.
+    peel: fn(&mut Peeling<'_>) -> Result<(u32, Next), Fate>,
 }
 
 /// A frame being peeled: the bytes that are left and what is known so far.
+#[derive(Clone, Copy)]
 struct Peeling<'a> {
     bytes: &'a [u8],
     /// Offset of `bytes` in the frame or in the datagram put together.
@@ -201,6 +230,7 @@ impl Packet {
         payload: Payload { whole: false, start: 0, len: 0 },
         missing: 0,
         length: 0,
+        flaw: None,
     };
 
     /// The payload's bytes, from the frame it came in or the fragments that it was made of.
@@ -219,21 +249,29 @@ pub fn decode(frame: &Frame<'_>, fragments: &mut Fragments) -> Result<Packet, Fa
     let packet = Packet { length: frame.length, ..Packet::NONE };
     let mut peeling = Peeling { bytes: frame.bytes, at: 0, whole: false, missing: 0, packet };
     let first = link::first(&mut peeling, frame.link)?;
-    match peel(&mut peeling, first)? {
-        None => Ok(peeling.finish()),
-        Some(piece) => {
-            let start = fragments.add(&piece, peeling.bytes, frame.time)?;
-            let bytes = &fragments.datagrams()[start..];
-            let mut inner = Peeling { bytes, at: start, whole: true, missing: 0, packet: peeling.packet };
-            // a fragment inside a datagram of fragments is a trick, not traffic
-            peel(&mut inner, Next::Transport)?.map_or(Ok(()), |_| Err(Malformed::FragmentNested))?;
-            Ok(inner.finish())
-        }
-    }
+    let Some(piece) = peel(&mut peeling, first)? else { return Ok(peeling.finish()) };
+    let start = fragments.add(&piece, peeling.bytes, frame.time)?;
+    let bytes = &fragments.datagrams()[start..];
+    let mut inner = Peeling { bytes, at: start, whole: true, missing: 0, packet: peeling.packet };
+    peel(&mut inner, Next::Transport)?.map_or(Ok(()), |_| Err(Malformed::FragmentNested))?;
+    Ok(inner.finish())
 }
 
-/// Follows the headers to the payload, or to a fragment's piece.
+/// Follows the headers to the payload, or to a fragment's piece. Where a tunnel carries no packet, or none that can be
+/// read, the tunnel's own packet is the innermost: its ends have met, whatever they said.
 fn peel(peeling: &mut Peeling<'_>, first: Next) -> Result<Option<Piece>, Fate> {
+    let mut outer = None;
+    let peeled = follow(peeling, first, &mut outer);
+    let (Err(fate @ (Fate::NotIp | Fate::Malformed(_))), Some(outer)) = (&peeled, outer) else { return peeled };
+    *peeling = outer;
+    if let Fate::Malformed(flaw) = fate {
+        peeling.packet.flaw = Some(*flaw);
+    }
+    Ok(None)
+}
+
+/// Follows the headers; in `outer` stays the latest packet that is a tunnel's, as it was before the tunnel's header.
+fn follow<'a>(peeling: &mut Peeling<'a>, first: Next, outer: &mut Option<Peeling<'a>>) -> Result<Option<Piece>, Fate> {
     let mut next = first;
     for _ in 0..HEADERS_MAX {
         next = match next {
@@ -241,14 +279,18 @@ fn peel(peeling: &mut Peeling<'_>, first: Next) -> Result<Option<Piece>, Fate> {
             Next::Ethertype(ethernet::IPV4) => ipv4::peel(peeling)?,
             Next::Ethertype(ethernet::IPV6) => ipv6::peel(peeling)?,
             Next::Ethertype(kind) => ethernet::other(peeling, kind)?,
+            Next::Header(peel) => peel(peeling)?,
             Next::Transport => transport(peeling)?,
-            Next::Tunnel(name, id, inner) => {
-                peeling.enter_tunnel(name, id);
-                match inner {
-                    Inner::Ethernet => Next::Ethernet,
-                    Inner::Ethertype(kind) => Next::Ethertype(kind),
-                }
+            Next::Enter(tunnel) => {
+                *outer = Some(*peeling);
+                let (id, next) = (tunnel.peel)(peeling)?;
+                peeling.enter_tunnel(tunnel.name, id);
+                next
             }
+            // the capture cut the first piece, so it never becomes whole: what is there is read
+            Next::Fragment(piece) if piece.offset == 0 && piece.missing > 0 => Next::Transport,
+            // a fragment inside a datagram of fragments is a trick, not traffic
+            Next::Fragment(_) if peeling.whole => return Err(Malformed::FragmentNested.into()),
             Next::Fragment(piece) => return Ok(Some(piece)),
             Next::Done => return Ok(None),
         };
@@ -262,9 +304,26 @@ fn transport(peeling: &mut Peeling<'_>) -> Result<Next, Fate> {
         protocol::UDP => udp::peel(peeling),
         protocol::SCTP => udp::ports(peeling),
         protocol::ICMP | protocol::ICMPV6 => icmp::peel(peeling),
-        gre::PROTOCOL => gre::peel(peeling),
-        4 => Ok(Next::Tunnel("ipip", 0, Inner::Ethertype(ethernet::IPV4))),
-        41 => Ok(Next::Tunnel("ipip", 0, Inner::Ethertype(ethernet::IPV6))),
+        gre::PROTOCOL if erspan::is_carried(peeling.bytes) => Ok(Next::Enter(&erspan::TUNNEL)),
+        gre::PROTOCOL => Ok(Next::Enter(&gre::TUNNEL)),
+        4 => Ok(Next::Enter(&IPV4_IN_IP)),
+        41 => Ok(Next::Enter(&IPV6_IN_IP)),
+        97 => Ok(Next::Enter(&ETHERNET_IN_IP)),
+        mpls::PROTOCOL => Ok(Next::Enter(&mpls::TUNNEL)),
+        ipv6::AUTHENTICATION => {
+            peeling.packet.protocol = ipv6::authenticated(peeling)?;
+            Ok(Next::Transport)
+        }
+        esp::PROTOCOL if esp::is_certain(peeling.bytes) => Ok(Next::Enter(&esp::TUNNEL)),
+        l2tp::PROTOCOL if l2tp::is_carried(peeling.bytes) => Ok(Next::Enter(&l2tp::TUNNEL_3)),
         _ => Ok(Next::Done),
     }
 }
+
+/// RFC 2003.
+static IPV4_IN_IP: Tunnel = Tunnel { name: "ipip", peel: |_| Ok((0, Next::Ethertype(ethernet::IPV4))) };
+/// RFC 2473, RFC 4213.
+static IPV6_IN_IP: Tunnel = Tunnel { name: "ipip", peel: |_| Ok((0, Next::Ethertype(ethernet::IPV6))) };
+/// RFC 3378: two bytes of version and reserved bits.
+static ETHERNET_IN_IP: Tunnel =
+    Tunnel { name: "etherip", peel: |peeling| peeling.take(2, Malformed::EthernetShort).map(|_| (0, Next::Ethernet)) };

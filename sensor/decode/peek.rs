@@ -1,6 +1,6 @@
 //! The address pair of a plain packet without decoding it: who does not own its shard need not look closer.
 
-use super::{Address, ethernet, ipv4, ipv6, protocol, vxlan};
+use super::{Address, ethernet, ipv4, ipv6, protocol, udp};
 use crate::capture::{Frame, Link};
 
 /// The pair that [`super::decode`] would end at, where three fixed places tell it; `None` for tunnels, fragments,
@@ -27,16 +27,24 @@ pub fn peek(frame: &Frame<'_>) -> Option<(Address, Address)> {
 }
 
 fn of_ipv4(packet: &[u8]) -> Option<(Address, Address)> {
-    let head = packet.first_chunk::<{ ipv4::HEADER_BYTES }>()?;
-    if head[0] != 0x45 || (head[6] & 0x3F, head[7]) != (0, 0) || !plain(head[9], &packet[ipv4::HEADER_BYTES..]) {
+    let (head, rest) = packet.split_first_chunk::<{ ipv4::HEADER_BYTES }>()?;
+    if head[0] != 0x45 || (head[6] & 0x3F, head[7]) != (0, 0) {
         return None;
     }
-    Some((ipv4::mapped(&head[12..16]), ipv4::mapped(&head[16..20])))
+    let promised = match usize::from(u16::from_be_bytes([head[2], head[3]])) {
+        0 => rest.len(),
+        total => total.saturating_sub(ipv4::HEADER_BYTES),
+    };
+    plain(head[9], rest, promised).then(|| (ipv4::mapped(&head[12..16]), ipv4::mapped(&head[16..20])))
 }
 
 fn of_ipv6(packet: &[u8]) -> Option<(Address, Address)> {
-    let head = packet.first_chunk::<{ ipv6::HEADER_BYTES }>()?;
-    if head[0] >> 4 != 6 || !plain(head[6], &packet[ipv6::HEADER_BYTES..]) {
+    let (head, rest) = packet.split_first_chunk::<{ ipv6::HEADER_BYTES }>()?;
+    let promised = match usize::from(u16::from_be_bytes([head[4], head[5]])) {
+        0 => rest.len(),
+        len => len,
+    };
+    if head[0] >> 4 != 6 || !plain(head[6], rest, promised) {
         return None;
     }
     let (mut source, mut destination) = ([0; 16], [0; 16]);
@@ -45,11 +53,15 @@ fn of_ipv6(packet: &[u8]) -> Option<(Address, Address)> {
     Some((source, destination))
 }
 
-/// Whether nothing that this protocol carries can hold another packet.
-fn plain(kind: u8, payload: &[u8]) -> bool {
+/// Whether nothing that this protocol carries can hold another packet. Of the payload, `promised` bytes were sent; what
+/// else is there is padding.
+fn plain(kind: u8, payload: &[u8], promised: usize) -> bool {
     match kind {
         protocol::TCP | protocol::ICMP | protocol::ICMPV6 => true,
-        protocol::UDP => half(payload, 2).is_some_and(|port| port != vxlan::PORT),
+        protocol::UDP => {
+            let payload = &payload[..promised.min(payload.len())];
+            udp::is_plain(payload, promised - payload.len())
+        }
         _ => false,
     }
 }
