@@ -139,7 +139,7 @@ impl Worker {
         self.tally.take_fragments(&self.fragments);
         self.contacts.iter().for_each(|contacts| self.tally.contacts.add(contacts.sightings()));
         self.tally.values_refused = self.trail.observations.refused();
-        self.tally.hidden = self.trail.observations.hidden();
+        self.tally.hidden = self.trail.observations.hidden;
         self.tally.nanos = self.laps.nanos;
         self.tally
     }
