@@ -271,11 +271,7 @@ pub fn document(tally: &Tally) -> Value {
         },
         "observations": tally.observations,
         "values_refused": tally.values_refused,
-        "hidden": {
-            "tls_names": tally.hidden.names,
-            "tls_certificates": tally.hidden.certificates,
-            "tls_certificates_damaged": tally.hidden.certificates_damaged,
-        },
+        "hidden": hidden(&tally.hidden),
         "patterns_shed": tally.patterns_shed,
         "hits": tally.hits,
         "refusals": refusals,
@@ -284,6 +280,14 @@ pub fn document(tally: &Tally) -> Value {
         "contacts_shed": tally.contacts.shed,
         "nanoseconds": nanos,
         "nanoseconds_per_packet": per_packet,
+    })
+}
+
+fn hidden(hidden: &Hidden) -> Value {
+    json!({
+        "tls_names": hidden.names,
+        "tls_certificates": hidden.certificates,
+        "tls_certificates_damaged": hidden.certificates_damaged,
     })
 }
 
@@ -311,6 +315,5 @@ pub fn not_seen(tally: &Tally) -> NotSeen {
         certificates_encrypted: tally.hidden.certificates,
         never_watched: tally.fates.of(Fate::NeverWatched),
         other: others.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
-        ..NotSeen::default()
     }
 }

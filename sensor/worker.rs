@@ -176,7 +176,7 @@ impl Worker {
         self.contacts.iter().for_each(|contacts| tally.contacts.add(contacts.sightings()));
         tally.values_refused = self.trail.observations.refused();
         tally.patterns_shed = self.room.shed();
-        tally.hidden = self.trail.observations.hidden();
+        tally.hidden = self.trail.observations.hidden;
         tally.nanos = self.laps.nanos;
         tally
     }
