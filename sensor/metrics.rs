@@ -9,6 +9,7 @@ use crate::cli::screen::NotSeen;
 use crate::decode::{Fate, Fragments, Malformed};
 use crate::flow;
 use crate::indicator::Refusal;
+use crate::worker::timeline::Timeline;
 
 /// The stages of the path, in order, as `--stats` names them.
 pub const STAGES: [&str; 5] = ["read", "decode", "flow", "look_up", "hand_over"];
@@ -111,6 +112,8 @@ pub struct Tally {
     pub alerts: u64,
     /// What became of sightings.
     pub contacts: Sightings,
+    /// When frames came and flows began, where that was asked for.
+    pub timeline: Timeline,
     /// Nanoseconds by stage, over all workers.
     pub nanos: [u64; STAGES.len()],
 }
@@ -156,6 +159,7 @@ impl Tally {
         self.hits += other.hits;
         self.alerts += other.alerts;
         self.contacts.add(other.contacts);
+        self.timeline.add(&other.timeline);
         self.refusals.iter_mut().zip(other.refusals).for_each(|(sum, more)| *sum += more);
         self.nanos.iter_mut().zip(other.nanos).for_each(|(sum, more)| *sum += more);
     }

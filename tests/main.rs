@@ -9,6 +9,7 @@ mod delivery;
 mod eve;
 mod killed;
 mod replays;
+mod report;
 mod support;
 mod tidy;
 mod wire;

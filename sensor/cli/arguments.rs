@@ -15,6 +15,7 @@ Examples:
   haetae -r a.pcap b.pcap -S rules/ --alerts -     alerts as EVE lines on standard output
   haetae -r ring.0 ring.1 --continuous -l out/     rotated files as one capture, all types into out/eve.json
   haetae -r a.pcap -c haetae.yaml --fail-on-match  with a site's networks and allow-lists; exit 1 on a match
+  haetae -r a.pcap -S rules/ --report a.html       one page that explains what happened
   haetae -T -c haetae.yaml                         check a configuration
   haetae lookup c2.bad.example -S rules/           what is known of a value
   haetae rules test -S rules/                      run the tests that rule files bring along
@@ -164,6 +165,10 @@ pub(crate) struct Options {
     /// Write counters: every frame has a fate
     #[arg(long, value_name = "FILE|-", value_parser = output, help_heading = "Output (none: print for a person)")]
     pub(crate) stats: Option<Output>,
+
+    /// Write one HTML page that explains what happened, besides whatever else is put out
+    #[arg(long, value_name = "FILE|-", value_parser = output, help_heading = "Output (none: print for a person)")]
+    pub(crate) report: Option<Output>,
 
     /// Exit 1 if any indicator was met
     #[arg(long, help_heading = "Output (none: print for a person)")]

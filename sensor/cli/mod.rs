@@ -113,6 +113,7 @@ impl Desk<'_> {
         options: &arguments::Options,
     ) -> Result<u8, Stop> {
         let config = self.config(site, "nothing was read")?;
+        let site = &Site { config: self.configured(site), ..site.clone() };
         let replay = match order::replay(paths, site, options, config) {
             Ok(replay) => replay,
             Err(problem) => return self.usage(&problem),
@@ -173,9 +174,14 @@ impl Desk<'_> {
         Ok(())
     }
 
+    /// The configuration's file: as typed, or as the environment says.
+    fn configured(&self, site: &Site) -> Option<std::path::PathBuf> {
+        site.config.clone().or_else(|| (self.environment)("HAETAE_CONFIG").map(Into::into))
+    }
+
     /// The checked configuration; if it is faulty, all faults are told, and `consequence`.
     fn config(&mut self, site: &Site, consequence: &str) -> Result<Config, Stop> {
-        let file = site.config.clone().or_else(|| (self.environment)("HAETAE_CONFIG").map(Into::into));
+        let file = self.configured(site);
         let refused = match crate::config::load(file.as_deref(), &site.set, self.environment) {
             Ok(config) => return Ok(config),
             Err(refused) => refused,

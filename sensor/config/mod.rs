@@ -21,7 +21,7 @@ use crate::limits::CONFIGURATION_BYTES_MAX;
 
 pub use check::{Config, Eve, Limits, Rules, Site};
 pub use fault::{Fault, Place};
-pub use replay::{Output, Replay};
+pub use replay::{Output, Replay, Report};
 pub use written::{EventType, Language, Size, Workers, Written};
 
 /// Why there is no configuration.

@@ -3,6 +3,7 @@
 //! In: a checked order. Out: what became of it. The path itself is in [`crate::worker`].
 
 mod delivery;
+mod explanation;
 mod outputs;
 mod replay;
 
