@@ -25,6 +25,7 @@ use crate::decode::{Fate, Fragments, Malformed};
 use crate::flow;
 use crate::indicator::{Refusal, Severity};
 use crate::observable::Hidden;
+use crate::worker::timeline::Timeline;
 
 /// The stages of the path, in order, as `--stats` names them.
 pub const STAGES: [&str; 5] = ["read", "decode", "flow", "look_up", "hand_over"];
@@ -148,6 +149,8 @@ pub struct Tally {
     pub severities: [u64; SEVERITIES.len()],
     /// What became of sightings.
     pub contacts: Sightings,
+    /// When frames came and flows began, where that was asked for.
+    pub timeline: Timeline,
     /// Nanoseconds by stage, over all workers.
     pub nanos: [u64; STAGES.len()],
 }
@@ -209,6 +212,7 @@ impl Tally {
         self.alerts += other.alerts;
         self.contacts.add(other.contacts);
         self.severities.iter_mut().zip(other.severities).for_each(|(sum, more)| *sum += more);
+        self.timeline.add(&other.timeline);
         self.refusals.iter_mut().zip(other.refusals).for_each(|(sum, more)| *sum += more);
         self.nanos.iter_mut().zip(other.nanos).for_each(|(sum, more)| *sum += more);
     }

@@ -11,9 +11,11 @@ use crate::decode::FragmentCounts;
 use crate::flow::{Counts, StreamCounts};
 use crate::observable::Hidden;
 use crate::protocol::BodyCounts;
+use crate::worker::timeline::Timeline;
 
-/// Counters of a tally: it consists of nothing else (a test holds it to that).
-const COUNTERS: usize = size_of::<Tally>() / size_of::<u64>();
+/// Counters of a tally: beside the timeline, which only a replay's report asks for, it consists of nothing else (a test
+/// holds it to that).
+const COUNTERS: usize = (size_of::<Tally>() - size_of::<Timeline>()) / size_of::<u64>();
 
 /// One worker's place. Padded to two cache lines, which processors fetch together: neighbours never share one.
 #[repr(align(128))]
