@@ -68,8 +68,16 @@ fn may_have_row(port: u16) -> bool {
 }
 
 /// What is believed on any port, because every field that can be checked agrees.
-static CERTAIN: [(fn(&[u8]) -> bool, &Tunnel); 3] =
-    [(geneve::is_certain, &geneve::TUNNEL), (vxlan::is_certain, &vxlan::TUNNEL), (teredo::is_certain, &teredo::TUNNEL)];
+struct Certain {
+    is_certain: fn(&[u8]) -> bool,
+    tunnel: &'static Tunnel,
+}
+
+static CERTAIN: [Certain; 3] = [
+    Certain { is_certain: geneve::is_certain, tunnel: &geneve::TUNNEL },
+    Certain { is_certain: vxlan::is_certain, tunnel: &vxlan::TUNNEL },
+    Certain { is_certain: teredo::is_certain, tunnel: &teredo::TUNNEL },
+];
 
 pub(super) fn peel(peeling: &mut Peeling<'_>) -> Result<Next, Fate> {
     let head = peeling.take(HEADER_BYTES, Malformed::UdpShort)?;
@@ -100,7 +108,7 @@ fn carried(ports: (u16, u16), payload: &[u8], promised: usize) -> Option<Next> {
     if payload.first().is_none_or(|first| *first > 0x3F && *first >> 4 != 6) || promised != payload.len() {
         return None;
     }
-    CERTAIN.iter().find(|(is_certain, _)| is_certain(payload)).map(|(_, tunnel)| Next::Enter(tunnel))
+    CERTAIN.iter().find(|row| (row.is_certain)(payload)).map(|row| Next::Enter(row.tunnel))
 }
 
 /// Whether a UDP datagram holds nothing but its own payload. `missing` bytes of it were promised and are not there.
