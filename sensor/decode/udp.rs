@@ -186,5 +186,26 @@ mod tests {
             let payload = [head, rest].concat();
             prop_assert!(carried(ports, &payload, payload.len()).is_none());
         }
+
+        /// `decoded` compares what it found with what a glance tells.
+        #[test]
+        fn whoever_peeks_at_a_port_with_a_row_knows_the_same_pair_or_none(
+            row in 0..ROWS.len(),
+            swapped in any::<bool>(),
+            first in prop_oneof![Just(0x00u8), Just(0x08), Just(0x30), Just(0x32), Just(0x60), any::<u8>()],
+            rest in proptest::collection::vec(prop_oneof![Just(0u8), Just(0xFF), Just(0x45), Just(8), any::<u8>()], 0..120),
+            padding in 0..40usize,
+            kept in 0..250usize,
+        ) {
+            let mut bytes = udp_frame(TABLE[row].port, &[&[first], &rest[..]].concat());
+            if swapped {
+                let (source, destination) = bytes[34..38].split_at_mut(2);
+                source.swap_with_slice(destination);
+            }
+            bytes.extend(vec![0; padding]);
+            let _whole = decoded(&bytes);
+            bytes.truncate(kept);
+            let _cut = decoded(&bytes);
+        }
     }
 }
