@@ -417,6 +417,19 @@ pub const CHUNKS_WAITING_MAX: usize = 4;
 /// How soon whoever waits for a pipe hears that nobody wants more.
 pub const STOP_HEARD: std::time::Duration = std::time::Duration::from_millis(250);
 
+/// Looks at a watched file that ends inside a record before its writer is believed to be gone: ten seconds, if a look is made
+/// four times a second. A packer on a busy machine may pause for as long.
+pub const WATCH_LOOKS_PARTIAL: u32 = 40;
+
+/// Files of one watched folder: about 200 bytes of memory each, and each look asks for them all.
+pub const WATCHED_FILES_MAX: usize = 1 << 20;
+
+/// Notes on watched files that wait for somebody to take them; the counters have all.
+pub const WATCHED_NOTES_MAX: usize = 1_024;
+
+/// What is remembered of a watched folder: [`WATCHED_FILES_MAX`] lines with the longest names.
+pub const MEMORY_BYTES_MAX: u64 = 512 << 20;
+
 /// Codings on top of each other that are undone; honest servers use one, curl refuses more than five.
 pub const HTTP_CODINGS_MAX: usize = 4;
 
