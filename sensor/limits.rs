@@ -511,19 +511,6 @@ pub const LINK_OPTIONS_MAX: usize = 64;
 /// Link headers that name another link type, one inside the other; real ones occur alone.
 pub const LINK_WRAPPINGS_MAX: usize = 4;
 
-/// Looks at a watched file that ends inside a record before its writer is believed to be gone: ten seconds, if a look is made
-/// four times a second. A packer on a busy machine may pause for as long.
-pub const WATCH_LOOKS_PARTIAL: u32 = 40;
-
-/// Files of one watched folder: about 200 bytes of memory each, and each look asks for them all.
-pub const WATCHED_FILES_MAX: usize = 1 << 20;
-
-/// Notes on watched files that wait for somebody to take them; the counters have all.
-pub const WATCHED_NOTES_MAX: usize = 1_024;
-
-/// What is remembered of a watched folder: [`WATCHED_FILES_MAX`] lines with the longest names.
-pub const MEMORY_BYTES_MAX: u64 = 512 << 20;
-
 // the report
 
 /// Bins of time in a report, empty ones not counted: four to a pixel of a wide screen, so that zooming in shows more.
