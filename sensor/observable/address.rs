@@ -116,6 +116,7 @@ impl fmt::Display for Port {
 /// Parts an address from the port behind it: `203.0.113.66:3333`, `203.0.113.66:53/udp`, `[2001:db8::1]:443`, or with
 /// `|` between them. The address is given back as it was written; `None`: it is not written like that.
 pub fn with_port(value: &[u8]) -> Option<(&[u8], Port)> {
+    value.last().filter(|last| last.is_ascii_digit() || b"pP".contains(last))?; // most names end otherwise
     let text = std::str::from_utf8(value).ok()?;
     let (address, port) = match text.strip_prefix('[') {
         Some(inside) => {
