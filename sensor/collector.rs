@@ -28,9 +28,14 @@ pub struct Outputs<'a> {
     pub log: Option<Log<'a>>,
     /// Two lines for an alert and those like it, for a person.
     pub screen: Option<Screen<'a>>,
+    /// Whoever wants to see each alert in its last revision, with the desk that wrote it.
+    pub each: Option<Each<'a>>,
     /// What the centre will get.
     pub spool: Option<&'a mut Spool>,
 }
+
+/// Called with an alert.
+pub type Each<'a> = &'a mut dyn FnMut(&Alert, &Desk);
 
 /// A log that does not have everything.
 pub struct Log<'a> {
@@ -180,6 +185,9 @@ impl<'a> Collector<'a> {
         }
         if let Some(log) = self.outputs.log.as_mut().filter(|log| log.alerts) {
             log.writer.write_all(&record)?;
+        }
+        if let Some(each) = &mut self.outputs.each {
+            each(alert, self.desk);
         }
         if let Some(screen) = &mut self.outputs.screen {
             screen.shown.show(alert, self.desk, screen.out)?;

@@ -37,4 +37,5 @@ pub mod config;
 pub mod control;
 pub mod metrics;
 pub mod pages;
+pub mod report;
 pub mod worker;

@@ -417,6 +417,19 @@ pub const CHUNKS_WAITING_MAX: usize = 4;
 /// How soon whoever waits for a pipe hears that nobody wants more.
 pub const STOP_HEARD: std::time::Duration = std::time::Duration::from_millis(250);
 
+/// Looks at a watched file that ends inside a record before its writer is believed to be gone: ten seconds, if a look is made
+/// four times a second. A packer on a busy machine may pause for as long.
+pub const WATCH_LOOKS_PARTIAL: u32 = 40;
+
+/// Files of one watched folder: about 200 bytes of memory each, and each look asks for them all.
+pub const WATCHED_FILES_MAX: usize = 1 << 20;
+
+/// Notes on watched files that wait for somebody to take them; the counters have all.
+pub const WATCHED_NOTES_MAX: usize = 1_024;
+
+/// What is remembered of a watched folder: [`WATCHED_FILES_MAX`] lines with the longest names.
+pub const MEMORY_BYTES_MAX: u64 = 512 << 20;
+
 /// Codings on top of each other that are undone; honest servers use one, curl refuses more than five.
 pub const HTTP_CODINGS_MAX: usize = 4;
 
@@ -497,3 +510,36 @@ pub const LINK_OPTIONS_MAX: usize = 64;
 
 /// Link headers that name another link type, one inside the other; real ones occur alone.
 pub const LINK_WRAPPINGS_MAX: usize = 4;
+
+// the report
+
+/// Bins of time in a report, empty ones not counted: four to a pixel of a wide screen, so that zooming in shows more.
+pub const TIMELINE_BINS_MAX: usize = 4_096;
+
+/// The finest bin: 2^20 ns, 1.05 ms; below that a capture's own clock is not to be trusted.
+pub const TIMELINE_BIN_NANOS_MIN_LOG2: u32 = 20;
+
+/// Incidents of one severity that a report tells apart while it is gathered, half of them for those that went beyond a
+/// question: a flood of slight ones takes no room from the grave, and all four together stay below 64 MiB.
+pub const REPORT_INCIDENTS_PER_SEVERITY_MAX: usize = 2_000;
+
+/// Incidents that a report shows, the worst first; what nobody scrolls through is a number.
+pub const REPORT_INCIDENTS_SHOWN_MAX: usize = 200;
+
+/// Contacts of one incident that a report shows one by one.
+pub const REPORT_CONTACTS_SHOWN_MAX: usize = 5;
+
+/// Sources of one incident that a report shows one by one.
+pub const REPORT_SOURCES_SHOWN_MAX: usize = 4;
+
+/// Rows of a report's tables of hosts, indicators and captures.
+pub const REPORT_ROWS_SHOWN_MAX: usize = 100;
+
+/// Refused rules that a report shows with file and line.
+pub const REPORT_REFUSALS_SHOWN_MAX: usize = 20;
+
+/// Any one value in a report: longer ones are cut and say so.
+pub const REPORT_VALUE_BYTES_MAX: usize = 300;
+
+/// A text of advice in a report: a paragraph.
+pub const REPORT_ADVICE_BYTES_MAX: usize = 1_000;

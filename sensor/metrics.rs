@@ -25,6 +25,7 @@ use crate::decode::{Fate, Fragments, Malformed};
 use crate::flow;
 use crate::indicator::{Refusal, Severity};
 use crate::observable::Hidden;
+use crate::worker::timeline::Timeline;
 
 /// The stages of the path, in order, as `--stats` names them.
 pub const STAGES: [&str; 5] = ["read", "decode", "flow", "look_up", "hand_over"];
@@ -148,6 +149,8 @@ pub struct Tally {
     pub severities: [u64; SEVERITIES.len()],
     /// What became of sightings.
     pub contacts: Sightings,
+    /// When frames came and flows began, where that was asked for.
+    pub timeline: Timeline,
     /// Nanoseconds by stage, over all workers.
     pub nanos: [u64; STAGES.len()],
 }
@@ -209,6 +212,7 @@ impl Tally {
         self.alerts += other.alerts;
         self.contacts.add(other.contacts);
         self.severities.iter_mut().zip(other.severities).for_each(|(sum, more)| *sum += more);
+        self.timeline.add(&other.timeline);
         self.refusals.iter_mut().zip(other.refusals).for_each(|(sum, more)| *sum += more);
         self.nanos.iter_mut().zip(other.nanos).for_each(|(sum, more)| *sum += more);
     }
@@ -261,11 +265,7 @@ pub fn document(tally: &Tally) -> Value {
         "streams": streams(&tally.streams),
         "observations": tally.observations,
         "values_refused": tally.values_refused,
-        "hidden": {
-            "tls_names": tally.hidden.names,
-            "tls_certificates": tally.hidden.certificates,
-            "tls_certificates_damaged": tally.hidden.certificates_damaged,
-        },
+        "hidden": hidden(&tally.hidden),
         "patterns_shed": tally.patterns_shed,
         "hits": tally.hits,
         "refusals": refusals,
@@ -288,6 +288,14 @@ fn streams(streams: &flow::StreamCounts) -> Value {
         "bodies_damaged": streams.bodies.damaged,
         "bodies_bombs": streams.bodies.bombs,
         "bodies_coding_full": streams.bodies.coding_full,
+    })
+}
+
+fn hidden(hidden: &Hidden) -> Value {
+    json!({
+        "tls_names": hidden.names,
+        "tls_certificates": hidden.certificates,
+        "tls_certificates_damaged": hidden.certificates_damaged,
     })
 }
 
@@ -315,6 +323,5 @@ pub fn not_seen(tally: &Tally) -> NotSeen {
         certificates_encrypted: tally.hidden.certificates,
         never_watched: tally.fates.of(Fate::NeverWatched),
         other: others.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
-        ..NotSeen::default()
     }
 }

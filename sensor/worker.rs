@@ -10,6 +10,7 @@ mod release;
 mod steer;
 #[cfg(test)]
 mod tests;
+pub mod timeline;
 
 pub use release::{Place, Record, Release};
 pub use steer::{Inbox, Outbox, ring};
@@ -46,6 +47,8 @@ pub struct Orders {
     pub events: bool,
     /// Types of events that are put out in any case: those that the site's log lists.
     pub logged: Vec<&'static str>,
+    /// Whether it is counted when things happened.
+    pub timeline: bool,
     /// What is inside, and what is never watched.
     pub networks: Arc<Networks>,
     /// What is looked for.
@@ -176,7 +179,7 @@ impl Worker {
         self.contacts.iter().for_each(|contacts| tally.contacts.add(contacts.sightings()));
         tally.values_refused = self.trail.observations.refused();
         tally.patterns_shed = self.room.shed();
-        tally.hidden = self.trail.observations.hidden();
+        tally.hidden = self.trail.observations.hidden;
         tally.nanos = self.laps.nanos;
         tally
     }
@@ -242,6 +245,10 @@ impl Worker {
             self.tally.fates.count(*fate);
             self.tally.bytes += u64::from(frame.length);
             self.tally.truncated += u64::from((frame.length as usize) > frame.bytes.len());
+            if self.orders.timeline {
+                self.tally.timeline.count(frame.time, timeline::FRAMES, 1);
+                self.tally.timeline.count(frame.time, timeline::BYTES, u64::from(frame.length));
+            }
         }
     }
 
@@ -282,6 +289,9 @@ impl Worker {
 
     /// A flow began: its addresses become an observation only if one of them hit.
     fn began(&mut self, step: u32, scene: &Scene, phase: u8, next: &mut usize) {
+        if self.orders.timeline {
+            self.tally.timeline.count(scene.flow.start, timeline::FLOWS, 1);
+        }
         while let Some(&hit) = self.address_hits.get(*next).filter(|hit| hit.asked == step) {
             *next += 1;
             if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {

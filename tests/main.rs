@@ -14,6 +14,7 @@ mod live;
 mod metrics;
 mod mistakes;
 mod replays;
+mod report;
 mod support;
 mod tidy;
 mod wire;

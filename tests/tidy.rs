@@ -56,6 +56,8 @@ static USES: &[(&str, &[&str])] = &[
     ),
     ("collector", &["worker", "alert", "spool", "metrics"]),
     ("config", &["networks", "emit", "feed", "gate"]),
+    // Tells a person of all of it, in one page.
+    ("report", &["alert", "indicator", "networks", "observable", "decode", "worker", "metrics", "cli"]),
 ];
 
 /// Rooms that may use every other.
@@ -88,6 +90,7 @@ static NEVER: &[(&str, &[&[&str]])] = &[
     ("spool", &[SOCKETS, ENVIRONMENT, PRINTING]),
     ("emit", &[ENVIRONMENT, PRINTING]),
     ("config", &[CLOCK, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
+    ("report", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("metrics", &[FILES, ENVIRONMENT, PRINTING]),
     ("pages", &[CLOCK, FILES, SOCKETS, ENVIRONMENT, PRINTING]),
 ];

@@ -189,15 +189,14 @@ fn worst(iocs: &[Ioc]) -> Option<&Ioc> {
     iocs.iter().rev().max_by_key(|ioc| ioc.statement.severity)
 }
 
-pub(super) fn names_the_far_end(ioc: &Ioc) -> bool {
+/// Whether an indicator says who the far end is; all others say what passed between the ends.
+pub fn names_the_far_end(ioc: &Ioc) -> bool {
     NAMES_THE_FAR_END.contains(&ioc.kind)
 }
 
-/// What was seen if that says who the far end is, else the far address: of an indicator for one of the site's own
-/// addresses the far end is still the other one.
 /// The flow that met the indicator: where the end of a tunnel was met, the tunnel itself. Who speaks inside it has not
 /// spoken to that address.
-fn met(alert: &Alert) -> FlowView {
+pub fn met(alert: &Alert) -> FlowView {
     let of_tunnel = alert.places.first().is_some_and(|place| place.seen_in.starts_with("tunnel."));
     match alert.flow.tunnel.filter(|_| of_tunnel) {
         Some(outer) => {
@@ -207,6 +206,8 @@ fn met(alert: &Alert) -> FlowView {
     }
 }
 
+/// What was seen if that says who the far end is, else the far address: of an indicator for one of the site's own
+/// addresses the far end is still the other one.
 fn target(alert: &Alert, near: IpAddr, far: IpAddr) -> (String, bool) {
     let place = alert.places.first().filter(|_| alert.iocs.first().is_some_and(names_the_far_end));
     match place.map(|place| place.seen.as_str()).filter(|seen| !seen.is_empty()) {

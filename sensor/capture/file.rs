@@ -172,6 +172,20 @@ impl<R: Read> Reader<R> {
         self.cut.as_ref()
     }
 
+    /// Whether the input is at its end.
+    pub(super) fn is_over(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Whether a record is half read.
+    pub(super) fn is_inside_record(&self) -> bool {
+        self.state == State::Reading && self.at < self.filled
+    }
+
+    pub(super) fn input(&self) -> &R {
+        &self.input
+    }
+
     pub(super) fn input_mut(&mut self) -> &mut R {
         &mut self.input
     }

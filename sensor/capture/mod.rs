@@ -3,6 +3,7 @@
 //! In: capture files, packed or plain, and pipes. Out: [`Batch`]es of [`Frame`]s that borrow the source's chunk. Never here: a header is looked at.
 
 pub mod file;
+mod followed;
 mod foreign;
 #[cfg(feature = "libpcap")]
 pub mod live;
@@ -11,8 +12,10 @@ mod pcap;
 mod pcapng;
 pub mod pieces;
 pub mod relay;
+mod remembered;
 #[cfg(test)]
 mod samples;
+pub mod watched;
 
 use crate::time::Timestamp;
 

@@ -94,6 +94,15 @@ impl<R: Read> Unpacked<R> {
         Unpacked { member: Member::Fresh(Window::new(input)) }
     }
 
+    /// Whether what has been read could be all: no member is half read.
+    pub(super) fn is_whole(&self) -> bool {
+        match &self.member {
+            Member::Plain(_) | Member::Over => true,
+            Member::Fresh(window) | Member::Between(window) => window.rest().is_empty(),
+            Member::Gzip(_) | Member::Zstd(_) | Member::Damaged(..) => false,
+        }
+    }
+
     /// Looks at what begins here. False: nothing does, the input is at its end.
     fn begin(&mut self) -> io::Result<bool> {
         let (window, fresh) = match &mut self.member {

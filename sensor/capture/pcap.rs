@@ -6,14 +6,14 @@ use super::{Link, Record};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::time::Timestamp;
 
-/// Where a record header has the length that was kept and the length on the link.
+/// Where a record header has the length that was kept, beside the length on the link.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lengths {
-    KeptFirst,
+    First,
     /// Versions before 2.3, and DG/UX's 543.0.
-    KeptLast,
+    Last,
     /// Writers of version 2.3 did both; what was kept is never the longer.
-    KeptIsShorter,
+    Shorter,
 }
 
 pub(super) struct Pcap {
@@ -66,9 +66,9 @@ impl Pcap {
             both => (both & 0xFFFF, both >> 16),
         };
         let lengths = match version {
-            (2, 0..=2) | (543, _) => Lengths::KeptLast,
-            (2, 3) => Lengths::KeptIsShorter,
-            _ => Lengths::KeptFirst,
+            (2, 0..=2) | (543, _) => Lengths::Last,
+            (2, 3) => Lengths::Shorter,
+            _ => Lengths::First,
         };
         let Variant { nanos_per_unit, record_header, file_header, .. } = *variant;
         // the upper bits say whether frames end with a checksum
@@ -82,9 +82,9 @@ impl Pcap {
         }
         let field = |at| word(bytes, at, self.big_endian);
         let (len, length) = match (self.lengths, field(8), field(12)) {
-            (Lengths::KeptFirst, len, length) => (len as usize, length),
-            (Lengths::KeptLast, length, len) => (len as usize, length),
-            (Lengths::KeptIsShorter, one, other) => (one.min(other) as usize, one.max(other)),
+            (Lengths::First, len, length) => (len as usize, length),
+            (Lengths::Last, length, len) => (len as usize, length),
+            (Lengths::Shorter, one, other) => (one.min(other) as usize, one.max(other)),
         };
         if len > FRAME_BYTES_MAX {
             return Next::Damaged("a record claims more than a frame can be");

@@ -17,6 +17,7 @@ Examples:
   haetae -r a.pcap -c haetae.yaml --fail-on-match  with a site's networks and allow-lists; exit 1 on a match
   haetae run -c /etc/haetae/haetae.yaml            the service: what the configuration says, until SIGTERM
   haetae -i tap0 -S rules/ -l out/ not port 22     an interface, with a packet filter
+  haetae -r a.pcap -S rules/ --report a.html       one page that explains what happened
   haetae -T -c haetae.yaml                         check a configuration
   haetae config dump -c haetae.yaml                every option with its value, and where it is from
   haetae lookup c2.bad.example -S rules/           what is known of a value
@@ -205,6 +206,10 @@ pub(crate) struct Options {
     /// Write counters: every frame has a fate
     #[arg(long, value_name = "FILE|-", value_parser = output, help_heading = "Output (none: print for a person)")]
     pub(crate) stats: Option<Output>,
+
+    /// Write one HTML page that explains what happened, besides whatever else is put out
+    #[arg(long, value_name = "FILE|-", value_parser = output, help_heading = "Output (none: print for a person)")]
+    pub(crate) report: Option<Output>,
 
     /// Exit 1 if any indicator was met
     #[arg(long, help_heading = "Output (none: print for a person)")]

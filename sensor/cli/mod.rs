@@ -122,6 +122,7 @@ impl Desk<'_> {
 
     fn replay(&mut self, paths: Vec<PathBuf>, site: &Site, options: &arguments::Options) -> Result<u8, Stop> {
         let config = self.config(site, "nothing was read")?;
+        let site = &Site { config: self.chosen(site.config.clone()), ..site.clone() };
         let replay = match order::replay(paths, site, options, config) {
             Ok(replay) => replay,
             Err(problem) => return self.usage(&problem),
@@ -157,7 +158,7 @@ impl Desk<'_> {
         over(&mut config);
         let rules = order::rules(site, &config);
         self.all_there(&rules)?;
-        let file = site.config.clone().or_else(|| (self.environment)("HAETAE_CONFIG").map(Into::into));
+        let file = self.chosen(site.config.clone());
         let environment = self.environment;
         let again = || {
             let mut config =

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::arguments::{Mode, Options, Site};
 use crate::capture::file::STANDARD_INPUT;
 use crate::config::fault::suggest;
-use crate::config::{Config, Output, Replay, Workers};
+use crate::config::{Config, Output, Replay, Report, Workers};
 use crate::emit::{Section, check_url};
 use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
 
@@ -27,10 +27,13 @@ pub(crate) fn replay(paths: Vec<PathBuf>, site: &Site, options: &Options, config
         return Err("-r - is given twice: standard input can be read only once".to_string());
     }
     let outputs = [&options.alerts, &options.events, &options.stats];
-    distinct(outputs)?;
+    distinct(outputs.into_iter().chain([&options.report]))?;
     let folders = [&options.log_dir, &options.events_dir];
-    let screen = outputs.iter().all(|output| output.is_none()) && folders.iter().all(|folder| folder.is_none());
+    let screen = outputs.iter().all(|output| output.is_none())
+        && folders.iter().all(|folder| folder.is_none())
+        && options.report != Some(Output::Stdout);
     Ok(Replay {
+        report: options.report.clone().map(|output| report(output, &paths, site, options)),
         paths,
         rules: rules(site, &config),
         workers: count(options.workers.unwrap_or(config.limits.workers)),
@@ -73,6 +76,28 @@ pub(crate) fn filter_of_file(text: &str) -> String {
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
+/// The report that was asked for. Its command leaves out workers and outputs, and so what could be a secret's place.
+fn report(output: Output, paths: &[PathBuf], site: &Site, options: &Options) -> Report {
+    let mut words = vec!["haetae".to_owned(), "-r".to_owned()];
+    words.extend(paths.iter().map(|path| quoted(&path.to_string_lossy())));
+    let named = site.rules.iter().map(|path| ("-S", path)).chain(site.config.iter().map(|path| ("-c", path)));
+    words.extend(named.map(|(flag, path)| format!("{flag} {}", quoted(&path.to_string_lossy()))));
+    words.extend(site.set.iter().map(|option| format!("--set {}", quoted(option))));
+    words.extend(options.continuous.then(|| "--continuous".to_owned()));
+    words.push("--report FILE".to_owned());
+    Report { output, command: words.join(" "), configuration: site.config.clone() }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@+%".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// As many as were asked for, or as there are processors.
 pub(crate) fn count(workers: Workers) -> usize {
     match workers {
@@ -81,8 +106,8 @@ pub(crate) fn count(workers: Workers) -> usize {
     }
 }
 
-fn distinct(outputs: [&Option<Output>; 3]) -> Result<(), String> {
-    let given: Vec<&Output> = outputs.into_iter().flatten().collect();
+fn distinct<'o>(outputs: impl Iterator<Item = &'o Option<Output>>) -> Result<(), String> {
+    let given: Vec<&Output> = outputs.flatten().collect();
     for (at, output) in given.iter().enumerate() {
         if given[..at].contains(output) {
             let name = match output {
@@ -172,7 +197,10 @@ mod tests {
     #[test]
     fn a_person_is_printed_for_only_when_nothing_else_was_asked() {
         assert!(ordered(&["--fail-on-match"], Config::default()).expect("it is sound").screen);
-        for words in [["--alerts", "-"], ["-l", "out"], ["--events-dir", "out"], ["--stats", "s.json"]] {
+        assert!(ordered(&["--report", "r.html"], Config::default()).expect("it is sound").screen);
+        for words in
+            [["--alerts", "-"], ["--report", "-"], ["-l", "out"], ["--events-dir", "out"], ["--stats", "s.json"]]
+        {
             assert!(!ordered(&words, Config::default()).expect("it is sound").screen, "{words:?}");
         }
     }
@@ -180,6 +208,16 @@ mod tests {
     #[test]
     fn two_outputs_never_share_a_file() {
         assert!(ordered(&["--alerts", "-", "--stats", "-"], Config::default()).is_err());
+        assert!(ordered(&["--alerts", "a", "--report", "a"], Config::default()).is_err());
         assert!(ordered(&["--alerts", "a", "--stats", "-"], Config::default()).is_ok());
+    }
+
+    #[test]
+    fn a_report_has_the_command_without_what_it_does_not_depend_on() {
+        let words =
+            ["--report", "r.html", "--workers", "3", "-S", "my rules", "--set", "site.id=it's", "--alerts", "a"];
+        let report = ordered(&words, Config::default()).expect("it is sound").report.expect("a report");
+        assert_eq!(report.command, r"haetae -r a.pcap -S 'my rules' --set 'site.id=it'\''s' --report FILE");
+        assert_eq!((report.output, report.configuration), (Output::File("r.html".into()), None));
     }
 }

@@ -16,6 +16,17 @@ pub enum Output {
     Stdout,
 }
 
+/// A report for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Where the page goes.
+    pub output: Output,
+    /// The command as it was typed, without what the page does not depend on.
+    pub command: String,
+    /// The configuration's file.
+    pub configuration: Option<PathBuf>,
+}
+
 /// One or more captures to be read.
 #[derive(Debug, Default)]
 pub struct Replay {
@@ -41,6 +52,8 @@ pub struct Replay {
     pub events_dir: Option<PathBuf>,
     /// Counters.
     pub stats: Option<Output>,
+    /// One page that explains what happened.
+    pub report: Option<Report>,
     /// Where alerts are delivered, as an exercise: a replay is never anything else. `None`: nothing leaves.
     pub centre: Option<Section>,
     /// Whether a damaged capture is an error.

@@ -9,6 +9,7 @@ mod clock;
 mod delivery;
 #[cfg(feature = "libpcap")]
 mod eve_file;
+mod explanation;
 #[cfg(feature = "libpcap")]
 mod logs;
 #[cfg(feature = "libpcap")]

@@ -10,6 +10,7 @@ use super::Failure;
 use crate::alert::screen::Shown;
 use crate::capture::file::STANDARD_INPUT;
 use crate::config::{Output, Replay};
+use crate::report::Findings;
 
 /// Large enough that an event line costs a copy and not a system call.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -26,6 +27,7 @@ pub(super) struct Opened {
     pub(super) events: Option<Named>,
     pub(super) log: Option<Named>,
     pub(super) stats: Option<Named>,
+    pub(super) report: Option<(Named, Findings)>,
     pub(super) shown: Shown,
     /// The names of captures in a folder of events, one after the other.
     pub(super) cases: std::vec::IntoIter<String>,
@@ -49,6 +51,10 @@ pub(super) fn open(replay: &Replay, captures: &[Vec<PathBuf>]) -> Result<Opened,
         events: given(&replay.events)?,
         log,
         stats: given(&replay.stats)?,
+        report: match &replay.report {
+            Some(report) => Some((named(&report.output)?, Findings::default())),
+            None => None,
+        },
         shown: Shown::default(),
         cases: cases(captures).into_iter(),
     })
@@ -57,9 +63,11 @@ pub(super) fn open(replay: &Replay, captures: &[Vec<PathBuf>]) -> Result<Opened,
 /// Opening an output empties it: a capture or rule file that is typed in its place must survive that.
 fn spare_inputs(replay: &Replay, captures: &[Vec<PathBuf>]) -> Result<(), Failure> {
     let log = replay.log_dir.as_ref().map(|folder| folder.join("eve.json"));
-    let files = [&replay.alerts, &replay.events, &replay.stats].into_iter().filter_map(|output| match output {
-        Some(Output::File(path)) => Some(path.clone()),
-        Some(Output::Stdout) | None => None,
+    let report = replay.report.as_ref().map(|report| &report.output);
+    let outputs = [&replay.alerts, &replay.events, &replay.stats].into_iter().flatten().chain(report);
+    let files = outputs.filter_map(|output| match output {
+        Output::File(path) => Some(path.clone()),
+        Output::Stdout => None,
     });
     for output in files.chain(log) {
         let Ok(place) = output.canonicalize() else { continue }; // not there yet

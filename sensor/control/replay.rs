@@ -1,5 +1,6 @@
 //! A replay: each capture with fresh state, its workers, its collector, and what it came to.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,20 +11,21 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::delivery::{self, Delivery};
 use super::outputs::{self, Opened};
-use super::{Failure, Outcome, nanos};
+use super::{Failure, Outcome, explanation, nanos};
+use crate::alert::Alert;
 use crate::alert::eve;
 use crate::alert::record::{Desk, Mode, SetVersion, Site};
 use crate::capture::file::{self, Cut};
 use crate::capture::pieces::{Piece, Pieces};
 use crate::capture::relay::{Feeder, Stop, Tap, relay};
 use crate::cli::screen::{self, Closing};
-use crate::collector::{Collected, Collector, Log, Outputs, Screen};
+use crate::collector::{Collected, Collector, Each, Log, Outputs, Screen};
 use crate::config::{EventType, Replay};
 use crate::feed;
 use crate::flow::Settings;
 use crate::gate::{self, SiteKey};
 use crate::indicator::IndicatorSet;
-use crate::limits::RELEASES_WAITING_MAX;
+use crate::limits::{RELEASES_WAITING_MAX, REPORT_REFUSALS_SHOWN_MAX};
 use crate::metrics::{self, Laps, Tally};
 use crate::networks::Networks;
 use crate::time::Timestamp;
@@ -36,21 +38,25 @@ const REPLAY_KEY: (u64, u64) = (0x6861_6574_6165_0001, 0x6861_6574_6165_0002);
 const REPLAY_SET_KEY: [u8; 16] = *b"haetae replay 01";
 
 /// The indicators of a replay.
-struct Rules {
-    set: Arc<IndicatorSet>,
+pub(super) struct Rules {
+    pub(super) set: Arc<IndicatorSet>,
     /// Whether any were asked for.
-    given: bool,
+    pub(super) given: bool,
     refused: u64,
+    /// Of these, how many for each reason.
+    pub(super) reasons: BTreeMap<String, u64>,
+    /// The first of them, with file and line.
+    pub(super) refusals: Vec<String>,
 }
 
 /// What one capture came to.
-struct Captured {
-    name: PathBuf,
-    tally: Tally,
-    cuts: Vec<(PathBuf, Cut)>,
-    collected: Collected,
-    first: Option<Timestamp>,
-    last: Timestamp,
+pub(super) struct Captured {
+    pub(super) name: PathBuf,
+    pub(super) tally: Tally,
+    pub(super) cuts: Vec<(PathBuf, Cut)>,
+    pub(super) collected: Collected,
+    pub(super) first: Option<Timestamp>,
+    pub(super) last: Timestamp,
 }
 
 /// What a worker brings home.
@@ -77,6 +83,9 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let orders = orders(replay, &networks, &loaded);
     let mut all = Vec::new();
     for pieces in &captures {
+        if let Some((_, findings)) = &mut opened.report {
+            findings.capture = all.len();
+        }
         all.push(capture(replay, pieces, &orders, &desk, &mut opened, delivery.as_mut(), person)?);
     }
     let delivered = delivery.map(Delivery::drain).transpose()?;
@@ -85,6 +94,11 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
         let document = document(&all, &loaded, seconds);
         let written = writeln!(stats.writer, "{document:#}").and_then(|()| stats.writer.flush());
         written.map_err(|error| stats.failed(error))?;
+    }
+    if let Some((output, findings)) = &mut opened.report {
+        let come =
+            explanation::Come { replay, all: &all, loaded: &loaded, networks: &networks, left: delivered.as_ref() };
+        come.write(findings, output).map_err(|error| output.failed(error))?;
     }
     if replay.screen {
         let closing = Closing { alike: opened.shown.more, ..closing(&all, &loaded, &networks, delivered, seconds) };
@@ -131,7 +145,9 @@ fn load(replay: &Replay) -> Result<Rules, Failure> {
         let first = loaded.refusals.first().map_or_else(String::new, |refusal| format!("; the first: {refusal}"));
         return Err(Failure::Configuration(format!("no indicator could be loaded, {refused} were refused{first}")));
     }
-    Ok(Rules { set: Arc::new(loaded.set), given: !replay.rules.is_empty(), refused })
+    let refusals = loaded.refusals.iter().take(REPORT_REFUSALS_SHOWN_MAX).map(ToString::to_string).collect();
+    let (set, given) = (Arc::new(loaded.set), !replay.rules.is_empty());
+    Ok(Rules { set, given, refused, reasons: loaded.refused, refusals })
 }
 
 fn desk(
@@ -180,6 +196,7 @@ fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
         settings,
         events,
         logged,
+        timeline: replay.report.is_some(),
         networks: Arc::clone(networks),
         set,
         desk: None,
@@ -207,6 +224,7 @@ fn capture(
     let case = opened.cases.next().unwrap_or_default();
     let mut own = replay.events_dir.as_deref().map(|folder| outputs::of_capture(folder, &case)).transpose()?;
     let desk = desk.salted(name.file_name().unwrap_or_default().as_encoded_bytes());
+    let mut note = opened.report.as_mut().map(|(_, findings)| |alert: &Alert, desk: &Desk| findings.take(alert, desk));
     let channels = (0..replay.workers).map(|_| bounded::<Release>(RELEASES_WAITING_MAX));
     let (sends, releases): (Vec<_>, Vec<_>) = channels.unzip();
     let pieces = &pieces[..];
@@ -224,6 +242,7 @@ fn capture(
             events: opened.events.as_mut().map(|output| output as &mut dyn Write),
             all: own.as_mut().map(|output| output as &mut dyn Write),
             log: opened.log.as_mut().map(|output| Log { writer: output, alerts: logs(replay, EventType::Alert) }),
+            each: note.as_mut().map(|note| note as Each<'_>),
             screen: replay.screen.then_some(Screen { out: person, shown: &mut opened.shown }),
             spool: delivery.map(Delivery::spool),
         };

@@ -419,6 +419,7 @@ fn orders(
         settings,
         events: false,
         logged,
+        timeline: false,
         networks: Arc::clone(networks),
         set: Arc::clone(set),
         desk: Some(Arc::new(desk)),

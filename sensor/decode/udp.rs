@@ -68,8 +68,16 @@ fn may_have_row(port: u16) -> bool {
 }
 
 /// What is believed on any port, because every field that can be checked agrees.
-static CERTAIN: [(fn(&[u8]) -> bool, &Tunnel); 3] =
-    [(geneve::is_certain, &geneve::TUNNEL), (vxlan::is_certain, &vxlan::TUNNEL), (teredo::is_certain, &teredo::TUNNEL)];
+struct Certain {
+    is_certain: fn(&[u8]) -> bool,
+    tunnel: &'static Tunnel,
+}
+
+static CERTAIN: [Certain; 3] = [
+    Certain { is_certain: geneve::is_certain, tunnel: &geneve::TUNNEL },
+    Certain { is_certain: vxlan::is_certain, tunnel: &vxlan::TUNNEL },
+    Certain { is_certain: teredo::is_certain, tunnel: &teredo::TUNNEL },
+];
 
 pub(super) fn peel(peeling: &mut Peeling<'_>) -> Result<Next, Fate> {
     let head = peeling.take(HEADER_BYTES, Malformed::UdpShort)?;
@@ -100,7 +108,7 @@ fn carried(ports: (u16, u16), payload: &[u8], promised: usize) -> Option<Next> {
     if payload.first().is_none_or(|first| *first > 0x3F && *first >> 4 != 6) || promised != payload.len() {
         return None;
     }
-    CERTAIN.iter().find(|(is_certain, _)| is_certain(payload)).map(|(_, tunnel)| Next::Enter(tunnel))
+    CERTAIN.iter().find(|row| (row.is_certain)(payload)).map(|row| Next::Enter(row.tunnel))
 }
 
 /// Whether a UDP datagram holds nothing but its own payload. `missing` bytes of it were promised and are not there.
@@ -177,6 +185,27 @@ mod tests {
             prop_assume!(ROWS.iter().all(|row| row.port != ports.0 && row.port != ports.1));
             let payload = [head, rest].concat();
             prop_assert!(carried(ports, &payload, payload.len()).is_none());
+        }
+
+        /// `decoded` compares what it found with what a glance tells.
+        #[test]
+        fn whoever_peeks_at_a_port_with_a_row_knows_the_same_pair_or_none(
+            row in 0..ROWS.len(),
+            swapped in any::<bool>(),
+            first in prop_oneof![Just(0x00u8), Just(0x08), Just(0x30), Just(0x32), Just(0x60), any::<u8>()],
+            rest in proptest::collection::vec(prop_oneof![Just(0u8), Just(0xFF), Just(0x45), Just(8), any::<u8>()], 0..120),
+            padding in 0..40usize,
+            kept in 0..250usize,
+        ) {
+            let mut bytes = udp_frame(TABLE[row].port, &[&[first], &rest[..]].concat());
+            if swapped {
+                let (source, destination) = bytes[34..38].split_at_mut(2);
+                source.swap_with_slice(destination);
+            }
+            bytes.extend(vec![0; padding]);
+            let _whole = decoded(&bytes);
+            bytes.truncate(kept);
+            let _cut = decoded(&bytes);
         }
     }
 }

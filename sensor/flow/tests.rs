@@ -864,8 +864,11 @@ fn hello() -> Vec<u8> {
     [&[22, 3, 1, 0, message.len() as u8][..], &message].concat()
 }
 
+/// Who says what: `(client, b"..")`.
+type Turn<'a> = (fn(usize) -> Said, &'a [u8]);
+
 /// What is seen when client and server say these, one after the other.
-fn said_in_turn(parts: &[(fn(usize) -> Said, &[u8])]) -> Vec<String> {
+fn said_in_turn(parts: &[Turn<'_>]) -> Vec<String> {
     let (mut tap, mut places) = (Tap::hears(handshake()), [1, 1]);
     for (side, bytes) in parts {
         let who = usize::from(side(0).from == SERVER);
@@ -878,7 +881,7 @@ fn said_in_turn(parts: &[(fn(usize) -> Said, &[u8])]) -> Vec<String> {
 #[test]
 fn tls_is_found_behind_the_greetings_of_others() {
     let hello = hello();
-    let greetings: [&[(fn(usize) -> Said, &[u8])]; 6] = [
+    let greetings: [&[Turn<'_>]; 6] = [
         &[
             (server, b"220 m ESMTP\r\n"),
             (client, b"EHLO a\r\n"),

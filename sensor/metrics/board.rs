@@ -11,9 +11,11 @@ use crate::decode::FragmentCounts;
 use crate::flow::{Counts, StreamCounts};
 use crate::observable::Hidden;
 use crate::protocol::BodyCounts;
+use crate::worker::timeline::Timeline;
 
-/// Counters of a tally: it consists of nothing else (a test holds it to that).
-const COUNTERS: usize = size_of::<Tally>() / size_of::<u64>();
+/// Counters of a tally: beside the timeline, which only a replay's report asks for, it consists of nothing else (a test
+/// holds it to that).
+const COUNTERS: usize = (size_of::<Tally>() - size_of::<Timeline>()) / size_of::<u64>();
 
 /// One worker's place. Padded to two cache lines, which processors fetch together: neighbours never share one.
 #[repr(align(128))]
@@ -85,6 +87,7 @@ pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     let Tally {
         handed, steered, taken, fates, truncated, bytes, flows, flows_open, streams, fragments, observations,
         values_refused, hidden, patterns_shed, hits, refusals, alerts, events_shed, alerts_shed, severities, contacts, nanos,
+        timeline: _,
     } = tally;
     let Fates(fates) = fates;
     let Counts { began, evicted, midstream, one_way } = flows;

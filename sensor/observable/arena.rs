@@ -3,7 +3,7 @@
 //! In: fields and their values, as parsers say them. Out: [`Observations`], which borrows nothing, is cleared and never
 //! freed. Never here: a protocol, an indicator.
 
-use super::{Event, Field, Form, KINDS, Kind, Side, Stage, address};
+use super::{Event, Field, Form, Hidden, KINDS, Kind, Side, Stage, address};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Piece {
@@ -46,26 +46,6 @@ pub struct Observation {
     last: u32,
 }
 
-/// What readers knew to be there and could not read, ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hidden {
-    /// TLS connections whose client named no server in clear text.
-    pub names: u64,
-    /// TLS connections whose certificates were encrypted.
-    pub certificates: u64,
-    /// Certificates of which nothing but the digest is known: what is in them is damaged.
-    pub certificates_damaged: u64,
-}
-
-impl Hidden {
-    /// Adds others.
-    pub fn add(&mut self, other: Hidden) {
-        self.names += other.names;
-        self.certificates += other.certificates;
-        self.certificates_damaged += other.certificates_damaged;
-    }
-}
-
 /// All observations of one batch: an arena that is cleared, never freed.
 #[derive(Debug, Default)]
 pub struct Observations {
@@ -73,7 +53,8 @@ pub struct Observations {
     seen: Vec<Seen>,
     list: Vec<Observation>,
     refused: u64,
-    hidden: Hidden,
+    /// What could not be read; never cleared.
+    pub hidden: Hidden,
     unsought: u64, // bit n: nobody looks up values of the kind at n
 }
 
@@ -154,16 +135,6 @@ impl Observations {
     /// How many sought values were none of their kind, ever.
     pub fn refused(&self) -> u64 {
         self.refused
-    }
-
-    /// What could not be read, ever.
-    pub fn hidden(&self) -> Hidden {
-        self.hidden
-    }
-
-    /// Where a reader counts what it cannot read.
-    pub fn hide(&mut self) -> &mut Hidden {
-        &mut self.hidden
     }
 
     fn piece(&self, piece: Piece) -> &[u8] {

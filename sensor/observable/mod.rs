@@ -7,6 +7,7 @@ pub mod address;
 mod arena;
 pub mod digest;
 pub mod domain;
+mod hidden;
 pub mod pattern;
 pub mod places;
 pub mod plain;
@@ -14,7 +15,8 @@ pub mod url;
 
 use std::fmt;
 
-pub use arena::{Hidden, Observation, Observations, Saying, Seen, Value};
+pub use arena::{Observation, Observations, Saying, Seen, Value};
+pub use hidden::Hidden;
 
 /// Why a value is not of its kind; the text completes "`value`: kind: ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,11 +70,9 @@ impl Stream for Conversation {
 
     fn read(&mut self, side: Side, bytes: &[u8], wants: Wants, out: &mut Observations) -> Read {
         let mut rest = bytes;
-        loop {
-            let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>() else { break };
-            let Some((packet, behind)) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length))) else {
-                break;
-            };
+        while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>()
+            && let Some((packet, behind)) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        {
             rest = behind;
             match self.packet(side, packet, wants, out) {
                 Read::Took(_) => {}

@@ -267,7 +267,7 @@ impl Conversation {
     fn asked(&mut self, hello: &ClientHello<'_>, wants: Wants, out: &mut Observations) {
         let (ja3, ja4) = tls_say::client_hello(hello, wants, out);
         if !std::mem::replace(&mut self.greeted, true) && hello.sni.is_none() {
-            out.hide().names += 1;
+            out.hidden.names += 1;
         }
         self.asked.sni.clear();
         if wants.events {
@@ -283,9 +283,9 @@ impl Conversation {
         self.version = Some(hello.version);
         let encrypts = hello.version >= TLS_1_3;
         if encrypts && !hello.retries {
-            out.hide().certificates += 1;
+            out.hidden.certificates += 1;
         }
-        if !encrypts && (wants.certificates || wants.events) {
+        if !encrypts && wants.certificates {
             self.greeting.extend_from_slice(body);
             return;
         }
@@ -295,7 +295,7 @@ impl Conversation {
 
     fn certificates(&mut self, side: Side, chain: Chain<'_>, wants: Wants, out: &mut Observations) {
         self.halves[side.index()].spoken = true;
-        if !(wants.certificates || wants.events) {
+        if !wants.certificates {
             return;
         }
         let greeting = std::mem::take(&mut self.greeting);
@@ -362,7 +362,7 @@ pub(super) use tests::client_record as seed;
 
 #[cfg(test)]
 mod tests {
-    use super::super::certificate::tests::crafted as certificate;
+    use super::super::certificate::crafted as certificate;
     use super::super::tls_hello::crafted::{chain, extension, handshake, hello, long, numbers, record};
     use super::super::tls_hello::{ALPN, EC_POINT_FORMATS, RETRY, SERVER_NAME, SUPPORTED_GROUPS, SUPPORTED_VERSIONS};
     use super::super::told::{self, Part, client, server};
@@ -526,7 +526,7 @@ mod tests {
         let lines = told::lines(&out);
         assert_eq!((value(&lines[1], "tls.subject"), value(&lines[1], "tls.serial")), (None, None));
         assert!(value(&lines[1], "tls.fingerprint").is_some());
-        assert_eq!((out.hidden().certificates_damaged, out.hidden().certificates, out.hidden().names), (1, 0, 0));
+        assert_eq!((out.hidden.certificates_damaged, out.hidden.certificates, out.hidden.names), (1, 0, 0));
     }
 
     #[test]
@@ -584,7 +584,7 @@ mod tests {
         state.read(Side::Server, &retry, told::ALL, &mut out);
         state.read(Side::Client, &nameless, told::ALL, &mut out);
         state.read(Side::Server, &record(HANDSHAKE, &server_hello([9; 32], &chosen)), told::ALL, &mut out);
-        assert_eq!((out.hidden().names, out.hidden().certificates, out.list().len()), (1, 1, 4));
+        assert_eq!((out.hidden.names, out.hidden.certificates, out.list().len()), (1, 1, 4));
     }
 
     #[test]

@@ -125,7 +125,7 @@ pub(super) fn client_hello(
     if let Some(text) = text {
         saying.field(&JA3_STRING, text);
     }
-    let ja4 = (wants.events || wants.ja4).then(|| ja4(Transport::Tcp, hello));
+    let ja4 = wants.ja4.then(|| ja4(Transport::Tcp, hello));
     if let Some(ja4) = &ja4 {
         saying.field(&JA4, ja4);
     }
@@ -146,7 +146,7 @@ pub(super) fn server_hello(answered: &Answered<'_>, asked: &Asked, out: &mut Obs
     let damaged = {
         let saying = &mut out.begin(&TLS, Side::Server);
         saying.stage(Stage::Handshake);
-        asked.say(saying, Some(version(hello.version, &mut [0; 18])));
+        asked.say(saying, Some(version(hello.version, &mut [0; 19])));
         if *resumed {
             saying.flag(&RESUMED, true);
         }
@@ -161,7 +161,7 @@ pub(super) fn server_hello(answered: &Answered<'_>, asked: &Asked, out: &mut Obs
         }
         damaged
     };
-    out.hide().certificates_damaged += damaged;
+    out.hidden.certificates_damaged += damaged;
 }
 
 /// Says certificates whose sender said no hello that was seen, or that a client shows.
@@ -174,7 +174,7 @@ pub(super) fn chain(side: Side, chain: Chain<'_>, asked: &Asked, out: &mut Obser
         asked.say(saying, None);
         say_chain(saying, if side == Side::Client { &CLIENTS } else { &SERVERS }, chain)
     };
-    out.hide().certificates_damaged += damaged;
+    out.hidden.certificates_damaged += damaged;
 }
 
 /// Says the leaf and the digests of all; gives how many are damaged.
@@ -204,18 +204,16 @@ fn say_chain(saying: &mut Saying<'_>, places: &'static Places, chain: Chain<'_>)
 }
 
 fn say_leaf<'a>(saying: &mut Saying<'_>, places: &'static Places, leaf: &Certificate<'a>, text: &mut Vec<u8>) {
-    let parts: [(&Field, fn(&Certificate<'a>, &mut Vec<u8>)); 3] = [
-        (&places.subject, Certificate::subject),
-        (&places.issuer, Certificate::issuer),
-        (&places.serial, Certificate::serial),
-    ];
-    for (field, part) in parts {
+    let mut part = |field: &'static Field, write: fn(&Certificate<'a>, &mut Vec<u8>)| {
         text.clear();
-        part(leaf, text);
+        write(leaf, text);
         if !text.is_empty() {
             saying.field(field, text);
         }
-    }
+    };
+    part(&places.subject, Certificate::subject);
+    part(&places.issuer, Certificate::issuer);
+    part(&places.serial, Certificate::serial);
     for (field, time) in [(&places.not_before, leaf.not_before()), (&places.not_after, leaf.not_after())] {
         if let Some(time) = time {
             saying.field(field, &time);
@@ -244,8 +242,8 @@ fn alpns(saying: &mut Saying<'_>, field: &'static Field, all: &[u8]) {
     }
 }
 
-/// The drafts of TLS 1.3 have 0x7f and their number.
-fn version(version: u16, room: &mut [u8; 18]) -> &[u8] {
+/// The drafts of TLS 1.3 have 0x7f and their number, those of one company 0xfb.
+fn version(version: u16, room: &mut [u8; 19]) -> &[u8] {
     match version {
         0x0300 => b"SSLv3",
         0x0301 => b"TLSv1",
@@ -253,16 +251,39 @@ fn version(version: u16, room: &mut [u8; 18]) -> &[u8] {
         0x0303 => b"TLS 1.2",
         TLS_1_3 => b"TLS 1.3",
         0x7f00..=0x7f0f => b"TLS 1.3 draft-<16",
-        0x7f10..=0x7f63 => {
-            let number = (version & 0xff) as u8;
-            room[..14].copy_from_slice(b"TLS 1.3 draft-");
+        0x7f10..=0x7f63 | 0xfb10..=0xfb63 => {
+            let [family, number] = version.to_be_bytes();
+            *room = *b"TLS 1.3 draft-..-fb";
             room[14..16].copy_from_slice(&[b'0' + number / 10, b'0' + number % 10]);
-            &room[..16]
+            if family == 0xfb { room } else { &room[..16] }
         }
         _ => {
             let digit = |shift: u16| hex_digit((version >> shift & 15) as u8);
             room[..6].copy_from_slice(&[b'0', b'x', digit(12), digit(8), digit(4), digit(0)]);
             &room[..6]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_spelled_as_eve_spells_them() {
+        let spelled = |number| String::from_utf8(version(number, &mut [0; 19]).to_vec()).unwrap();
+        let numbers = [0x0300, 0x0301, 0x0302, 0x0303, 0x0304, 0x7f0e, 0x7f1c, 0xfb1a, 0x7e01];
+        let words = [
+            "SSLv3",
+            "TLSv1",
+            "TLS 1.1",
+            "TLS 1.2",
+            "TLS 1.3",
+            "TLS 1.3 draft-<16",
+            "TLS 1.3 draft-28",
+            "TLS 1.3 draft-26-fb",
+            "0x7e01",
+        ];
+        assert_eq!(numbers.map(spelled), words);
     }
 }

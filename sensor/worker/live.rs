@@ -78,7 +78,7 @@ impl Worker {
             rest = behind;
             self.flows.follow(one.moment, &one.packet, &one.ticket, payload, &mut self.trail);
             self.tally.taken += 1;
-            self.tally.fates.count(Fate::Processed);
+            self.tally.fates.count(one.packet.flaw.map_or(Fate::Processed, Fate::Malformed));
             self.tally.bytes += u64::from(one.packet.length);
             self.tally.truncated += u64::from(one.truncated);
         }

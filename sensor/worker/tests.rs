@@ -70,6 +70,7 @@ fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
         settings,
         events: true,
         logged: Vec::new(),
+        timeline: true,
         networks: Arc::default(),
         set: Arc::clone(set),
     }
