@@ -262,17 +262,7 @@ pub fn document(tally: &Tally) -> Value {
             "midstream": tally.flows.midstream,
             "one_way": tally.flows.one_way,
         },
-        "streams": {
-            "gaps": tally.streams.gaps,
-            "gap_bytes": tally.streams.gap_bytes,
-            "out_of_order": tally.streams.out_of_order,
-            "reassembly_full": tally.streams.reassembly_full,
-            "lost": tally.streams.lost,
-            "odd": tally.streams.odd,
-            "bodies_damaged": tally.streams.bodies.damaged,
-            "bodies_bombs": tally.streams.bodies.bombs,
-            "bodies_coding_full": tally.streams.bodies.coding_full,
-        },
+        "streams": streams(&tally.streams),
         "observations": tally.observations,
         "values_refused": tally.values_refused,
         "hidden": hidden(&tally.hidden),
@@ -284,6 +274,20 @@ pub fn document(tally: &Tally) -> Value {
         "contacts_shed": tally.contacts.shed,
         "nanoseconds": nanos,
         "nanoseconds_per_packet": per_packet,
+    })
+}
+
+fn streams(streams: &flow::StreamCounts) -> Value {
+    json!({
+        "gaps": streams.gaps,
+        "gap_bytes": streams.gap_bytes,
+        "out_of_order": streams.out_of_order,
+        "reassembly_full": streams.reassembly_full,
+        "lost": streams.lost,
+        "odd": streams.odd,
+        "bodies_damaged": streams.bodies.damaged,
+        "bodies_bombs": streams.bodies.bombs,
+        "bodies_coding_full": streams.bodies.coding_full,
     })
 }
 

@@ -111,7 +111,7 @@ fn well_worker(seconds: f64, steered: u64) -> Tally {
         fragments: FragmentCounts { whole: counted(seconds, 1), ..FragmentCounts::default() },
         observations: counted(seconds, 500),
         hits: counted(seconds, 3),
-        refusals: [0, counted(seconds, 1), 0, 0, 0, 0, 0, 0],
+        refusals: std::array::from_fn(|row| if row == 1 { counted(seconds, 1) } else { 0 }),
         alerts: counted(seconds, 1),
         severities: [0, counted(seconds, 1), 0, 0],
         contacts: Sightings { raised: counted(seconds, 1), further: counted(seconds, 1), ..Sightings::default() },
