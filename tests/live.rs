@@ -257,6 +257,38 @@ fn a_reload_is_all_or_nothing() {
 }
 
 #[test]
+fn a_folder_that_is_written_to_is_read_once_even_over_a_restart() {
+    if !possible("a_folder_that_is_written_to_is_read_once_even_over_a_restart") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, ""));
+    let path = |name: &str| folder.path().join(name);
+    let rotated = path("rotated");
+    std::fs::create_dir(&rotated).expect("a folder");
+    let text = std::fs::read_to_string(path("haetae.yaml")).expect("there");
+    std::fs::write(path("haetae.yaml"), text.replace("interface: b0", "directory: rotated")).expect("a configuration");
+    let frames = questions(40);
+    for round in 0..2 {
+        let service = Service::start(&link, folder.path(), &["--workers", "2"]);
+        for part in 0..2 {
+            let at = (round * 2 + part) * 10;
+            let capture = wire::pcap(&frames[at..at + 10]);
+            // as a writer does it: the end of a record comes later
+            let name = rotated.join(format!("ring.{round}{part}.pcap"));
+            std::fs::write(&name, &capture[..capture.len() - 7]).expect("half a record");
+            std::thread::sleep(Duration::from_millis(400));
+            std::fs::write(&name, &capture).expect("the rest");
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let (kernel, account, status, _) = service.end();
+        assert!(status.success(), "{account}");
+        let counts = [number(&kernel, "received"), number(&account, "packets"), number(&account, "alerts")];
+        assert_eq!(counts, [20, 20, 20], "round {round}: {kernel} {account}");
+    }
+}
+
+#[test]
 fn a_log_that_was_rotated_is_opened_again() {
     if !possible("a_log_that_was_rotated_is_opened_again") {
         return;

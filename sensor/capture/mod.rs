@@ -70,6 +70,11 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// The same frames, numbered on from `before`: sources that are read side by side share no number.
+    pub fn behind(self, before: u64) -> Self {
+        Batch { first: self.first + before, ..self }
+    }
+
     /// How many frames.
     pub fn len(&self) -> usize {
         self.records.len()

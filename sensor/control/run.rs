@@ -4,7 +4,7 @@
 //! seconds; SIGHUP reads configuration and rules again, all or nothing, and opens the log again; SIGUSR1 only the log.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,10 +21,11 @@ use super::eve_file::{EveFile, LogState};
 use super::logs;
 use super::look::{Look, SetFacts};
 use super::shared::Shared;
-use super::tap::{Source, Tap};
+use super::tap::{From, Source, Tap};
 use super::{Failure, nanos};
 use crate::alert::record::{Desk, Mode, SetVersion, Site};
 use crate::capture::live::{self, Live, Refused};
+use crate::capture::watched::{Begin, Watched};
 use crate::collector::{Collected, Collector, Log, Outputs, Progress};
 use crate::config::{self, Capture, Config, EventType};
 use crate::feed;
@@ -91,7 +92,8 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
     let sources = open_links(&config.capture)?;
-    let sensor = sources.first().map_or_else(|| "sensor".into(), |source| source.live.interface().to_owned());
+    let by_frames = sources.iter().any(|source| matches!(source.from, From::Folder { .. }));
+    let sensor = sensor_name(&sources);
     let open = |centre| Delivery::open(centre, &config, &networks, &sensor, gate::Mode::Live);
     let mut delivery = config.centre.as_ref().map(open).transpose()?;
     let (site, log) = (site(&config, &networks, &sensor, delivery.as_ref(), &sources)?, Arc::new(LogState::default()));
@@ -105,7 +107,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
     let facts = SetFacts::of(&loaded.set, loaded.refused);
     let shared =
-        Shared::new(started, orders, facts, sources.len()).map_err(|error| Failure::Io("eventfd".into(), error))?;
+        Shared::new(started, orders, facts, sources.len(), by_frames).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let shared = Arc::new(shared);
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let progress = Progress::default();
@@ -116,7 +118,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         }
         None => None,
     };
-    let interfaces: Vec<_> = sources.iter().map(|source| source.live.interface().to_owned()).collect();
+    let interfaces: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
     let taps = taps(sources, &shared, &send);
     let mut running = Running {
         service: &service,
@@ -335,7 +337,14 @@ fn random() -> Result<u64, Failure> {
 fn open_links(captures: &[Capture]) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for (link, capture) in captures.iter().enumerate() {
-        let config::Source::Interface { name, .. } = &capture.source else { continue };
+        let before = link as u64 * LINK_NUMBERS;
+        let name = match &capture.source {
+            config::Source::Interface { name, .. } => name,
+            config::Source::Directory(folder) => {
+                sources.push(watch(folder, link, before)?);
+                continue;
+            }
+        };
         let options = live::Options {
             interface: name.clone(),
             filter: capture.filter.clone(),
@@ -343,14 +352,30 @@ fn open_links(captures: &[Capture]) -> Result<Vec<Source>, Failure> {
             snap_bytes: capture.snap_bytes,
             promiscuous: capture.promiscuous,
         };
-        let live = Live::open(options, link as u64 * LINK_NUMBERS).map_err(|refused| not_opened(name, &refused))?;
-        sources.push(Source { live, link });
+        let live = Live::open(options, before).map_err(|refused| not_opened(name, &refused))?;
+        sources.push(Source { name: name.clone(), from: From::Link(live), link });
     }
     if sources.is_empty() {
-        let what = "nothing to read: `capture:` names no interface, and neither does -i".to_string();
+        let what = "nothing to read: `capture:` names no interface and no directory, and neither does -i".to_string();
         return Err(Failure::Configuration(what));
     }
     Ok(sources)
+}
+
+/// What was read of a watched folder is remembered in it; writers of captures pass over hidden files, and so do we.
+const MEMORY: &str = ".haetae-read";
+
+fn watch(folder: &Path, link: usize, before: u64) -> Result<Source, Failure> {
+    let watched = Watched::open(folder, Begin::All, Some(&folder.join(MEMORY)));
+    let watched = watched.map_err(|error| Failure::Io(folder.to_path_buf(), error))?;
+    let from = From::Folder { watched, before, handed: 0, open: true };
+    Ok(Source { name: folder.display().to_string(), from, link })
+}
+
+/// What this sensor is called among the site's: its first link.
+fn sensor_name(sources: &[Source]) -> String {
+    let link = sources.iter().find(|source| matches!(source.from, From::Link(_)));
+    link.map_or_else(|| "folder".to_owned(), |source| source.name.clone())
 }
 
 fn not_opened(interface: &str, refused: &Refused) -> Failure {
@@ -385,7 +410,7 @@ fn site(
         salt: random()?.to_be_bytes().to_vec(),
         networks: Arc::clone(networks),
         mode: Mode::Live,
-        interface: if let [only] = sources { Some(only.live.interface().to_owned()) } else { None },
+        interface: if let [Source { name, from: From::Link(_), .. }] = sources { Some(name.clone()) } else { None },
         ..Site::default()
     })
 }

@@ -3,7 +3,7 @@
 //! Workers read one atomic a batch; the locks here are taken on a reload, on a tick and at a scrape, never for a packet.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -32,6 +32,10 @@ pub(super) struct Shared {
     pub(super) adopted: AtomicU64,
     /// Workers that still read links.
     pub(super) reading: AtomicUsize,
+    /// Whether only frames know the time: some come from captures that were made elsewhere.
+    pub(super) by_frames: bool,
+    /// The latest of those times, in nanoseconds since 1970.
+    pub(super) frame_time: AtomicI64,
     /// The wall clock jumped.
     pub(super) clock_suspect: AtomicBool,
     pub(super) board: Board,
@@ -48,7 +52,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(started: Instant, orders: Orders, set: SetFacts, links: usize) -> std::io::Result<Shared> {
+    pub(super) fn new(
+        started: Instant,
+        orders: Orders,
+        set: SetFacts,
+        links: usize,
+        by_frames: bool,
+    ) -> std::io::Result<Shared> {
         let workers = orders.workers;
         let readers = workers.min(links);
         let pairs = (0..readers).flat_map(|from| (0..workers).map(move |to| (from, to)));
@@ -59,6 +69,8 @@ impl Shared {
             generation: AtomicU64::new(0),
             adopted: AtomicU64::new(0),
             reading: AtomicUsize::new(workers),
+            by_frames,
+            frame_time: AtomicI64::new(0),
             clock_suspect: AtomicBool::new(false),
             board: Board::new(workers),
             sleeping: std::iter::repeat_with(AtomicBool::default).take(workers).collect(),

@@ -4,6 +4,7 @@
 //! counters on the board. It waits only where nothing is to be done, for frames or for a wake-up, and never for a sink.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::clock::{self, Steady};
 use super::shared::{LinkState, Shared};
-use crate::capture::live::{Live, Refused};
+use crate::capture::live::{Counters, Live, Refused};
+use crate::capture::watched::{Watched, What};
 use crate::limits::BATCH_FRAMES_MAX;
 use crate::time::Timestamp;
 use crate::worker::Worker;
@@ -28,9 +30,23 @@ const LAST_FRAMES: Duration = Duration::from_millis(1_500);
 
 /// Where a worker's frames come from.
 pub(super) struct Source {
-    pub(super) live: Live,
-    /// Its place among all links.
+    pub(super) name: String,
+    pub(super) from: From,
+    /// Its place among all sources.
     pub(super) link: usize,
+}
+
+/// A link, or a folder into which another program rotates captures.
+pub(super) enum From {
+    Link(Live),
+    Folder {
+        watched: Watched,
+        /// Added to the numbers of its frames.
+        before: u64,
+        handed: u64,
+        /// Whether the last look at it went well.
+        open: bool,
+    },
 }
 
 /// See the head of this file.
@@ -91,14 +107,26 @@ impl Tap {
         let mut frames = 0;
         for source in &mut self.sources {
             let clock = &self.clock;
-            match source.live.poll(BATCH_FRAMES_MAX, |stamp| clock.frame(stamp)) {
-                Ok(batch) if batch.is_empty() => {}
-                Ok(batch) => {
-                    frames += batch.len();
-                    self.worker.breathe(&batch);
+            let batch = match &mut source.from {
+                From::Link(live) => match live.poll(BATCH_FRAMES_MAX, |stamp| clock.frame(stamp)) {
+                    Ok(batch) => batch,
+                    Err(why) => {
+                        went_away(&self.shared, &source.name, source.link, &why);
+                        continue;
+                    }
+                },
+                From::Folder { watched, before, handed, .. } => {
+                    let batch = watched.poll(BATCH_FRAMES_MAX).behind(*before);
+                    *handed += batch.len() as u64;
+                    batch
                 }
-                Err(why) => went_away(&self.shared, source, &why),
+            };
+            let Some(last) = batch.len().checked_sub(1) else { continue };
+            frames += batch.len();
+            if self.shared.by_frames {
+                self.shared.frame_time.fetch_max(batch.frame(last).time.as_nanos(), Ordering::AcqRel);
             }
+            self.worker.breathe(&batch);
         }
         for owner in self.worker.handed_to() {
             self.shared.wake(owner);
@@ -112,7 +140,10 @@ impl Tap {
 
     fn tick(&mut self, time: Timestamp, now: Instant) {
         self.round += 1;
-        self.worker.tick(Some(time), self.round);
+        // what was captured elsewhere knows its own time alone
+        let by_frames = Timestamp::from_nanos(self.shared.frame_time.load(Ordering::Acquire));
+        let time = if self.shared.by_frames { by_frames } else { time };
+        self.worker.tick((time != Timestamp::default()).then_some(time), self.round);
         if now.duration_since(self.looked) < LOOK {
             return;
         }
@@ -123,11 +154,8 @@ impl Tap {
         }
         self.shared.clock_suspect.store(self.clock.is_suspect(), Ordering::Release);
         for source in &mut self.sources {
-            if !source.live.is_open() {
-                try_again(source);
-            }
-            let state = LinkState { open: source.live.is_open(), counters: source.live.counters() };
-            self.shared.set_link(source.link, state);
+            source.look();
+            self.shared.set_link(source.link, source.state());
         }
     }
 
@@ -157,7 +185,7 @@ impl Tap {
             let bell = self.shared.bell(self.index);
             let mut waited: Vec<PollFd<'_>> = vec![PollFd::from_borrowed_fd(bell, PollFlags::IN)];
             if !self.done {
-                let descriptors = self.sources.iter().filter_map(|source| source.live.descriptor());
+                let descriptors = self.sources.iter().filter_map(Source::descriptor);
                 waited.extend(descriptors.map(|fd: BorrowedFd<'_>| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             }
             let timeout = Timespec { tv_sec: 0, tv_nsec: at_most.as_nanos().min(999_999_999) as i64 };
@@ -169,22 +197,75 @@ impl Tap {
 
     fn finish(mut self) {
         for source in &mut self.sources {
-            let state = LinkState { open: false, counters: source.live.counters() };
-            self.shared.set_link(source.link, state);
+            source.save();
+            self.shared.set_link(source.link, LinkState { open: false, ..source.state() });
         }
         let (index, shared) = (self.index, self.shared);
         shared.board.publish(index, &self.worker.finish());
     }
 }
 
-fn went_away(shared: &Shared, source: &Source, why: &Refused) {
-    tracing::error!(interface = source.live.interface(), reason = %why, "the link cannot be read; it is tried again");
-    shared.set_link(source.link, LinkState { open: false, ..shared.link(source.link) });
+impl Source {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.from {
+            From::Link(live) => live.descriptor(),
+            From::Folder { .. } => None,
+        }
+    }
+
+    fn state(&mut self) -> LinkState {
+        match &mut self.from {
+            From::Link(live) => LinkState { open: live.is_open(), counters: live.counters() },
+            From::Folder { handed, open, .. } => {
+                LinkState { open: *open, counters: Counters { offered: *handed, handed: *handed, ..Counters::default() } }
+            }
+        }
+    }
+
+    /// What is done now and then: a link that went away is tried again, a folder is looked at.
+    fn look(&mut self) {
+        match &mut self.from {
+            // a link that stays away was complained of once
+            From::Link(live) if !live.is_open() => {
+                if live.reopen().is_ok() {
+                    tracing::info!(interface = self.name, "the link is read again");
+                }
+            }
+            From::Link(_) => {}
+            From::Folder { watched, open, .. } => {
+                let looked = watched.look();
+                if let (Err(error), true) = (&looked, *open) {
+                    tracing::error!(folder = self.name, %error, "the folder cannot be read; it is tried again");
+                }
+                *open = looked.is_ok();
+                for (file, what) in watched.notes() {
+                    tell(&file, &what);
+                }
+                self.save();
+            }
+        }
+    }
+
+    /// What was read of a folder is remembered, so that a restart neither reads it twice nor skips it.
+    fn save(&self) {
+        if let From::Folder { watched, .. } = &self.from
+            && let Err(error) = watched.save()
+        {
+            tracing::warn!(folder = self.name, %error, "what was read cannot be remembered: a restart reads it again");
+        }
+    }
 }
 
-fn try_again(source: &mut Source) {
-    // a link that stays away was complained of once
-    if source.live.reopen().is_ok() {
-        tracing::info!(interface = source.live.interface(), "the link is read again");
+fn tell(file: &Path, what: &What) {
+    let file = file.display();
+    match what {
+        What::Read(None) => tracing::debug!(%file, "read"),
+        What::Read(Some(cut)) => tracing::warn!(%file, bytes = cut.bytes, reason = cut.reason, "read, but not all of it"),
+        What::Skipped(reason) => tracing::warn!(%file, reason, "skipped"),
     }
+}
+
+fn went_away(shared: &Shared, interface: &str, link: usize, why: &Refused) {
+    tracing::error!(interface, reason = %why, "the link cannot be read; it is tried again");
+    shared.set_link(link, LinkState { open: false, ..shared.link(link) });
 }
