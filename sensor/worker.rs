@@ -5,6 +5,7 @@
 //! In: frames; live also packets that other workers received (`live.rs`). Out: one [`Release`] an epoch. Never here: a lock,
 //! a clock of its own, an allocation per packet.
 
+mod addresses;
 mod live;
 mod release;
 mod steer;
@@ -12,6 +13,7 @@ mod steer;
 mod tests;
 pub mod timeline;
 
+use addresses::{ADDRESS_FIELDS, FLOW};
 pub use release::{Place, Record, Release};
 pub use steer::{Inbox, Outbox, ring};
 
@@ -30,7 +32,7 @@ use crate::indicator::{AddressQuestion, Circumstances, Hit, IndicatorSet, Questi
 use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
 use crate::metrics::{Laps, Tally};
 use crate::networks::Networks;
-use crate::observable::{Event, Field, Observations, Side, address};
+use crate::observable::{Observations, Side};
 
 /// What a worker is told.
 #[derive(Clone)]
@@ -287,40 +289,6 @@ impl Worker {
         self.tally.hits += (self.address_hits.len() + self.hits.len()) as u64;
     }
 
-    /// A flow began: its addresses become an observation only if one of them hit.
-    fn began(&mut self, step: u32, scene: &Scene, phase: u8, next: &mut usize) {
-        if self.orders.timeline {
-            self.tally.timeline.count(scene.flow.start, timeline::FLOWS, 1);
-        }
-        while let Some(&hit) = self.address_hits.get(*next).filter(|hit| hit.asked == step) {
-            *next += 1;
-            if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {
-                self.early.entry(scene.flow.id).or_default().push(hit);
-            }
-        }
-    }
-
-    fn address_sighted(&mut self, scene: &Scene, hit: Hit, phase: u8) -> Result<(), Refusal> {
-        self.addresses.clear();
-        let mut saying = self.addresses.begin(&FLOW, Side::Client);
-        for (field, end) in ADDRESS_FIELDS.iter().zip(addresses_of(scene)) {
-            if let Some(address) = end {
-                saying.address(field, &address::canonical_of(address)[..16]);
-            }
-        }
-        let observations = std::mem::take(&mut self.addresses);
-        let outcome = self.sight(&observations, 0, hit, scene, phase);
-        self.addresses = observations;
-        outcome
-    }
-
-    fn question(&mut self, asked: u32, scene: &Scene) {
-        let ends = addresses_of(scene).into_iter().enumerate();
-        self.questions.extend(
-            ends.filter_map(|(field, end)| Some(AddressQuestion { asked, field: field as u32, address: end? })),
-        );
-    }
-
     fn observed(&mut self, trail: &Trail, first: u32, last: u32, phase: u8, next: &mut usize) {
         for at in first..last {
             let observation = &trail.observations.list()[at as usize];
@@ -423,20 +391,4 @@ impl Worker {
         let ends = [packet.source, packet.destination].into_iter().chain(outer.into_iter().flatten());
         ends.map(|end| crate::decode::ip(&end)).any(|end| self.orders.networks.never_watch(end))
     }
-}
-
-/// Addresses of a new flow as an event of its own.
-static FLOW: Event = Event { name: "flow", app_proto: None };
-
-/// What the addresses of a flow are called, in the order of [`addresses_of`].
-static ADDRESS_FIELDS: [Field; 4] = [
-    Field::sought("src_ip", &address::KINDS).address().at(""),
-    Field::sought("dest_ip", &address::KINDS).address().at(""),
-    Field::sought("tunnel.src_ip", &address::KINDS).address().at(""),
-    Field::sought("tunnel.dest_ip", &address::KINDS).address().at(""),
-];
-
-fn addresses_of(scene: &Scene) -> [Option<std::net::IpAddr>; 4] {
-    let (flow, outer) = (&scene.flow, scene.flow.tunnel.as_ref());
-    [Some(flow.client), Some(flow.server), outer.map(|outer| outer.source), outer.map(|outer| outer.destination)]
 }

@@ -14,6 +14,8 @@ mod explanation;
 mod logs;
 #[cfg(feature = "libpcap")]
 mod look;
+#[cfg(feature = "libpcap")]
+mod opening;
 mod outputs;
 mod replay;
 #[cfg(feature = "libpcap")]

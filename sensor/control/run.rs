@@ -4,38 +4,33 @@
 //! seconds; SIGHUP reads configuration and rules again, all or nothing, and opens the log again; SIGUSR1 only the log.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Sender, bounded};
-use ring::rand::{SecureRandom, SystemRandom};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
-use super::delivery::{self, Delivery};
+use super::delivery::Delivery;
 use super::eve_file::{EveFile, LogState};
-use super::logs;
 use super::look::{Look, SetFacts};
+use super::opening::{Loaded, load, open_sources, orders, random, sensor_name, site, taps, version_of};
 use super::shared::Shared;
-use super::tap::{From, Source, Tap};
-use super::{Failure, nanos};
-use crate::alert::record::{Desk, Mode, SetVersion, Site};
-use crate::capture::live::{self, Live, Refused};
-use crate::capture::watched::{Begin, Watched};
+use super::tap::Tap;
+use super::{Failure, logs};
+use crate::alert::record::{Desk, Site};
 use crate::collector::{Collected, Collector, Log, Outputs, Progress};
-use crate::config::{self, Capture, Config, EventType};
-use crate::feed;
-use crate::flow::Settings;
-use crate::gate::{self, SiteKey};
+use crate::config::{self, Config, EventType};
+use crate::gate;
 use crate::indicator::IndicatorSet;
 use crate::limits::{RELEASES_LIVE_MAX, STOP_TIME_MAX};
-use crate::metrics::{Laps, Server};
-use crate::networks::Networks;
-use crate::worker::{Inbox, Orders, Outbox, Release, Worker, ring};
+use crate::metrics::Server;
+use crate::spool::Spool;
+use crate::worker::Release;
 
 /// How often signals are looked for.
 const HEAR_EVERY: Duration = Duration::from_millis(50);
@@ -45,9 +40,6 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a `stats` record goes into the log.
 const STATS_EVERY: Duration = Duration::from_secs(10);
-
-/// Numbers of frames of one link: links never share a number, and 2^53 is what every JSON reader keeps exact.
-const LINK_NUMBERS: u64 = 1 << 45;
 
 /// What is to be run.
 pub struct Service<'a> {
@@ -91,103 +83,111 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let sources = open_links(&config.capture)?;
-    let by_frames = sources.iter().any(|source| matches!(source.from, From::Folder { .. }));
-    let sensor = sensor_name(&sources);
-    let open = |centre| Delivery::open(centre, &config, &networks, &sensor, gate::Mode::Live);
+    let sources = open_sources(&config.capture)?;
+    let open = |centre| Delivery::open(centre, &config, &networks, &sensor_name(&sources), gate::Mode::Live);
     let mut delivery = config.centre.as_ref().map(open).transpose()?;
-    let (site, log) = (site(&config, &networks, &sensor, delivery.as_ref(), &sources)?, Arc::new(LogState::default()));
-    let mut eve = match &config.outputs.path {
-        Some(path) => {
-            let opened = EveFile::open(path, Arc::clone(&log));
-            Some(opened.map_err(|error| Failure::Io(path.to_path_buf(), error))?)
-        }
-        None => None,
-    };
-    let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
+    let site = site(&config, &networks, delivery.as_ref(), &sources)?;
+    let log = Arc::new(LogState::default());
+    let mut eve = open_log(&config, &log)?;
+    let server = open_server(&config)?;
     let facts = SetFacts::of(&loaded.set, loaded.refused);
-    let shared =
-        Shared::new(started, orders, facts, sources.len(), by_frames).map_err(|error| Failure::Io("eventfd".into(), error))?;
-    let shared = Arc::new(shared);
+    let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
+    let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
+    let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
-    let progress = Progress::default();
-    let server = match config.metrics {
-        Some(metrics) => {
-            let bound = Server::bind(metrics.listen);
-            Some(bound.map_err(|error| Failure::Io(metrics.listen.to_string().into(), error))?)
-        }
-        None => None,
-    };
-    let interfaces: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
+    let names: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
     let taps = taps(sources, &shared, &send);
-    let mut running = Running {
-        service: &service,
-        shared: Arc::clone(&shared),
-        log: Arc::clone(&log),
-        releases: send,
-        key,
-        set: loaded.set,
-        refused: loaded.refused,
-        site,
-        config,
-    };
-    running.say_hello(&interfaces);
-    let desk = Desk::new(running.site.clone());
-    let alerts = running.config.outputs.events.contains(&EventType::Alert);
     let look = Look {
         shared: Arc::clone(&shared),
-        interfaces: interfaces.clone(),
+        interfaces: names.clone(),
         progress: &progress,
         log: Arc::clone(&log),
         delivery: delivery.as_ref().map(Delivery::view),
         started: SystemTime::now(),
     };
-    let ended = AtomicBool::new(false);
-    let stopped = thread::scope(|scope| {
-        if let Some(server) = &server {
+    let refused = loaded.refused;
+    let (shared_too, log_too) = (Arc::clone(&shared), Arc::clone(&log));
+    let running =
+        Running { service: &service, shared, log, releases: send, key, set: loaded.set, refused, site, config };
+    running.say_hello(&names);
+    let spool = delivery.as_mut().map(Delivery::spool);
+    let ended = together(running, &mut signals, taps, releases, (eve.as_mut(), spool), &look, server.as_ref());
+    let delivered = delivery.map(|delivery| delivery.leave(ended.told + STOP_TIME_MAX));
+    let account = Account {
+        tallies: shared_too.board.tallies(),
+        links: names.into_iter().zip(shared_too.links()).collect(),
+        log_lost: log_too.lost.load(Ordering::Acquire),
+        not_spooled: progress.not_spooled.load(Ordering::Acquire),
+        delivered,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    account.say();
+    end(&account, ended)
+}
+
+/// What all threads together came to.
+struct Over {
+    /// When the word to end came.
+    told: Instant,
+    /// Workers that died.
+    died: usize,
+    collected: io::Result<Collected>,
+}
+
+/// All threads, from the first frame to the last record.
+fn together(
+    mut running: Running<'_>,
+    signals: &mut Signals,
+    taps: Vec<Tap>,
+    releases: Receiver<Release>,
+    (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    look: &Look<'_>,
+    server: Option<&Server>,
+) -> Over {
+    let (desk, ended) = (Desk::new(running.site.clone()), AtomicBool::new(false));
+    let alerts = running.config.outputs.events.contains(&EventType::Alert);
+    thread::scope(|scope| {
+        if let Some(server) = server {
             tracing::info!(address = %server.address(), "metrics are served");
             scope.spawn(|| match server.serve(&ended, &|| look.sight()) {
                 Ok(()) => {}
                 Err(error) => tracing::error!(%error, "metrics are served no more"),
             });
         }
-        let collector = {
-            let (desk, progress, eve) = (&desk, &progress, eve.as_mut());
-            let spool = delivery.as_mut().map(Delivery::spool);
-            scope.spawn(move || {
-                let log = eve.map(|eve| Log { writer: eve, alerts });
-                let outputs = Outputs { log, spool, ..Outputs::default() };
-                Collector::new(desk, outputs).run_live(&releases, progress)
-            })
-        };
+        let (desk, progress) = (&desk, look.progress);
+        let collector = scope.spawn(move || {
+            let log = eve.map(|eve| Log { writer: eve, alerts });
+            let outputs = Outputs { log, spool, ..Outputs::default() };
+            Collector::new(desk, outputs).run_live(&releases, progress)
+        });
         let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(move || tap.run())).collect();
-        let stopped = running.control(&mut signals);
-        shared.stop.store(true, Ordering::Release);
-        shared.wake_all();
+        let told = running.control(signals);
+        running.shared.stop.store(true, Ordering::Release);
+        running.shared.wake_all();
         let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
-        drop(running.releases); // the last sender: the collector comes to its end
+        drop(running); // it has the last sender: the collector comes to its end
         let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
         ended.store(true, Ordering::Release);
-        (stopped, died, collected)
-    });
-    let (stopped, died, collected) = stopped;
-    let delivered = delivery.map(|delivery| delivery.leave(stopped + STOP_TIME_MAX));
-    let account = Account {
-        tallies: shared.board.tallies(),
-        links: interfaces.into_iter().zip(shared.links()).collect(),
-        log_lost: log.lost.load(Ordering::Acquire),
-        not_spooled: progress.not_spooled.load(Ordering::Acquire),
-        delivered,
-        seconds: started.elapsed().as_secs_f64(),
-    };
-    account.say();
-    end(&account, died, collected)
+        Over { told, died, collected }
+    })
 }
 
-fn end(account: &Account, died: usize, collected: io::Result<Collected>) -> Result<(), Failure> {
-    collected.map_err(|error| Failure::Io("the outputs".into(), error))?;
-    if died > 0 {
-        return Err(Failure::Fault(format!("{died} of the workers died: please report this")));
+fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
+    let Some(path) = &config.outputs.path else { return Ok(None) };
+    let opened = EveFile::open(path, Arc::clone(state));
+    opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
+}
+
+fn open_server(config: &Config) -> Result<Option<Server>, Failure> {
+    let Some(metrics) = &config.metrics else { return Ok(None) };
+    let bound = Server::bind(metrics.listen);
+    bound.map(Some).map_err(|error| Failure::Io(metrics.listen.to_string().into(), error))
+}
+
+fn end(account: &Account, over: Over) -> Result<(), Failure> {
+    over.collected.map_err(|error| Failure::Io("the outputs".into(), error))?;
+    if over.died > 0 {
+        return Err(Failure::Fault(format!("{} of the workers died: please report this", over.died)));
     }
     match account.unaccounted() {
         0 => Ok(()),
@@ -304,174 +304,4 @@ impl Running<'_> {
         let loaded = load(&config, &rules).map_err(|failure| failure.to_string())?;
         Ok((config, loaded))
     }
-}
-
-/// Indicators with what came of them.
-struct Loaded {
-    set: Arc<IndicatorSet>,
-    refused: u64,
-}
-
-fn load(config: &Config, rules: &[PathBuf]) -> Result<Loaded, Failure> {
-    let mut key = [0; 16];
-    key[..8].copy_from_slice(&random()?.to_ne_bytes());
-    key[8..].copy_from_slice(&random()?.to_ne_bytes());
-    let loaded = feed::load(rules, &config.policy(key)).map_err(|error| Failure::Io("the rules".into(), error))?;
-    let refused = loaded.refused.values().sum();
-    for refusal in &loaded.refusals {
-        tracing::warn!(file = %refusal.file.display(), line = refusal.line, reason = %refusal.reason, "indicator refused");
-    }
-    if loaded.set.is_empty() && refused > 0 {
-        return Err(Failure::Configuration(format!("no indicator could be loaded, {refused} were refused")));
-    }
-    Ok(Loaded { set: Arc::new(loaded.set), refused })
-}
-
-fn random() -> Result<u64, Failure> {
-    let mut bytes = [0; 8];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Failure::Fault("the system has no random numbers".to_string()))?;
-    Ok(u64::from_ne_bytes(bytes))
-}
-
-fn open_links(captures: &[Capture]) -> Result<Vec<Source>, Failure> {
-    let mut sources = Vec::new();
-    for (link, capture) in captures.iter().enumerate() {
-        let before = link as u64 * LINK_NUMBERS;
-        let name = match &capture.source {
-            config::Source::Interface { name, .. } => name,
-            config::Source::Directory(folder) => {
-                sources.push(watch(folder, link, before)?);
-                continue;
-            }
-        };
-        let options = live::Options {
-            interface: name.clone(),
-            filter: capture.filter.clone(),
-            ring_bytes: capture.ring_bytes,
-            snap_bytes: capture.snap_bytes,
-            promiscuous: capture.promiscuous,
-        };
-        let live = Live::open(options, before).map_err(|refused| not_opened(name, &refused))?;
-        sources.push(Source { name: name.clone(), from: From::Link(live), link });
-    }
-    if sources.is_empty() {
-        let what = "nothing to read: `capture:` names no interface and no directory, and neither does -i".to_string();
-        return Err(Failure::Configuration(what));
-    }
-    Ok(sources)
-}
-
-/// What was read of a watched folder is remembered in it; writers of captures pass over hidden files, and so do we.
-const MEMORY: &str = ".haetae-read";
-
-fn watch(folder: &Path, link: usize, before: u64) -> Result<Source, Failure> {
-    let watched = Watched::open(folder, Begin::All, Some(&folder.join(MEMORY)));
-    let watched = watched.map_err(|error| Failure::Io(folder.to_path_buf(), error))?;
-    let from = From::Folder { watched, before, handed: 0, open: true };
-    Ok(Source { name: folder.display().to_string(), from, link })
-}
-
-/// What this sensor is called among the site's: its first link.
-fn sensor_name(sources: &[Source]) -> String {
-    let link = sources.iter().find(|source| matches!(source.from, From::Link(_)));
-    link.map_or_else(|| "folder".to_owned(), |source| source.name.clone())
-}
-
-fn not_opened(interface: &str, refused: &Refused) -> Failure {
-    let kind = match refused {
-        Refused::Permission(_) => io::ErrorKind::PermissionDenied,
-        Refused::Filter(_) => return Failure::Configuration(format!("{interface}: {refused}")),
-        Refused::Absent(_) | Refused::Down(_) | Refused::Other(_) => io::ErrorKind::NotFound,
-    };
-    Failure::Io(interface.into(), io::Error::new(kind, refused.to_string()))
-}
-
-fn site(
-    config: &Config,
-    networks: &Arc<Networks>,
-    sensor: &str,
-    delivery: Option<&Delivery>,
-    sources: &[Source],
-) -> Result<Site, Failure> {
-    let read = |path: &PathBuf| SiteKey::open(path).map_err(|error| Failure::Io(path.clone(), error));
-    let own = config.site.key.as_ref().map(read).transpose()?.map(|key| key.derive(delivery::IDENTITIES).to_vec());
-    let key = match (delivery, own) {
-        (Some(delivery), _) => delivery.key().to_vec(),
-        (None, Some(own)) => own,
-        // nothing leaves: identities only tell the alerts of this run apart
-        (None, None) => random()?.to_be_bytes().to_vec(),
-    };
-    Ok(Site {
-        id: config.site.id.clone(),
-        sensor: sensor.to_owned(),
-        language: config.site.language.name().to_owned(),
-        key,
-        salt: random()?.to_be_bytes().to_vec(),
-        networks: Arc::clone(networks),
-        mode: Mode::Live,
-        interface: if let [Source { name, from: From::Link(_), .. }] = sources { Some(name.clone()) } else { None },
-        ..Site::default()
-    })
-}
-
-fn version_of(set: &IndicatorSet) -> SetVersion {
-    SetVersion { version: super::number_of(set.version()), age_seconds: None }
-}
-
-fn orders(
-    config: &Config,
-    workers: usize,
-    key: (u64, u64),
-    networks: &Arc<Networks>,
-    set: &Arc<IndicatorSet>,
-    site: &Site,
-) -> Orders {
-    let logs = config.outputs.path.is_some();
-    let logged = if logs { super::logged(&config.outputs.events) } else { Vec::new() };
-    let wants = super::wants(config, set, &logged, false);
-    let settings = Settings {
-        flows_max: config.limits.flows_max,
-        reassembly_bytes_max: config.limits.reassembly_bytes_max,
-        key,
-        wants,
-    };
-    let desk = Desk::new(Site { set: version_of(set), ..site.clone() });
-    Orders {
-        index: 0,
-        workers,
-        live: true,
-        settings,
-        events: false,
-        logged,
-        timeline: false,
-        networks: Arc::clone(networks),
-        set: Arc::clone(set),
-        desk: Some(Arc::new(desk)),
-    }
-}
-
-/// Workers with their links and the rings between them: a ring from each that reads links to every other.
-fn taps(sources: Vec<Source>, shared: &Arc<Shared>, send: &Sender<Release>) -> Vec<Tap> {
-    let workers = shared.sleeping.len();
-    let mut of_worker: Vec<Vec<Source>> = (0..workers).map(|_| Vec::new()).collect();
-    sources.into_iter().enumerate().for_each(|(at, source)| of_worker[at % workers].push(source));
-    let mut inboxes: Vec<Vec<(usize, Inbox)>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut outboxes: Vec<Vec<Option<Outbox>>> = Vec::new();
-    for (reader, sources) in of_worker.iter().enumerate() {
-        let to = |owner: usize| {
-            let (outbox, inbox) = (!sources.is_empty() && owner != reader).then(ring)?;
-            inboxes[owner].push((reader, inbox));
-            Some(outbox)
-        };
-        outboxes.push((0..workers).map(to).collect());
-    }
-    let parts = of_worker.into_iter().zip(outboxes).zip(inboxes).enumerate();
-    parts
-        .map(|(index, ((sources, outboxes), inboxes))| {
-            let (_, orders) = shared.orders(index);
-            let worker = Worker::new(orders, send.clone(), Laps::new(nanos)).with_rings(outboxes, inboxes);
-            Tap::new(index, worker, sources, Arc::clone(shared))
-        })
-        .collect()
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::look::SetFacts;
+use super::tap::{From, Source};
 use crate::capture::live::Counters;
 use crate::metrics::Board;
 use crate::worker::Orders;
@@ -52,13 +53,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        started: Instant,
-        orders: Orders,
-        set: SetFacts,
-        links: usize,
-        by_frames: bool,
-    ) -> std::io::Result<Shared> {
+    pub(super) fn new(started: Instant, orders: Orders, set: SetFacts, sources: &[Source]) -> std::io::Result<Shared> {
+        let links = sources.len();
+        let by_frames = sources.iter().any(|source| matches!(source.from, From::Folder { .. }));
         let workers = orders.workers;
         let readers = workers.min(links);
         let pairs = (0..readers).flat_map(|from| (0..workers).map(move |to| (from, to)));

@@ -216,9 +216,10 @@ impl Source {
     fn state(&mut self) -> LinkState {
         match &mut self.from {
             From::Link(live) => LinkState { open: live.is_open(), counters: live.counters() },
-            From::Folder { handed, open, .. } => {
-                LinkState { open: *open, counters: Counters { offered: *handed, handed: *handed, ..Counters::default() } }
-            }
+            From::Folder { handed, open, .. } => LinkState {
+                open: *open,
+                counters: Counters { offered: *handed, handed: *handed, ..Counters::default() },
+            },
         }
     }
 
@@ -260,7 +261,9 @@ fn tell(file: &Path, what: &What) {
     let file = file.display();
     match what {
         What::Read(None) => tracing::debug!(%file, "read"),
-        What::Read(Some(cut)) => tracing::warn!(%file, bytes = cut.bytes, reason = cut.reason, "read, but not all of it"),
+        What::Read(Some(cut)) => {
+            tracing::warn!(%file, bytes = cut.bytes, reason = cut.reason, "read, but not all of it")
+        }
         What::Skipped(reason) => tracing::warn!(%file, reason, "skipped"),
     }
 }

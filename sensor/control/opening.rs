@@ -1,0 +1,204 @@
+//! What a running sensor begins with, and what a reload makes anew: indicators, sources, who we are, orders, workers.
+//!
+//! In: the checked configuration. Out: the parts, or why one cannot be had. Never here: a thread, a signal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::delivery::{self, Delivery};
+use super::shared::Shared;
+use super::tap::{From, Source, Tap};
+use super::{Failure, nanos};
+use crate::alert::record::{Desk, Mode, SetVersion, Site};
+use crate::capture::live::{self, Live, Refused};
+use crate::capture::watched::{Begin, Watched};
+use crate::config::{self, Capture, Config};
+use crate::feed;
+use crate::flow::Settings;
+use crate::gate::SiteKey;
+use crate::indicator::IndicatorSet;
+use crate::metrics::Laps;
+use crate::networks::Networks;
+use crate::worker::{Inbox, Orders, Outbox, Release, Worker, ring};
+
+/// Numbers of frames of one source: sources never share a number, and 2^53 is what every JSON reader keeps exact.
+const LINK_NUMBERS: u64 = 1 << 45;
+
+/// Indicators with what came of them.
+pub(super) struct Loaded {
+    pub(super) set: Arc<IndicatorSet>,
+    pub(super) refused: u64,
+}
+
+/// Reads indicators; each refusal is logged with its place.
+pub(super) fn load(config: &Config, rules: &[PathBuf]) -> Result<Loaded, Failure> {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&random()?.to_ne_bytes());
+    key[8..].copy_from_slice(&random()?.to_ne_bytes());
+    let loaded = feed::load(rules, &config.policy(key)).map_err(|error| Failure::Io("the rules".into(), error))?;
+    let refused = loaded.refused.values().sum();
+    for refusal in &loaded.refusals {
+        tracing::warn!(file = %refusal.file.display(), line = refusal.line, reason = %refusal.reason, "indicator refused");
+    }
+    if loaded.set.is_empty() && refused > 0 {
+        return Err(Failure::Configuration(format!("no indicator could be loaded, {refused} were refused")));
+    }
+    Ok(Loaded { set: Arc::new(loaded.set), refused })
+}
+
+/// Eight bytes that nobody can guess.
+pub(super) fn random() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| Failure::Fault("the system has no random numbers".to_string()))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Opens what the configuration names, in its order.
+pub(super) fn open_sources(captures: &[Capture]) -> Result<Vec<Source>, Failure> {
+    let mut sources = Vec::new();
+    for (link, capture) in captures.iter().enumerate() {
+        let before = link as u64 * LINK_NUMBERS;
+        let name = match &capture.source {
+            config::Source::Interface { name, .. } => name,
+            config::Source::Directory(folder) => {
+                sources.push(watch(folder, link, before)?);
+                continue;
+            }
+        };
+        let options = live::Options {
+            interface: name.clone(),
+            filter: capture.filter.clone(),
+            ring_bytes: capture.ring_bytes,
+            snap_bytes: capture.snap_bytes,
+            promiscuous: capture.promiscuous,
+        };
+        let live = Live::open(options, before).map_err(|refused| not_opened(name, &refused))?;
+        sources.push(Source { name: name.clone(), from: From::Link(live), link });
+    }
+    if sources.is_empty() {
+        let what = "nothing to read: `capture:` names no interface and no directory, and neither does -i".to_string();
+        return Err(Failure::Configuration(what));
+    }
+    Ok(sources)
+}
+
+/// What was read of a watched folder is remembered in it; writers of captures pass over hidden files, and so do we.
+const MEMORY: &str = ".haetae-read";
+
+fn watch(folder: &Path, link: usize, before: u64) -> Result<Source, Failure> {
+    let watched = Watched::open(folder, Begin::All, Some(&folder.join(MEMORY)));
+    let watched = watched.map_err(|error| Failure::Io(folder.to_path_buf(), error))?;
+    let from = From::Folder { watched, before, handed: 0, open: true };
+    Ok(Source { name: folder.display().to_string(), from, link })
+}
+
+/// What this sensor is called among the site's: its first link.
+pub(super) fn sensor_name(sources: &[Source]) -> String {
+    let link = sources.iter().find(|source| matches!(source.from, From::Link(_)));
+    link.map_or_else(|| "folder".to_owned(), |source| source.name.clone())
+}
+
+fn not_opened(interface: &str, refused: &Refused) -> Failure {
+    let kind = match refused {
+        Refused::Permission(_) => io::ErrorKind::PermissionDenied,
+        Refused::Filter(_) => return Failure::Configuration(format!("{interface}: {refused}")),
+        Refused::Absent(_) | Refused::Down(_) | Refused::Other(_) => io::ErrorKind::NotFound,
+    };
+    Failure::Io(interface.into(), io::Error::new(kind, refused.to_string()))
+}
+
+/// Who we are.
+pub(super) fn site(
+    config: &Config,
+    networks: &Arc<Networks>,
+    delivery: Option<&Delivery>,
+    sources: &[Source],
+) -> Result<Site, Failure> {
+    let read = |path: &PathBuf| SiteKey::open(path).map_err(|error| Failure::Io(path.clone(), error));
+    let own = config.site.key.as_ref().map(read).transpose()?.map(|key| key.derive(delivery::IDENTITIES).to_vec());
+    let key = match (delivery, own) {
+        (Some(delivery), _) => delivery.key().to_vec(),
+        (None, Some(own)) => own,
+        // nothing leaves: identities only tell the alerts of this run apart
+        (None, None) => random()?.to_be_bytes().to_vec(),
+    };
+    Ok(Site {
+        id: config.site.id.clone(),
+        sensor: sensor_name(sources),
+        language: config.site.language.name().to_owned(),
+        key,
+        salt: random()?.to_be_bytes().to_vec(),
+        networks: Arc::clone(networks),
+        mode: Mode::Live,
+        interface: if let [Source { name, from: From::Link(_), .. }] = sources { Some(name.clone()) } else { None },
+        ..Site::default()
+    })
+}
+
+/// Which set alerts say that they are of.
+pub(super) fn version_of(set: &IndicatorSet) -> SetVersion {
+    SetVersion { version: super::number_of(set.version()), age_seconds: None }
+}
+
+/// What workers are told.
+pub(super) fn orders(
+    config: &Config,
+    workers: usize,
+    key: (u64, u64),
+    networks: &Arc<Networks>,
+    set: &Arc<IndicatorSet>,
+    site: &Site,
+) -> Orders {
+    let logs = config.outputs.path.is_some();
+    let logged = if logs { super::logged(&config.outputs.events) } else { Vec::new() };
+    let wants = super::wants(config, set, &logged, false);
+    let settings = Settings {
+        flows_max: config.limits.flows_max,
+        reassembly_bytes_max: config.limits.reassembly_bytes_max,
+        key,
+        wants,
+    };
+    let desk = Desk::new(Site { set: version_of(set), ..site.clone() });
+    Orders {
+        index: 0,
+        workers,
+        live: true,
+        settings,
+        events: false,
+        logged,
+        timeline: false,
+        networks: Arc::clone(networks),
+        set: Arc::clone(set),
+        desk: Some(Arc::new(desk)),
+    }
+}
+
+/// Workers with their links and the rings between them: a ring from each that reads links to every other.
+pub(super) fn taps(sources: Vec<Source>, shared: &Arc<Shared>, send: &Sender<Release>) -> Vec<Tap> {
+    let workers = shared.sleeping.len();
+    let mut of_worker: Vec<Vec<Source>> = (0..workers).map(|_| Vec::new()).collect();
+    sources.into_iter().enumerate().for_each(|(at, source)| of_worker[at % workers].push(source));
+    let mut inboxes: Vec<Vec<(usize, Inbox)>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut outboxes: Vec<Vec<Option<Outbox>>> = Vec::new();
+    for (reader, sources) in of_worker.iter().enumerate() {
+        let to = |owner: usize| {
+            let (outbox, inbox) = (!sources.is_empty() && owner != reader).then(ring)?;
+            inboxes[owner].push((reader, inbox));
+            Some(outbox)
+        };
+        outboxes.push((0..workers).map(to).collect());
+    }
+    let parts = of_worker.into_iter().zip(outboxes).zip(inboxes).enumerate();
+    parts
+        .map(|(index, ((sources, outboxes), inboxes))| {
+            let (_, orders) = shared.orders(index);
+            let worker = Worker::new(orders, send.clone(), Laps::new(nanos)).with_rings(outboxes, inboxes);
+            Tap::new(index, worker, sources, Arc::clone(shared))
+        })
+        .collect()
+}

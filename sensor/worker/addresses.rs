@@ -1,0 +1,62 @@
+//! Addresses of flows: looked up in a width of their own, and an observation only on a hit.
+//!
+//! In: scenes of flows that began. Out: questions, and sightings of those that hit. Never here: what a parser said.
+
+use std::net::IpAddr;
+
+use super::{Worker, timeline};
+use crate::flow::Scene;
+use crate::indicator::{AddressQuestion, Hit, Refusal};
+use crate::observable::{Event, Field, Side, address};
+
+impl Worker {
+    /// A flow began: its addresses become an observation only if one of them hit.
+    pub(super) fn began(&mut self, step: u32, scene: &Scene, phase: u8, next: &mut usize) {
+        if self.orders.timeline {
+            self.tally.timeline.count(scene.flow.start, timeline::FLOWS, 1);
+        }
+        while let Some(&hit) = self.address_hits.get(*next).filter(|hit| hit.asked == step) {
+            *next += 1;
+            if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {
+                self.early.entry(scene.flow.id).or_default().push(hit);
+            }
+        }
+    }
+
+    pub(super) fn address_sighted(&mut self, scene: &Scene, hit: Hit, phase: u8) -> Result<(), Refusal> {
+        self.addresses.clear();
+        let mut saying = self.addresses.begin(&FLOW, Side::Client);
+        for (field, end) in ADDRESS_FIELDS.iter().zip(addresses_of(scene)) {
+            if let Some(address) = end {
+                saying.address(field, &address::canonical_of(address)[..16]);
+            }
+        }
+        let observations = std::mem::take(&mut self.addresses);
+        let outcome = self.sight(&observations, 0, hit, scene, phase);
+        self.addresses = observations;
+        outcome
+    }
+
+    pub(super) fn question(&mut self, asked: u32, scene: &Scene) {
+        let ends = addresses_of(scene).into_iter().enumerate();
+        self.questions.extend(
+            ends.filter_map(|(field, end)| Some(AddressQuestion { asked, field: field as u32, address: end? })),
+        );
+    }
+}
+
+/// Addresses of a new flow as an event of its own.
+pub(super) static FLOW: Event = Event { name: "flow", app_proto: None };
+
+/// What the addresses of a flow are called, in the order of [`addresses_of`].
+pub(super) static ADDRESS_FIELDS: [Field; 4] = [
+    Field::sought("src_ip", &address::KINDS).address().at(""),
+    Field::sought("dest_ip", &address::KINDS).address().at(""),
+    Field::sought("tunnel.src_ip", &address::KINDS).address().at(""),
+    Field::sought("tunnel.dest_ip", &address::KINDS).address().at(""),
+];
+
+pub(super) fn addresses_of(scene: &Scene) -> [Option<IpAddr>; 4] {
+    let (flow, outer) = (&scene.flow, scene.flow.tunnel.as_ref());
+    [Some(flow.client), Some(flow.server), outer.map(|outer| outer.source), outer.map(|outer| outer.destination)]
+}
