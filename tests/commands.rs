@@ -51,6 +51,8 @@ fn what_makes_no_sense_is_a_usage_error_that_says_why() {
         (&["-r"], "a value is required"),
         (&["--nonsense"], "unexpected argument"),
         (&["replay"], "required"),
+        (&["completions", "tcsh"], "[possible values: bash, zsh, fish]"),
+        (&["man", "reply"], "`reply` is not a command"),
         (&["replya", "a.pcap"], "did you mean `replay`?"),
         (&["-r", "a.pcap", "-S", "r", "tcp", "port", "80"], "packet filters (BPF) are not supported"),
         (&["-r", "a.pcap", "-T"], "give one of them"),

@@ -116,6 +116,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: RulesCommand,
     },
+    /// Print a script that completes options in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of haetae, or of one of its commands (man -l reads it)
+    Man {
+        /// Words of a command: haetae man config dump
+        #[arg(value_name = "COMMAND")]
+        words: Vec<String>,
+    },
+}
+
+/// Shells whose completions are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(crate) enum Shell {
+    /// GNU Bash, with bash-completion.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// Show the configuration that holds, or what one may say.

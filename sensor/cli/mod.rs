@@ -6,6 +6,7 @@
 mod arguments;
 pub mod exit;
 pub mod lookup;
+mod manual;
 mod order;
 pub mod rules;
 pub mod screen;
@@ -95,7 +96,7 @@ impl Desk<'_> {
             return self.read_interfaces(&arguments);
         }
         if let Some(word) = arguments.words.first() {
-            return self.usage(&order::stray(word, &["replay", "run", "check", "config", "lookup", "rules"]));
+            return self.usage(&order::stray(word, &order::COMMANDS));
         }
         match (arguments.test, arguments.read.is_empty()) {
             (true, true) => self.check(&arguments.site),
@@ -117,6 +118,11 @@ impl Desk<'_> {
             }
             Command::Lookup { value, site } => self.lookup(&value, &site),
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
+            Command::Completions { shell } => Ok(manual::completions(shell, self.out).map(|()| exit::SOUND)?),
+            Command::Man { words } => match manual::page(&words, self.out) {
+                Some(written) => Ok(written.map(|()| exit::SOUND)?),
+                None => self.usage(&format!("`{}` is not a command", words.join(" "))),
+            },
         }
     }
 
