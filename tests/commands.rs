@@ -229,6 +229,19 @@ fn a_person_sees_what_was_met_and_nothing_for_near_misses() {
 }
 
 #[test]
+fn a_person_is_told_in_the_language_of_the_site() {
+    let korean = haetae(&["-r", &capture("tls13"), "-S", RULES, "--set", "site.language=ko"]);
+    assert_eq!((korean.0, korean.2.as_str()), (0, ""));
+    let out = korean.1;
+    assert!(out.contains("심각     ransomware   10.77.0.2 -> c2.bad.example (203.0.113.66:443)   데이터 "), "{out}");
+    assert!(out.contains("\n         근거: bad.example (하위 도메인 포함), 출처 example, amber, "), "{out}");
+    assert!(out.contains("\n파일 1개, 패킷 ") && out.contains("\n보지 못한 것: "), "{out}");
+    assert!(out.ends_with("내부로 간주했습니다. 이 장비 밖으로 나간 것은 없습니다.\n"), "{out}");
+    let lines = |set: &str| haetae(&["-r", PCAPS, "-S", RULES, "--set", set]).1.lines().count();
+    assert_eq!(lines("site.language=ko"), lines("site.language=en"), "the same is said");
+}
+
+#[test]
 fn rules_that_are_no_rules_are_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = folder.path().display().to_string();

@@ -101,7 +101,11 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
         come.write(findings, output).map_err(|error| output.failed(error))?;
     }
     if replay.screen {
-        let closing = Closing { alike: opened.shown.more, ..closing(&all, &loaded, &networks, delivered, seconds) };
+        let closing = Closing {
+            language: replay.config.site.language.name(),
+            alike: opened.shown.more,
+            ..closing(&all, &loaded, &networks, delivered, seconds)
+        };
         closing.write(person).map_err(|error| Failure::Io("the screen".into(), error))?;
     }
     outcome(&all)
@@ -368,6 +372,7 @@ fn closing(
         captured.cuts.iter().map(|(path, cut)| (name_of(path), cut.bytes, cut.reason)).collect()
     };
     Closing {
+        language: "",
         files: all.len() as u64,
         packets: sum.handed,
         dropped: 0,
