@@ -65,6 +65,8 @@ fn what_makes_no_sense_is_a_usage_error_that_says_why() {
         (&["-r", "a.pcap", "--workers", "0"], "auto"),
         (&["-r", "a.pcap", "--workers", "many"], "auto"),
         (&["-r", "a.pcap", "--batch-size", "257"], "1 to 256"),
+        (&["-r", "a.pcap", "--pace", "fast"], "real, or a factor like 10x or 0.5x"),
+        (&["-r", "a.pcap", "--pace", "0x"], "0.001x to 1000000x"),
         (&["-r", "a.pcap", "-k", "all"], "checksums are not verified"),
         (&["-r", "a.pcap", "-k", "some"], "invalid value"),
         (&["-r", "a.pcap", "--alerts", "-", "--events", "-"], "two outputs"),
@@ -316,4 +318,51 @@ fn a_reader_that_goes_away_is_no_error() {
     child.stdout.take().expect("its output").read_exact(&mut first).expect("it says something");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+/// A capture with the frames of another, evenly over so many milliseconds.
+fn spread(capture: &[u8], millis: u64) -> Vec<u8> {
+    let mut records = Vec::new();
+    let mut rest = &capture[24..];
+    while rest.len() >= 16 {
+        let length = u32::from_le_bytes(rest[8..12].try_into().expect("four bytes")) as usize;
+        records.push(&rest[8..16 + length]);
+        rest = &rest[16 + length..];
+    }
+    assert!(rest.is_empty() && records.len() > 2, "a little-endian capture with frames");
+    let nanoseconds = capture[..4] == 0xa1b2_3c4d_u32.to_le_bytes();
+    let unit = if nanoseconds { 1_000_000_000 } else { 1_000_000 };
+    let (mut out, last) = (capture[..24].to_vec(), records.len() as u64 - 1);
+    for (at, record) in records.into_iter().enumerate() {
+        let time = at as u64 * millis * unit / 1_000 / last;
+        out.extend(((1_700_000_000 + time / unit) as u32).to_le_bytes());
+        out.extend(((time % unit) as u32).to_le_bytes());
+        out.extend(record);
+    }
+    out
+}
+
+#[test]
+fn a_paced_replay_takes_its_time_and_says_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("three-seconds.pcap");
+    let whole = std::fs::read(capture("http1")).expect("a capture");
+    std::fs::write(&file, spread(&whole, 3_000)).expect("a file");
+    let file = file.display().to_string();
+    let replayed = |more: &[&str]| {
+        let started = std::time::Instant::now();
+        let (code, out, complaints) = haetae(&[&["-r", &file, "-S", RULES], more].concat());
+        assert_eq!((code, complaints.as_str()), (0, ""));
+        (out, started.elapsed().as_secs_f64())
+    };
+    let (events, _) = replayed(&["--events", "-", "--workers", "1"]);
+    assert!(events.lines().count() > 2, "{events}");
+    for workers in ["1", "3"] {
+        let (paced, seconds) = replayed(&["--events", "-", "--pace", "10x", "--workers", workers]);
+        assert_eq!(paced, events);
+        assert!((0.3..30.0).contains(&seconds), "{seconds} s");
+    }
+    let (alerts, _) = replayed(&["--alerts", "-"]);
+    assert!(!alerts.is_empty());
+    assert_eq!(replayed(&["--alerts", "-", "--pace", "100x"]).0, alerts);
 }

@@ -31,7 +31,7 @@ use crate::limits::CONFIGURATION_BYTES_MAX;
 pub use check::{Config, Eve, Limits, Rules, Site, fixed_differences};
 pub use fault::{Fault, Place};
 pub use live::{Backend, Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Source, interfaces_absent};
-pub use replay::{Output, Replay, Report};
+pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;
 pub use written::{EventType, Language, Size, Workers, Written};
 

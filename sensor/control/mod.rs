@@ -15,6 +15,7 @@ mod logs;
 #[cfg(feature = "libpcap")]
 mod look;
 mod outputs;
+mod pace;
 mod replay;
 #[cfg(feature = "libpcap")]
 mod run;
