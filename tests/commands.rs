@@ -172,6 +172,22 @@ fn a_log_that_nobody_knows_and_a_tap_that_is_not_there_are_told() {
     assert_eq!(haetae(&["-T", "-c", &file]), (0, "the configuration is sound\n".into(), warning.into()));
 }
 
+#[cfg(feature = "libpcap")]
+#[test]
+fn a_packet_filter_that_is_none_is_told_with_its_place_before_an_interface_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let captures =
+        "capture:\n  - interface: lo\n    filter: not port 22\n  - interface: eth9\n    filter: tcp prot 80\n";
+    let file = written(folder.path(), captures);
+    let (code, out, complaints) = haetae(&["-T", "-c", &file]);
+    assert_eq!((code, out.as_str()), (78, ""));
+    assert!(complaints.starts_with("error: capture[1].filter: is no packet filter: "), "{complaints}");
+    assert!(complaints.contains(&format!("\n  --> {file}:5:13   help: ")), "{complaints}");
+    assert!(complaints.ends_with("1 error; running configuration unchanged (exit 78)\n"), "{complaints}");
+    let mended = written(folder.path(), &captures.replace("prot", "port"));
+    assert_eq!(haetae(&["-T", "-c", &mended]).0, 0);
+}
+
 #[test]
 fn what_is_not_there_is_named() {
     let (code, _, complaints) = haetae(&["-T", "-c", "/nowhere/haetae.yaml"]);

@@ -5,6 +5,8 @@
 
 mod arguments;
 pub mod exit;
+#[cfg(feature = "libpcap")]
+mod filters;
 pub mod lookup;
 mod manual;
 mod order;
@@ -214,7 +216,19 @@ impl Desk<'_> {
         if self.chosen(site.config.clone()).is_none() {
             return self.usage("which configuration? -c FILE, or HAETAE_CONFIG");
         }
-        let config = self.config(site, "running configuration unchanged")?;
+        let file = self.chosen(site.config.clone());
+        let consequence = "running configuration unchanged";
+        let (config, _place) = match crate::config::load_placed(file.as_deref(), &site.set, self.environment) {
+            Ok(placed) => placed,
+            Err(refused) => return Ok(self.refused(refused, consequence)?),
+        };
+        #[cfg(feature = "libpcap")]
+        {
+            let faults = filters::faults(&config.capture, _place);
+            if !faults.is_empty() {
+                return Ok(self.refused(Refused::Faulty(faults), consequence)?);
+            }
+        }
         for (option, name) in interfaces_absent(&config.capture) {
             writeln!(self.complaints, "warning: {option}: this machine has no interface `{name}` now")?;
         }

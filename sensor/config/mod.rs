@@ -69,6 +69,20 @@ pub fn load(
     parse(&name, &text, &folder, sets, environment)
 }
 
+/// As [`load`], with the place of each option, by its path (`capture[0].filter`).
+///
+/// # Errors
+/// As [`load`].
+pub fn load_placed(
+    file: Option<&Path>,
+    sets: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Config, impl Fn(&str) -> Place), Refused> {
+    let (name, text, folder) = source(file)?;
+    let (config, tree) = settled(&name, &text, &folder, sets, environment)?;
+    Ok((config, move |path: &str| tree.place(path)))
+}
+
 /// Checks a configuration's text. Relative paths in it start at `folder`.
 ///
 /// # Errors
