@@ -543,3 +543,17 @@ pub const REPORT_VALUE_BYTES_MAX: usize = 300;
 
 /// A text of advice in a report: a paragraph.
 pub const REPORT_ADVICE_BYTES_MAX: usize = 1_000;
+
+// the pace of a replay
+
+/// The slowest pace: a second of the capture takes a quarter of an hour.
+pub const PACE_FACTOR_MIN: f64 = 0.001;
+
+/// The fastest pace: a day of the capture takes a tenth of a second, and no pace at all is faster.
+pub const PACE_FACTOR_MAX: f64 = 1_000_000.0;
+
+/// Nobody waits longer than this for the next frame of a file; longer silence is shortened, counted and said.
+pub const PACE_GAP_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A frame that waits looks this often whether anybody still wants it.
+pub const PACE_NAP_MAX: std::time::Duration = std::time::Duration::from_millis(50);

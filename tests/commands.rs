@@ -51,6 +51,8 @@ fn what_makes_no_sense_is_a_usage_error_that_says_why() {
         (&["-r"], "a value is required"),
         (&["--nonsense"], "unexpected argument"),
         (&["replay"], "required"),
+        (&["completions", "tcsh"], "[possible values: bash, zsh, fish]"),
+        (&["man", "reply"], "`reply` is not a command"),
         (&["replya", "a.pcap"], "did you mean `replay`?"),
         (&["-r", "a.pcap", "-S", "r", "tcp", "port", "80"], "packet filters (BPF) are not supported"),
         (&["-r", "a.pcap", "-T"], "give one of them"),
@@ -63,6 +65,8 @@ fn what_makes_no_sense_is_a_usage_error_that_says_why() {
         (&["-r", "a.pcap", "--workers", "0"], "auto"),
         (&["-r", "a.pcap", "--workers", "many"], "auto"),
         (&["-r", "a.pcap", "--batch-size", "257"], "1 to 256"),
+        (&["-r", "a.pcap", "--pace", "fast"], "real, or a factor like 10x or 0.5x"),
+        (&["-r", "a.pcap", "--pace", "0x"], "0.001x to 1000000x"),
         (&["-r", "a.pcap", "-k", "all"], "checksums are not verified"),
         (&["-r", "a.pcap", "-k", "some"], "invalid value"),
         (&["-r", "a.pcap", "--alerts", "-", "--events", "-"], "two outputs"),
@@ -168,6 +172,22 @@ fn a_log_that_nobody_knows_and_a_tap_that_is_not_there_are_told() {
     assert_eq!(haetae(&["-T", "-c", &file]), (0, "the configuration is sound\n".into(), warning.into()));
 }
 
+#[cfg(feature = "libpcap")]
+#[test]
+fn a_packet_filter_that_is_none_is_told_with_its_place_before_an_interface_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let captures =
+        "capture:\n  - interface: lo\n    filter: not port 22\n  - interface: eth9\n    filter: tcp prot 80\n";
+    let file = written(folder.path(), captures);
+    let (code, out, complaints) = haetae(&["-T", "-c", &file]);
+    assert_eq!((code, out.as_str()), (78, ""));
+    assert!(complaints.starts_with("error: capture[1].filter: is no packet filter: "), "{complaints}");
+    assert!(complaints.contains(&format!("\n  --> {file}:5:13   help: ")), "{complaints}");
+    assert!(complaints.ends_with("1 error; running configuration unchanged (exit 78)\n"), "{complaints}");
+    let mended = written(folder.path(), &captures.replace("prot", "port"));
+    assert_eq!(haetae(&["-T", "-c", &mended]).0, 0);
+}
+
 #[test]
 fn what_is_not_there_is_named() {
     let (code, _, complaints) = haetae(&["-T", "-c", "/nowhere/haetae.yaml"]);
@@ -224,6 +244,19 @@ fn a_person_sees_what_was_met_and_nothing_for_near_misses() {
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines.len() < 60 && lines.iter().all(|line| line.len() < 140), "{out}");
     assert!(out.contains(" more alerts like these (--alerts FILE has all)\n"), "{out}");
+}
+
+#[test]
+fn a_person_is_told_in_the_language_of_the_site() {
+    let korean = haetae(&["-r", &capture("tls13"), "-S", RULES, "--set", "site.language=ko"]);
+    assert_eq!((korean.0, korean.2.as_str()), (0, ""));
+    let out = korean.1;
+    assert!(out.contains("심각     ransomware   10.77.0.2 -> c2.bad.example (203.0.113.66:443)   데이터 "), "{out}");
+    assert!(out.contains("\n         근거: bad.example (하위 도메인 포함), 출처 example, amber, "), "{out}");
+    assert!(out.contains("\n파일 1개, 패킷 ") && out.contains("\n보지 못한 것: "), "{out}");
+    assert!(out.ends_with("내부로 간주했습니다. 이 장비 밖으로 나간 것은 없습니다.\n"), "{out}");
+    let lines = |set: &str| haetae(&["-r", PCAPS, "-S", RULES, "--set", set]).1.lines().count();
+    assert_eq!(lines("site.language=ko"), lines("site.language=en"), "the same is said");
 }
 
 #[test]
@@ -301,4 +334,51 @@ fn a_reader_that_goes_away_is_no_error() {
     child.stdout.take().expect("its output").read_exact(&mut first).expect("it says something");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+/// A capture with the frames of another, evenly over so many milliseconds.
+fn spread(capture: &[u8], millis: u64) -> Vec<u8> {
+    let mut records = Vec::new();
+    let mut rest = &capture[24..];
+    while rest.len() >= 16 {
+        let length = u32::from_le_bytes(rest[8..12].try_into().expect("four bytes")) as usize;
+        records.push(&rest[8..16 + length]);
+        rest = &rest[16 + length..];
+    }
+    assert!(rest.is_empty() && records.len() > 2, "a little-endian capture with frames");
+    let nanoseconds = capture[..4] == 0xa1b2_3c4d_u32.to_le_bytes();
+    let unit = if nanoseconds { 1_000_000_000 } else { 1_000_000 };
+    let (mut out, last) = (capture[..24].to_vec(), records.len() as u64 - 1);
+    for (at, record) in records.into_iter().enumerate() {
+        let time = at as u64 * millis * unit / 1_000 / last;
+        out.extend(((1_700_000_000 + time / unit) as u32).to_le_bytes());
+        out.extend(((time % unit) as u32).to_le_bytes());
+        out.extend(record);
+    }
+    out
+}
+
+#[test]
+fn a_paced_replay_takes_its_time_and_says_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("three-seconds.pcap");
+    let whole = std::fs::read(capture("http1")).expect("a capture");
+    std::fs::write(&file, spread(&whole, 3_000)).expect("a file");
+    let file = file.display().to_string();
+    let replayed = |more: &[&str]| {
+        let started = std::time::Instant::now();
+        let (code, out, complaints) = haetae(&[&["-r", &file, "-S", RULES], more].concat());
+        assert_eq!((code, complaints.as_str()), (0, ""));
+        (out, started.elapsed().as_secs_f64())
+    };
+    let (events, _) = replayed(&["--events", "-", "--workers", "1"]);
+    assert!(events.lines().count() > 2, "{events}");
+    for workers in ["1", "3"] {
+        let (paced, seconds) = replayed(&["--events", "-", "--pace", "10x", "--workers", workers]);
+        assert_eq!(paced, events);
+        assert!((0.3..30.0).contains(&seconds), "{seconds} s");
+    }
+    let (alerts, _) = replayed(&["--alerts", "-"]);
+    assert!(!alerts.is_empty());
+    assert_eq!(replayed(&["--alerts", "-", "--pace", "100x"]).0, alerts);
 }

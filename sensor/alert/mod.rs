@@ -7,6 +7,7 @@
 pub mod community_id;
 pub mod eve;
 pub mod json;
+pub mod language;
 pub mod nest;
 pub mod reading;
 pub mod record;

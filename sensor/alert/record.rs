@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ring::hmac;
 
 use super::json::Object;
+use super::language::Texts;
 use super::reading::{self, Reading};
 use super::{Alert, eve, words};
 use crate::indicator::{Ioc, Severity, signature_id};
@@ -107,6 +108,11 @@ impl Desk {
     /// What is inside.
     pub fn networks(&self) -> &Networks {
         &self.site.networks
+    }
+
+    /// What is said to a person, in the site's language.
+    pub fn texts(&self) -> &'static Texts {
+        Texts::of(&self.site.language)
     }
 
     /// An alert as the site reads it.

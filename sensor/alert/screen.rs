@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use super::language::{Texts, filled, padded};
 use super::reading::{self, Reading};
 use super::record::Desk;
 use super::{Alert, eve, words};
@@ -16,6 +17,12 @@ use crate::observable::{Side, Stage};
 
 /// Bytes of any one value on the screen: a URL may be long, the line should stay one.
 const VALUE_BYTES_MAX: usize = 100;
+
+/// Columns of the severity: the longest word.
+const SEVERITY_COLUMNS: usize = 8;
+
+/// Columns of the category: most labels; a longer one moves what is behind it.
+const CATEGORY_COLUMNS: usize = 12;
 
 /// What a person has been shown, over all captures of a replay.
 #[derive(Default)]
@@ -50,7 +57,7 @@ fn likeness(reading: &Reading<'_>, alert: &Alert) -> String {
     // whoever knocks is told one by one; behind a name addresses may change
     let far = if reading.near == Side::Server { far.to_string() } else { String::new() };
     let target = reading.target.to_ascii_lowercase();
-    let why = reading.worst.map(why).unwrap_or_default();
+    let why = reading.worst.map(|ioc| why(ioc, Texts::of(""))).unwrap_or_default();
     format!("{near} {:?} {far} {target} {} {why}", reading.near, reading.stage.name())
 }
 
@@ -63,18 +70,20 @@ fn likeness(reading: &Reading<'_>, alert: &Alert) -> String {
 pub fn line(alert: &Alert, desk: &Desk) -> String {
     let reading = desk.reading(alert);
     let severity = reading.worst.map_or(Severity::default(), |ioc| ioc.statement.severity);
+    let texts = desk.texts();
     let category = words::printable(reading.category().as_bytes(), VALUE_BYTES_MAX);
     format!(
-        "{:<8} {category:<12} {}   {}\n{:9}why: {}",
-        words::severity(severity),
-        ends(alert, &reading),
-        far(&reading),
+        "{} {} {}   {}\n{:9}{}",
+        padded((texts.severity)(severity).short, SEVERITY_COLUMNS),
+        padded(&category, CATEGORY_COLUMNS),
+        ends(alert, &reading, texts),
+        far(&reading, texts),
         "",
-        reading.worst.map(why).unwrap_or_default(),
+        filled(texts.why, &[&reading.worst.map(|ioc| why(ioc, texts)).unwrap_or_default()]),
     )
 }
 
-fn ends(alert: &Alert, reading: &Reading<'_>) -> String {
+fn ends(alert: &Alert, reading: &Reading<'_>, texts: &Texts) -> String {
     let flow = &alert.flow;
     let (near, near_port, far, far_port) = flow.endpoints(reading.near);
     let with_port = |address: std::net::IpAddr, port: u16| {
@@ -92,7 +101,7 @@ fn ends(alert: &Alert, reading: &Reading<'_>) -> String {
     let near = reading.asset.map_or(near, |asset| asset.address);
     let arrow = if reading.direction == Direction::Unknown { "--" } else { "->" };
     let far = match (alert.is_of_a_name(), reading.target_is_address) {
-        (true, _) => format!("{target} (asked of {far})"),
+        (true, _) => filled(texts.asked_of, &[&target, &far.to_string()]),
         (false, true) => with_port(far, far_port),
         (false, false) => format!("{target} ({})", with_port(far, far_port)),
     };
@@ -100,33 +109,29 @@ fn ends(alert: &Alert, reading: &Reading<'_>) -> String {
 }
 
 /// How far it went.
-fn far(reading: &Reading<'_>) -> String {
-    let stage = reading.stage.name();
+fn far(reading: &Reading<'_>, texts: &Texts) -> String {
+    let stage = (texts.stage)(reading.stage).short;
     match (reading.stage, reading.bytes_out, reading.bytes_in) {
-        (Stage::Data, 0, bytes_in) => format!("{stage}, {} in", words::size(bytes_in)),
-        (Stage::Data, bytes_out, _) => format!("{stage}, {} out", words::size(bytes_out)),
+        (Stage::Data, 0, bytes_in) => filled(texts.bytes_in, &[stage, &words::size(bytes_in)]),
+        (Stage::Data, bytes_out, _) => filled(texts.bytes_out, &[stage, &words::size(bytes_out)]),
         _ => stage.to_owned(),
     }
 }
 
-fn why(ioc: &Ioc) -> String {
-    let mut said = if reading::names_the_far_end(ioc) { String::new() } else { format!("{} ", ioc.kind) };
-    said.push_str(&cut(&ioc.value));
-    if reading::takes_in_subdomains(ioc) {
-        said.push_str(" (+subdomains)");
-    }
+fn why(ioc: &Ioc, texts: &Texts) -> String {
+    let kind = if reading::names_the_far_end(ioc) { String::new() } else { format!("{} ", ioc.kind) };
+    let value = format!("{kind}{}", cut(&ioc.value));
+    let subdomains = reading::takes_in_subdomains(ioc);
+    let mut said = vec![if subdomains { filled(texts.subdomains, &[&value]) } else { value }];
     let statement = &ioc.statement;
     if !statement.source.is_empty() {
-        said.push_str(", source ");
-        said.push_str(&cut(&statement.source));
+        said.push(filled(texts.source, &[&cut(&statement.source)]));
     }
-    said.push_str(", ");
-    said.push_str(statement.tlp.name());
+    said.push(statement.tlp.name().to_owned());
     if let Some(until) = statement.valid_until {
-        said.push_str(", valid to ");
-        said.push_str(until.rfc3339().split('T').next().unwrap_or_default());
+        said.push(filled(texts.valid_to, &[until.rfc3339().split('T').next().unwrap_or_default()]));
     }
-    said
+    said.join(", ")
 }
 
 fn cut(value: &str) -> String {
@@ -152,6 +157,22 @@ mod tests {
 CRITICAL ransomware   10.77.0.2 -> c2.bad.example (203.0.113.66:443)   data, 18.4 kB out
          why: bad.example (+subdomains), source example, amber, valid to 2027-01-31";
         assert_eq!(shown(&alert), want);
+    }
+
+    #[test]
+    fn the_screen_says_it_in_the_language_of_the_site_and_stays_in_columns() {
+        let alert = tls_met(&mut Contacts::default(), &scene(flow(7), 5)).expect("an alert");
+        let korean = Desk::new(Site { language: "ko".to_owned(), ..Site::default() });
+        let want = "\
+심각     ransomware   10.77.0.2 -> c2.bad.example (203.0.113.66:443)   데이터 18.4 kB 송신
+         근거: bad.example (하위 도메인 포함), 출처 example, amber, 2027-01-31까지 유효";
+        assert_eq!(line(&alert, &korean), want);
+        let of = FlowView { stage: Stage::Attempted, ..flow(7) };
+        let alert = sighted(&mut Contacts::default(), (1, ioc("ip", "203.0.113.66")), &scene(of, 5), &FLOW, |say| {
+            say.address(&DESTINATION, &[203, 0, 113, 66]);
+        });
+        let said = line(&alert.expect("an alert"), &korean);
+        assert!(said.contains("10.77.0.2 -> 203.0.113.66:443   접속 시도\n"), "{said}");
     }
 
     #[test]

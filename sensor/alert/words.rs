@@ -20,6 +20,19 @@ pub fn size(bytes: u64) -> String {
     format!("{} EB", bytes / 1_000_000_000_000_000_000)
 }
 
+/// Digits in groups of three: `1 114`.
+pub fn grouped(number: u64, between: char) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(between);
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// A severity for a person.
 pub const fn severity(severity: Severity) -> &'static str {
     match severity {
@@ -89,6 +102,12 @@ mod tests {
         ] {
             assert_eq!(size(bytes), said);
         }
+    }
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        let said = [0, 999, 1_000, 1_234_567].map(|number| grouped(number, ' '));
+        assert_eq!(said, ["0", "999", "1 000", "1 234 567"]);
     }
 
     #[test]

@@ -185,6 +185,24 @@ impl Live {
     }
 }
 
+/// Links that a filter may be meant for: its words depend on them (`wlan`, `ether`), and which one an interface has shows
+/// only when it is opened.
+const FILTER_LINKS: [pcap::Linktype; 4] =
+    [pcap::Linktype::ETHERNET, pcap::Linktype::RAW, pcap::Linktype::IEEE802_11_RADIOTAP, pcap::Linktype::LINUX_SLL2];
+
+/// Why a text is a packet filter on no link; `None`: it is one.
+pub fn filter_flaw(filter: &str) -> Option<String> {
+    let mut first = None;
+    for link in FILTER_LINKS {
+        let compiled = Capture::dead(link).and_then(|dead| dead.compile(filter, true).map(drop));
+        match compiled {
+            Ok(()) => return None,
+            Err(error) => first = first.or(Some(error.to_string())),
+        }
+    }
+    first
+}
+
 impl Opened {
     fn new(options: &Options) -> Result<Opened, Refused> {
         let capture = Capture::from_device(options.interface.as_str())?

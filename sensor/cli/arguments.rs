@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Output, Workers};
+use crate::config::{Output, Pace, Workers};
 use crate::limits::BATCH_FRAMES_MAX;
 
 const EXAMPLES: &str = "\
@@ -16,6 +16,7 @@ Examples:
   haetae -r ring.0 ring.1 --continuous -l out/     rotated files as one capture, all types into out/eve.json
   haetae -r a.pcap -c haetae.yaml --fail-on-match  with a site's networks and allow-lists; exit 1 on a match
   haetae run -c /etc/haetae/haetae.yaml            the service: what the configuration says, until SIGTERM
+  haetae -r a.pcap -S rules/ --pace 10x            as it happened, ten times as fast
   haetae -i tap0 -S rules/ -l out/ not port 22     an interface, with a packet filter
   haetae -r a.pcap -S rules/ --report a.html       one page that explains what happened
   haetae -T -c haetae.yaml                         check a configuration
@@ -116,6 +117,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: RulesCommand,
     },
+    /// Print a script that completes options in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of haetae, or of one of its commands (man -l reads it)
+    Man {
+        /// Words of a command: haetae man config dump
+        #[arg(value_name = "COMMAND")]
+        words: Vec<String>,
+    },
+}
+
+/// Shells whose completions are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(crate) enum Shell {
+    /// GNU Bash, with bash-completion.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// Show the configuration that holds, or what one may say.
@@ -174,6 +198,10 @@ pub(crate) struct Options {
     /// Worker threads: auto, or a number; results do not depend on it
     #[arg(long, value_name = "N", value_parser = workers, help_heading = "Input")]
     pub(crate) workers: Option<Workers>,
+
+    /// Let frames come at their own times: real, or a factor; results do not depend on it
+    #[arg(long, value_name = "real|10x|0.5x", help_heading = "Input")]
+    pub(crate) pace: Option<Pace>,
 
     /// Checksums: not verified (`none` is the only mode)
     #[arg(short = 'k', value_name = "none", value_parser = ["all", "none"], hide_possible_values = true, help_heading = "Input")]

@@ -5,7 +5,10 @@
 
 mod arguments;
 pub mod exit;
+#[cfg(feature = "libpcap")]
+mod filters;
 pub mod lookup;
+mod manual;
 mod order;
 pub mod rules;
 pub mod screen;
@@ -95,7 +98,7 @@ impl Desk<'_> {
             return self.read_interfaces(&arguments);
         }
         if let Some(word) = arguments.words.first() {
-            return self.usage(&order::stray(word, &["replay", "run", "check", "config", "lookup", "rules"]));
+            return self.usage(&order::stray(word, &order::COMMANDS));
         }
         match (arguments.test, arguments.read.is_empty()) {
             (true, true) => self.check(&arguments.site),
@@ -117,6 +120,11 @@ impl Desk<'_> {
             }
             Command::Lookup { value, site } => self.lookup(&value, &site),
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
+            Command::Completions { shell } => Ok(manual::completions(shell, self.out).map(|()| exit::SOUND)?),
+            Command::Man { words } => match manual::page(&words, self.out) {
+                Some(written) => Ok(written.map(|()| exit::SOUND)?),
+                None => self.usage(&format!("`{}` is not a command", words.join(" "))),
+            },
         }
     }
 
@@ -208,7 +216,19 @@ impl Desk<'_> {
         if self.chosen(site.config.clone()).is_none() {
             return self.usage("which configuration? -c FILE, or HAETAE_CONFIG");
         }
-        let config = self.config(site, "running configuration unchanged")?;
+        let file = self.chosen(site.config.clone());
+        let consequence = "running configuration unchanged";
+        let (config, _place) = match crate::config::load_placed(file.as_deref(), &site.set, self.environment) {
+            Ok(placed) => placed,
+            Err(refused) => return Ok(self.refused(refused, consequence)?),
+        };
+        #[cfg(feature = "libpcap")]
+        {
+            let faults = filters::faults(&config.capture, _place);
+            if !faults.is_empty() {
+                return Ok(self.refused(Refused::Faulty(faults), consequence)?);
+            }
+        }
         for (option, name) in interfaces_absent(&config.capture) {
             writeln!(self.complaints, "warning: {option}: this machine has no interface `{name}` now")?;
         }

@@ -15,6 +15,9 @@ use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
 /// Frames of a batch if nothing else is said: what `BATCH_FRAMES_MAX` allows, a quarter of it keeps lines in cache.
 pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 
+/// The sub-commands, for whoever mistypes one.
+pub(crate) const COMMANDS: [&str; 8] = ["replay", "run", "check", "config", "lookup", "rules", "completions", "man"];
+
 /// The replay that was asked for.
 ///
 /// # Errors
@@ -39,6 +42,7 @@ pub(crate) fn replay(paths: Vec<PathBuf>, site: &Site, options: &Options, config
         workers: count(options.workers.unwrap_or(config.limits.workers)),
         batch: options.batch_size.unwrap_or(BATCH_DEFAULT),
         continuous: options.continuous,
+        pace: options.pace,
         log_dir: options.log_dir.clone(),
         alerts: options.alerts.clone(),
         events: options.events.clone(),

@@ -1,13 +1,18 @@
 //! The closing lines of a replay, for a person: what was read, what was not seen, what left.
 //!
-//! In: a [`Closing`]. Out: text. All words stand in one table, so that another language is another table.
+//! In: a [`Closing`]. Out: text, in the words of [`crate::alert::language`].
 //! Never here: a number that nobody counted.
 
 use std::io::{self, Write};
 
+use crate::alert::language::{Texts, filled};
+use crate::alert::words;
+
 /// What is told at the end.
 #[derive(Clone, Debug, Default)]
 pub struct Closing {
+    /// The language it is told in: `en`, `ko`.
+    pub language: &'static str,
     /// Capture files read.
     pub files: u64,
     /// Frames handed out by them.
@@ -70,147 +75,84 @@ pub struct Delivery {
     pub held_back: u64,
 }
 
-/// One and many of something.
-type Noun = [&'static str; 2];
-
-/// All words, in one language.
-struct Words {
-    files: Noun,
-    packets: Noun,
-    dropped: &'static str,
-    unaccounted: &'static str,
-    seconds: &'static str,
-    alerts: Noun,
-    alike: Noun,
-    indicators: Noun,
-    rules_refused: Noun,
-    none_given: &'static str,
-    none_loaded: &'static str,
-    cut: &'static str,
-    bytes: Noun,
-    unread: &'static str,
-    not_seen: &'static str,
-    certificates: Noun,
-    names: Noun,
-    gaps: Noun,
-    truncated: &'static str,
-    malformed: &'static str,
-    one_way: Noun,
-    never_watched: Noun,
-    no_networks: &'static str,
-    nothing_left: &'static str,
-    left: Noun,
-    waiting: &'static str,
-    held_back: &'static str,
-}
-
-static ENGLISH: Words = Words {
-    files: ["file", "files"],
-    packets: ["packet", "packets"],
-    dropped: "dropped",
-    unaccounted: "unaccounted",
-    seconds: "s",
-    alerts: ["alert", "alerts"],
-    alike: ["more alert like one of these (--alerts FILE has all)", "more alerts like these (--alerts FILE has all)"],
-    indicators: ["indicator", "indicators"],
-    rules_refused: ["rule refused (-v shows it)", "rules refused (-v shows them)"],
-    none_given: "No indicators given: nothing was looked for (-S RULES).",
-    none_loaded: "No indicators loaded: nothing was looked for.",
-    cut: "Cut short",
-    bytes: ["byte", "bytes"],
-    unread: "not read",
-    not_seen: "Not seen",
-    certificates: ["TLS certificate (encrypted in TLS 1.3)", "TLS certificates (encrypted in TLS 1.3)"],
-    names: ["TLS name (not given)", "TLS names (not given)"],
-    gaps: ["gap", "gaps"],
-    truncated: "truncated",
-    malformed: "malformed",
-    one_way: ["flow one way only", "flows one way only"],
-    never_watched: ["packet of never-watch networks", "packets of never-watch networks"],
-    no_networks: "No networks given: treated private ranges as inside.",
-    nothing_left: "Nothing left this machine.",
-    left: ["alert revision committed by", "alert revisions committed by"],
-    waiting: "waiting in the spool",
-    held_back: "held back by the gate",
-};
-
 impl Closing {
     /// Writes the closing lines.
     ///
     /// # Errors
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let words = &ENGLISH;
+        let texts = Texts::of(self.language);
         if self.alike > 0 {
-            writeln!(out, "{:9}{}", "", counted(self.alike, words.alike))?;
+            writeln!(out, "{:9}{}", "", texts.count(self.alike, texts.alike))?;
         }
-        writeln!(out, "{}", self.counts(words))?;
+        writeln!(out, "{}", self.counts(texts))?;
         for (capture, bytes, reason) in &self.cut {
-            let unread = format!("{} {}", counted(*bytes, words.bytes), words.unread);
-            writeln!(out, "{}: {} ({unread}: {reason})", words.cut, plain(capture))?;
+            let unread = texts.count(*bytes, texts.unread);
+            writeln!(out, "{}", filled(texts.cut, &[&plain(capture), &unread, reason]))?;
         }
-        writeln!(out, "{}: {}", words.not_seen, self.not_seen.list(words))?;
+        writeln!(out, "{}", filled(texts.not_seen, &[&self.not_seen.list(texts)]))?;
         match self.indicators {
-            None => writeln!(out, "{}", words.none_given)?,
-            Some(0) => writeln!(out, "{}", words.none_loaded)?,
+            None => writeln!(out, "{}", texts.none_given)?,
+            Some(0) => writeln!(out, "{}", texts.none_loaded)?,
             Some(_) => {}
         }
         let mut last = Vec::new();
         if !self.networks_given {
-            last.push(words.no_networks.to_string());
+            last.push(texts.no_networks.to_string());
         }
-        last.push(self.delivery.as_ref().map_or_else(|| words.nothing_left.to_string(), |sent| sent.line(words)));
+        last.push(self.delivery.as_ref().map_or_else(|| texts.nothing_left.to_string(), |sent| sent.line(texts)));
         writeln!(out, "{}", last.join(" "))
     }
 
-    fn counts(&self, words: &Words) -> String {
+    fn counts(&self, texts: &Texts) -> String {
         let mut parts = vec![
-            counted(self.files, words.files),
-            counted(self.packets, words.packets),
-            format!("{} {}", grouped(self.dropped), words.dropped),
-            format!("{} {}", grouped(self.unaccounted), words.unaccounted),
+            texts.count(self.files, texts.files),
+            texts.count(self.packets, texts.packets),
+            texts.count(self.dropped, texts.dropped),
+            texts.count(self.unaccounted, texts.unaccounted),
+            texts.count(self.alerts, texts.alerts),
         ];
-        parts.push(counted(self.alerts, words.alerts));
-        parts.extend(self.indicators.map(|count| counted(count, words.indicators)));
+        parts.extend(self.indicators.map(|count| texts.count(count, texts.indicators)));
         if self.rules_refused > 0 {
-            parts.push(counted(self.rules_refused, words.rules_refused));
+            parts.push(texts.count(self.rules_refused, texts.rules_refused));
         }
-        parts.push(format!("{:.2} {}", self.seconds, words.seconds));
+        parts.push(filled(texts.seconds, &[&format!("{:.2}", self.seconds)]));
         parts.join(", ")
     }
 }
 
 impl NotSeen {
     /// Gaps and truncated frames are named even when there are none: that is news too.
-    fn list(&self, words: &Words) -> String {
-        let nouns = [
-            (self.certificates_encrypted, words.certificates),
-            (self.names_hidden, words.names),
-            (self.one_way, words.one_way),
-            (self.never_watched, words.never_watched),
+    fn list(&self, texts: &Texts) -> String {
+        let counts = [
+            (self.certificates_encrypted, texts.certificates),
+            (self.names_hidden, texts.names),
+            (self.one_way, texts.one_way),
+            (self.never_watched, texts.never_watched),
         ];
-        let mut parts: Vec<String> =
-            nouns.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, *noun)).collect();
-        parts.push(counted(self.gaps, words.gaps));
-        parts.push(format!("{} {}", grouped(self.truncated), words.truncated));
+        let met = counts.iter().filter(|(count, _)| *count > 0);
+        let mut parts: Vec<String> = met.map(|(count, text)| texts.count(*count, text)).collect();
+        parts.push(texts.count(self.gaps, texts.gaps));
+        parts.push(texts.count(self.truncated, texts.truncated));
         let total = self.malformed.iter().map(|(_, count)| count).sum();
         if total > 0 {
             let layers = self.malformed.iter().filter(|(_, count)| *count > 0);
-            let layers: Vec<String> = layers.map(|(layer, count)| format!("{layer} {}", grouped(*count))).collect();
-            parts.push(format!("{} {} ({})", grouped(total), words.malformed, layers.join(", ")));
+            let layers: Vec<String> =
+                layers.map(|(layer, count)| format!("{layer} {}", texts.number(*count))).collect();
+            parts.push(texts.count_with(total, texts.malformed, &[&layers.join(", ")]));
         }
         let other = self.other.iter().filter(|(_, count)| *count > 0);
-        parts.extend(other.map(|(name, count)| format!("{} {name}", grouped(*count))));
+        parts.extend(other.map(|(name, count)| texts.other(*count, name)));
         parts.join(", ")
     }
 }
 
 impl Delivery {
-    fn line(&self, words: &Words) -> String {
-        let mut line = format!("{} {}", counted(self.committed, words.left), plain(&self.url));
-        for (count, what) in [(self.waiting, words.waiting), (self.held_back, words.held_back)] {
+    fn line(&self, texts: &Texts) -> String {
+        let mut line = texts.count_with(self.committed, texts.left, &[&plain(&self.url)]);
+        for (count, text) in [(self.waiting, texts.waiting), (self.held_back, texts.held_back)] {
             if count > 0 {
-                line.push_str(&format!(", {} {what}", grouped(count)));
+                line.push_str(&format!(", {}", texts.count(count, text)));
             }
         }
         line.push('.');
@@ -225,15 +167,7 @@ pub fn counted(count: u64, noun: [&str; 2]) -> String {
 
 /// Digits in groups of three: `1 114`.
 pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
+    words::grouped(number, ' ')
 }
 
 /// A text from outside without what would move a terminal's cursor or change its colours.
@@ -244,6 +178,7 @@ pub fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::language::{ENGLISH, KOREAN};
 
     fn written(closing: &Closing) -> String {
         let mut out = Vec::new();
@@ -302,7 +237,37 @@ mod tests {
     }
 
     #[test]
-    fn digits_stand_in_groups_of_three() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1 000", "1 234 567"]);
+    fn a_replay_closes_in_the_language_of_the_site() {
+        let closing = Closing {
+            language: "ko",
+            files: 17,
+            packets: 1_114,
+            alerts: 2_002,
+            alike: 2_000,
+            seconds: 0.0449,
+            indicators: Some(1_000_000),
+            rules_refused: 1,
+            cut: vec![("a.pcap".into(), 1_300, "the file ends")],
+            not_seen: NotSeen {
+                certificates_encrypted: 3,
+                malformed: vec![("ipv4", 1_000), ("tcp", 2)],
+                other: vec![("streams given up".into(), 4)],
+                ..NotSeen::default()
+            },
+            ..Closing::default()
+        };
+        assert_eq!(
+            written(&closing),
+            "         이와 비슷한 경보 2,000건이 더 있습니다(전체는 --alerts FILE)\n\
+             파일 17개, 패킷 1,114개, 유실 0개, 처리 결과 불명 0개, 경보 2,002건, 지표 1,000,000개, \
+             거부된 규칙 1개(-v로 확인), 0.04초\n\
+             잘린 캡처: a.pcap (1,300바이트를 읽지 못함: the file ends)\n\
+             보지 못한 것: TLS 인증서 3개(TLS 1.3에서 암호화됨), 빈 구간 0개, 일부만 저장된 패킷 0개, \
+             잘못된 패킷 1,002개(ipv4 1,000, tcp 2), 재조립을 포기한 스트림 4개\n\
+             네트워크를 지정하지 않아 사설 주소 대역을 내부로 간주했습니다. 이 장비 밖으로 나간 것은 없습니다.\n"
+        );
+        let delivery = Delivery { url: "https://c/".into(), committed: 5, waiting: 2, held_back: 1 };
+        let said = "경보 리비전 5건 수신 확인: https://c/, 스풀에서 대기 중 2건, 게이트에서 보류 1건.";
+        assert_eq!(delivery.line(&KOREAN), said);
     }
 }

@@ -31,7 +31,7 @@ use crate::limits::CONFIGURATION_BYTES_MAX;
 pub use check::{Config, Eve, Limits, Rules, Site, fixed_differences};
 pub use fault::{Fault, Place};
 pub use live::{Backend, Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Source, interfaces_absent};
-pub use replay::{Output, Replay, Report};
+pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;
 pub use written::{EventType, Language, Size, Workers, Written};
 
@@ -67,6 +67,20 @@ pub fn load(
 ) -> Result<Config, Refused> {
     let (name, text, folder) = source(file)?;
     parse(&name, &text, &folder, sets, environment)
+}
+
+/// As [`load`], with the place of each option, by its path (`capture[0].filter`).
+///
+/// # Errors
+/// As [`load`].
+pub fn load_placed(
+    file: Option<&Path>,
+    sets: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Config, impl Fn(&str) -> Place), Refused> {
+    let (name, text, folder) = source(file)?;
+    let (config, tree) = settled(&name, &text, &folder, sets, environment)?;
+    Ok((config, move |path: &str| tree.place(path)))
 }
 
 /// Checks a configuration's text. Relative paths in it start at `folder`.

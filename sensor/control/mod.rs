@@ -17,6 +17,7 @@ mod look;
 #[cfg(feature = "libpcap")]
 mod opening;
 mod outputs;
+mod pace;
 mod replay;
 #[cfg(feature = "libpcap")]
 mod run;

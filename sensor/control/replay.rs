@@ -11,6 +11,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::delivery::{self, Delivery};
 use super::outputs::{self, Opened};
+use super::pace::{Pacer, Shortened, Start};
 use super::{Failure, Outcome, explanation, nanos};
 use crate::alert::Alert;
 use crate::alert::eve;
@@ -57,6 +58,7 @@ pub(super) struct Captured {
     pub(super) collected: Collected,
     pub(super) first: Option<Timestamp>,
     pub(super) last: Timestamp,
+    shortened: Shortened,
 }
 
 /// What a worker brings home.
@@ -65,6 +67,7 @@ struct Read {
     cuts: Vec<(PathBuf, Cut)>,
     first: Option<Timestamp>,
     last: Timestamp,
+    shortened: Shortened,
 }
 
 /// Reads captures; prints for a person to `person` where the order asks for it.
@@ -90,6 +93,7 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     }
     let delivered = delivery.map(Delivery::drain).transpose()?;
     let seconds = started.elapsed().as_secs_f64();
+    say_shortened(&all).map_err(|error| Failure::Io("standard error".into(), error))?;
     if let Some(stats) = &mut opened.stats {
         let document = document(&all, &loaded, seconds);
         let written = writeln!(stats.writer, "{document:#}").and_then(|()| stats.writer.flush());
@@ -101,10 +105,21 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
         come.write(findings, output).map_err(|error| output.failed(error))?;
     }
     if replay.screen {
-        let closing = Closing { alike: opened.shown.more, ..closing(&all, &loaded, &networks, delivered, seconds) };
+        let closing = Closing {
+            language: replay.config.site.language.name(),
+            alike: opened.shown.more,
+            ..closing(&all, &loaded, &networks, delivered, seconds)
+        };
         closing.write(person).map_err(|error| Failure::Io("the screen".into(), error))?;
     }
     outcome(&all)
+}
+
+/// Silence that a paced replay left out.
+fn say_shortened(all: &[Captured]) -> io::Result<()> {
+    let mut sum = Shortened::default();
+    all.iter().for_each(|captured| sum.add(captured.shortened));
+    sum.note().map_or(Ok(()), |note| writeln!(io::stderr(), "{note}"))
 }
 
 fn outcome(all: &[Captured]) -> Result<Outcome, Failure> {
@@ -229,10 +244,12 @@ fn capture(
     let (sends, releases): (Vec<_>, Vec<_>) = channels.unzip();
     let pieces = &pieces[..];
     let (feeder, taps) = relay(pieces, replay.workers);
+    let begun = Start::now();
     let (fed, reads, collected) = thread::scope(|scope| {
         let start = |((index, send), tap)| {
             let orders = Orders { index, ..orders.clone() };
-            scope.spawn(move || work(pieces, tap, orders, send, replay.batch))
+            let pacer = replay.pace.map(|pace| Pacer::new(pace, &begun));
+            scope.spawn(move || work(pieces, tap, orders, send, replay.batch, pacer))
         };
         let workers: Vec<_> = sends.into_iter().enumerate().zip(taps).map(start).collect();
         let stop = feeder.as_ref().map(Feeder::stopper);
@@ -249,6 +266,7 @@ fn capture(
         let collected = Collector::new(&desk, outputs).run(&releases);
         drop(releases); // a collector that failed leaves nobody waiting
         if collected.is_err() {
+            begun.hurry();
             stop.iter().for_each(Stop::stop);
         }
         let reads = workers.into_iter().map(join).collect::<Result<Vec<_>, _>>();
@@ -265,14 +283,17 @@ fn capture(
     Ok(captured)
 }
 
-/// A worker's thread: read, breathe, and at the end finish.
+/// A worker's thread: read, breathe, and at the end finish. Frames that wait for their time come one by one: a batch would
+/// hold the first until the last is due.
 fn work(
     pieces: &[Piece],
     tap: Option<Tap>,
     orders: Orders,
     send: Sender<Release>,
     batch: usize,
+    mut pacer: Option<Pacer<'_>>,
 ) -> Result<Read, Failure> {
+    let batch = if pacer.is_some() { 1 } else { batch };
     let mut source = Pieces::open(pieces, tap)?;
     let mut worker = Worker::new(orders, send, Laps::new(nanos));
     let (mut first, mut last) = (None, Timestamp::default());
@@ -281,9 +302,13 @@ fn work(
         if let (Some(begin), Some(end)) = (frames.frames().next(), frames.len().checked_sub(1)) {
             first = first.or(Some(begin.time));
             last = frames.frame(end).time;
+            if let Some(pacer) = &mut pacer {
+                pacer.await_turn(last);
+            }
             worker.breathe(&frames);
         } else if !source.advance()? {
-            return Ok(Read { tally: worker.finish(), cuts: source.into_cuts(), first, last });
+            let shortened = pacer.map(|pacer| pacer.shortened()).unwrap_or_default();
+            return Ok(Read { tally: worker.finish(), cuts: source.into_cuts(), first, last, shortened });
         }
     }
 }
@@ -303,12 +328,14 @@ fn together(name: PathBuf, reads: Vec<Read>, collected: Collected) -> Captured {
         collected,
         first: None,
         last: Timestamp::default(),
+        shortened: Shortened::default(),
     };
     for read in reads {
         captured.tally.join(&read.tally);
         captured.cuts = read.cuts; // every worker has read the same
         captured.first = read.first;
         captured.last = read.last;
+        captured.shortened = read.shortened;
     }
     captured
 }
@@ -368,6 +395,7 @@ fn closing(
         captured.cuts.iter().map(|(path, cut)| (name_of(path), cut.bytes, cut.reason)).collect()
     };
     Closing {
+        language: "",
         files: all.len() as u64,
         packets: sum.handed,
         dropped: 0,

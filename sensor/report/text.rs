@@ -3,6 +3,7 @@
 //! In: words of ours and values of strangers. Out: HTML and JSON in which a value is never more than text. Every value of
 //! traffic, feeds and file names goes through [`value`]; there is no other way into the page. Never here: what is said.
 
+use crate::alert::language::filled;
 use crate::alert::words;
 use crate::cli::screen;
 use crate::limits::REPORT_VALUE_BYTES_MAX;
@@ -24,16 +25,7 @@ pub(super) fn spans(english: &str, korean: &str) -> String {
 
 /// Both texts with `{}` replaced by HTML, in order.
 pub(super) fn fill(text: Both, values: &[&str]) -> String {
-    let one = |template: &str| {
-        let mut parts = template.split("{}");
-        let mut out = parts.next().unwrap_or_default().to_owned();
-        for (part, value) in parts.zip(values) {
-            out.push_str(value);
-            out.push_str(part);
-        }
-        out
-    };
-    spans(&one(text.0), &one(text.1))
+    spans(&filled(text.0, values), &filled(text.1, values))
 }
 
 /// A value of a stranger as HTML text: cut, harmless to whoever reads it, and without a meaning of its own to a browser.

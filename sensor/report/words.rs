@@ -2,6 +2,7 @@
 //!
 //! In: stages, directions, roles, names of counters. Out: text. Never here: HTML of a section, a value.
 
+use crate::alert::language::{ENGLISH, KOREAN, Said, Texts};
 use crate::alert::reading::{self, Reading};
 use crate::alert::{Alert, words};
 use crate::indicator::{Refusal, Severity};
@@ -12,26 +13,17 @@ use super::text::Both;
 
 /// A severity for a person.
 pub(super) fn severity(severity: Severity) -> Both {
-    match severity {
-        Severity::Critical => Both("Critical", "심각"),
-        Severity::High => Both("High", "높음"),
-        Severity::Medium => Both("Medium", "중간"),
-        Severity::Low => Both("Low", "낮음"),
-    }
+    long(|texts| (texts.severity)(severity))
 }
 
 /// How far a contact went.
 pub(super) fn stage(stage: Stage) -> Both {
-    match stage {
-        Stage::Attempted => Both("attempted: nothing came back", "시도: 응답 없음"),
-        Stage::Refused => Both("refused by the other end", "상대가 거부함"),
-        Stage::Asked => Both("name asked for, no answer seen", "이름 질의, 응답 없음"),
-        Stage::Nxdomain => Both("name does not exist", "존재하지 않는 이름"),
-        Stage::Answered => Both("name asked for and answered", "이름 질의에 응답받음"),
-        Stage::Established => Both("connected", "연결됨"),
-        Stage::Handshake => Both("connected, encryption agreed", "연결 및 암호화 협상 완료"),
-        Stage::Data => Both("data flowed", "데이터가 오감"),
-    }
+    long(|texts| (texts.stage)(stage))
+}
+
+/// What the screen says too, with more room.
+fn long(said: impl Fn(&Texts) -> Said) -> Both {
+    Both(said(&ENGLISH).long, said(&KOREAN).long)
 }
 
 /// Which way it went.
