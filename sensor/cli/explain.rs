@@ -25,6 +25,9 @@ use crate::spool::Position;
 /// Digits of a whole id.
 const ID_DIGITS: usize = 16;
 
+/// Stands before what the alert is about.
+const MATCHED: &str = ">>";
+
 /// The key behind tokens where the site has none yet: the page says so.
 const NO_KEY: [u8; 32] = [0; 32];
 
@@ -132,13 +135,13 @@ impl Page<'_> {
             ));
             return;
         };
-        self.say(format!("   packet      {}, {}", kept.number, kept.time.rfc3339()));
+        self.say(format!("   packet      {}, {}", kept.number, kept.time.eve()));
         let missing = (kept.length as usize).saturating_sub(kept.bytes.len());
         let cut = if missing == 0 { "all captured".to_owned() } else { format!("{missing} of them not captured") };
         self.say(format!("   length      {} bytes on the link, {cut}; link type {}", kept.length, kept.link.0));
         let place = exhibit.sight.met().map(|said| bytes::place(kept, said));
         let marked = match &place {
-            Some(Place::Here(at) | Place::Labels(at)) => Some(at.clone()),
+            Some(Place::Here(at) | Place::Labels(at) | Place::Path(at)) => Some(at.clone()),
             _ => None,
         };
         self.say(format!("   the value   {}", place.map_or_else(String::new, |place| where_it_lies(&place, kept))));
@@ -160,7 +163,10 @@ impl Page<'_> {
             if let Some(outer) = &packet.tunnel {
                 let ends = format!("{} to {}", ip(&outer.pair.0), ip(&outer.pair.1));
                 let depth = counted(u64::from(outer.depth), ["tunnel", "tunnels"]);
-                self.say(format!("   tunnel      {} between {ends}, network {}; {depth} peeled", outer.name, outer.id));
+                self.say(format!("   tunnel      {} from {ends}, network {}; {depth} peeled", outer.name, outer.id));
+            }
+            if kept.layers.iter().any(|layer| layer.name == "fragment") {
+                self.say("               put together from fragments; this frame has the piece that made it whole");
             }
             if packet.missing > 0 {
                 self.say(format!("   missing     {} bytes of payload that the capture does not have", packet.missing));
@@ -170,14 +176,19 @@ impl Page<'_> {
     }
 
     fn flow(&mut self) {
-        self.head("3. The flow, as it stood after this packet");
         let scene = &self.found.exhibit.sight.scene;
         let flow = &scene.flow;
+        let begins = flow.packets == [0, 0];
+        self.head(if begins {
+            "3. The flow, as it begins with this packet"
+        } else {
+            "3. The flow, as it stood after this packet"
+        });
         self.say(format!("   shard       {} of 256 (by the two addresses)", scene.shard));
         self.say(format!("   client      {}", end(flow, Side::Client)));
         self.say(format!("   server      {}", end(flow, Side::Server)));
         let name = protocol_name(flow.protocol);
-        self.say(format!("   began       {}, with packet {}, {name}", flow.start.rfc3339(), flow.id));
+        self.say(format!("   began       {}, with packet {}, {name}", flow.start.eve(), flow.id));
         for (side, who) in [(0, "client"), (1, "server")] {
             let packets = counted(flow.packets[side], ["packet", "packets"]);
             let (bytes, payload) = (size(flow.bytes[side]), size(flow.payload[side]));
@@ -201,7 +212,7 @@ impl Page<'_> {
         let stage = sight.stage.map_or_else(String::new, |stage| format!("; says: {}", stage.name()));
         self.say(format!("   event       {}, said by the {who}{stage}", event.name));
         for (at, said) in sight.said.iter().take(EXPLAIN_FIELDS_MAX).enumerate() {
-            let mark = if at == sight.field { ">>" } else { "  " };
+            let mark = if at == sight.field { MATCHED } else { "  " };
             self.lines.push(format!("{mark} {} = {}", said.field.name, shown(said)));
             self.lines.extend(looked_up(said));
         }
@@ -214,7 +225,7 @@ impl Page<'_> {
     fn look_up(&mut self) {
         self.head("5. The look-up, and what policy said");
         let exhibit = &self.found.exhibit;
-        self.met(&exhibit.sight, ">>");
+        self.met(&exhibit.sight, MATCHED);
         if !exhibit.beside.is_empty() {
             self.say("   Also met at this packet:");
         }
@@ -247,8 +258,10 @@ impl Page<'_> {
                 source.confidence,
                 words::verdict(&judged)
             ));
-            let answers = words::questions(&judged, sight.circumstances.at, self.config);
-            self.lines.extend(answers.into_iter().map(|answer| format!("       {answer}")));
+            if mark == MATCHED || sight.refused.is_some() {
+                let answers = words::questions(&judged, sight.circumstances.at, self.config);
+                self.lines.extend(answers.into_iter().map(|answer| format!("       {answer}")));
+            }
         }
     }
 
@@ -280,10 +293,10 @@ impl Page<'_> {
         };
         self.say(format!("   stage       {}, {raised}", reading.stage.name()));
         let first = &found.exhibit.first;
-        let time = first.time().rfc3339();
+        let time = first.time().eve();
         self.say(format!("   revision 1  {time}, packet {}: {}", first.packet, first.stage().name()));
         if let Some(ended) = last.ended {
-            let (time, count) = (last.time().rfc3339(), counted(last.count, ["sighting", "sightings"]));
+            let (time, count) = (last.time().eve(), counted(last.count, ["sighting", "sightings"]));
             let (stage, ended) = (last.stage().name(), ended.name());
             self.say(format!("   revision {}  {time}, the flow's end ({ended}): {stage}, {count}", last.revision));
         }
@@ -334,6 +347,9 @@ fn where_it_lies(place: &Place, kept: &Kept) -> String {
     match place {
         Place::Here(at) => format!("bytes {}..{} of this frame, as it is", at.start, at.end),
         Place::Labels(at) => format!("bytes {}..{} of this frame, as labels with their lengths", at.start, at.end),
+        Place::Path(at) => {
+            format!("put together of its host and its path; the path is bytes {}..{} of this frame", at.start, at.end)
+        }
         Place::Datagram(at) => format!(
             "bytes {}..{} of a datagram of {} bytes that was put together from fragments; this frame is the last of them",
             at.start,

@@ -27,6 +27,8 @@ pub(super) enum Place {
     Here(Range<usize>),
     /// In these, as labels with their lengths between (RFC 1035, 3.1).
     Labels(Range<usize>),
+    /// Its path is in these; the host that makes it whole is another line's.
+    Path(Range<usize>),
     /// In these bytes of a datagram that was put together from fragments; this frame has the last of them.
     Datagram(Range<usize>),
     /// It was worked out: a digest or a fingerprint.
@@ -53,6 +55,9 @@ pub(super) fn place(kept: &Kept, said: &Said) -> Place {
     if let Some(at) = find_labels(content, &said.raw) {
         return Place::Labels(moved(at));
     }
+    if let Some(at) = path(&said.raw).and_then(|path| find(content, path)) {
+        return Place::Path(moved(at));
+    }
     match find(datagram, &said.raw).or_else(|| find_labels(datagram, &said.raw)) {
         Some(at) => Place::Datagram(at),
         None => Place::Elsewhere,
@@ -78,6 +83,13 @@ fn place_of_address(kept: &Kept, said: &Said) -> Option<Range<usize>> {
         Some(at.start + layer.start..at.end + layer.start)
     };
     searched.iter().find_map(in_layer)
+}
+
+/// The path of a URL that was put together, with what follows it; a bare `/` would be found anywhere.
+fn path(url: &[u8]) -> Option<&[u8]> {
+    let host = find(url, b"://")?.end;
+    let start = host + url.get(host..)?.iter().position(|&byte| byte == b'/')?;
+    url.get(start..).filter(|path| path.len() > 1)
 }
 
 fn find(all: &[u8], value: &[u8]) -> Option<Range<usize>> {
@@ -212,6 +224,8 @@ mod tests {
         assert_eq!(find(b"GET", b"longer than that"), None);
         assert_eq!(find(b"GET", b""), None);
         assert_eq!(find_labels(b"\x00\x02C2\x03bad\x07example\x00", b"c2.bad.example"), Some(1..16));
+        assert_eq!(path(b"http://www.example.test/gate.php?id=7"), Some(&b"/gate.php?id=7"[..]));
+        assert_eq!((path(b"http://www.example.test/"), path(b"/gate.php")), (None, None));
         assert_eq!(find_labels(b"\x03bad", b""), None);
     }
 

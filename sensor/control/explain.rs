@@ -318,7 +318,7 @@ impl Search<'_> {
 
     fn list(&mut self, id: &str, alert: &Alert, desk: &Desk) -> Result<(), Failure> {
         let sentence = desk.reading(alert).sentence(alert);
-        let line = format!("{id}  {}  packet {}  {sentence}", alert.first.rfc3339(), alert.packet);
+        let line = format!("{id}  {}  packet {}  {sentence}", alert.first.eve(), alert.packet);
         let written = writeln!(self.out, "{}", printable(line.as_bytes(), EXPLAIN_LINE_BYTES_MAX));
         written.map_err(|error| Failure::Io("standard output".into(), error))
     }
