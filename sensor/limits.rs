@@ -557,3 +557,27 @@ pub const PACE_GAP_MAX: std::time::Duration = std::time::Duration::from_secs(10)
 
 /// A frame that waits looks this often whether anybody still wants it.
 pub const PACE_NAP_MAX: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Hits of one packet that an explanation keeps beside the alert's own.
+pub const EXPLAIN_SIGHTS_MAX: usize = 32;
+
+/// Alerts whose id begins with the digits given that are looked at before the question is called ambiguous.
+pub const EXPLAIN_MATCHES_MAX: usize = 8;
+
+/// Ids that are named when the one asked for is not there.
+pub const EXPLAIN_NEAR_MAX: usize = 5;
+
+/// Digits of an id that are taken for the whole: fewer would meet several alerts of any busy capture.
+pub const EXPLAIN_DIGITS_MIN: usize = 4;
+
+/// Lines of 16 bytes that are shown of one layer of a frame.
+pub const EXPLAIN_DUMP_LINES_MAX: usize = 12;
+
+/// Fields of an observation that are shown.
+pub const EXPLAIN_FIELDS_MAX: usize = 40;
+
+/// Any one value in an explanation: longer ones are cut.
+pub const EXPLAIN_VALUE_BYTES_MAX: usize = 200;
+
+/// Any one line of an explanation.
+pub const EXPLAIN_LINE_BYTES_MAX: usize = 1_000;

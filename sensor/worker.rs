@@ -12,10 +12,12 @@ mod steer;
 #[cfg(test)]
 mod tests;
 pub mod timeline;
+mod witness;
 
 use addresses::{ADDRESS_FIELDS, FLOW};
 pub use release::{Place, Record, Release};
 pub use steer::{Inbox, Outbox, ring};
+pub use witness::{Glimpse, Witness};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -99,6 +101,8 @@ pub struct Worker {
     address_hits: Vec<Hit>,
     hits: Vec<Hit>,
     addresses: Observations,
+    /// Whoever asks why; nobody on a link.
+    witness: Option<Witness>,
 }
 
 impl Worker {
@@ -131,7 +135,25 @@ impl Worker {
             address_hits: Vec::new(),
             hits: Vec::new(),
             addresses: Observations::default(),
+            witness: None,
         }
+    }
+
+    /// Shows every hit from now on.
+    pub fn shown_to(mut self, witness: Witness) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
+    /// What became of the frame at this place of the latest batch.
+    pub fn fate(&self, at: usize) -> Fate {
+        self.fates.get(at).copied().unwrap_or_default()
+    }
+
+    /// The packet in the frame at this place of the latest batch, and its payload.
+    pub fn packet<'a>(&'a self, at: usize, frame: &Frame<'a>) -> Option<(&'a Packet, &'a [u8])> {
+        let packet = &self.unpacked.iter().find(|unpacked| unpacked.at == at)?.packet;
+        Some((packet, packet.payload(frame.bytes, &self.fragments)))
     }
 
     /// How many frames the next batch may have: batches end where epochs do.
@@ -317,11 +339,17 @@ impl Worker {
             _ => None,
         };
         let circumstances = Circumstances { at: scene.time, port };
-        let iocs = self.orders.set.admit(hit.entry, all.value(&seen), circumstances);
-        let iocs = iocs.inspect_err(|refusal| self.tally.refuse(*refusal))?;
+        let glimpse =
+            Glimpse { phase, hit, observations: all, observation, scene, circumstances, refused: None, alert: None };
+        let iocs = self.orders.set.admit(hit.entry, all.value(&seen), circumstances).inspect_err(|refusal| {
+            self.tally.refuse(*refusal);
+            self.witness.iter_mut().for_each(|witness| witness(&Glimpse { refused: Some(*refusal), ..glimpse }));
+        })?;
         let field = hit.field as usize;
         let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };
-        if let Some(alert) = self.contacts[usize::from(scene.shard)].sight(sighting) {
+        let raised = self.contacts[usize::from(scene.shard)].sight(sighting);
+        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_ref(), ..glimpse }));
+        if let Some(alert) = raised {
             self.tally.raise(alert.severity());
             self.put_out(scene, phase, Record::Alert(Box::new(alert)));
         }

@@ -8,6 +8,7 @@ mod crafted;
 mod damaged;
 mod delivery;
 mod eve;
+mod explain;
 mod killed;
 #[cfg(feature = "libpcap")]
 mod live;

@@ -22,6 +22,7 @@ Examples:
   haetae -T -c haetae.yaml                         check a configuration
   haetae config dump -c haetae.yaml                every option with its value, and where it is from
   haetae lookup c2.bad.example -S rules/           what is known of a value
+  haetae explain ID -r a.pcap -S rules/            one alert, from its bytes to the decision
   haetae rules test -S rules/                      run the tests that rule files bring along
 
 Nothing leaves this machine unless --centre and --as exercise are both given.
@@ -109,6 +110,20 @@ pub(crate) enum Command {
     Lookup {
         /// The value
         value: String,
+        #[command(flatten)]
+        site: Site,
+    },
+    /// Explain one alert of a capture: its bytes, what was read from them, what policy said (--list prints all ids)
+    Explain {
+        /// The alert's id as a replay prints it (alert.context.haetae.id), or its first digits, 4 at least
+        #[arg(value_name = "ALERT-ID", required_unless_present = "list")]
+        id: Option<String>,
+        /// Capture files and folders of them; the one that has the alert is found
+        #[arg(short = 'r', value_name = "PATH", num_args = 1.., required = true)]
+        paths: Vec<PathBuf>,
+        /// Print the id of every alert instead, a line each
+        #[arg(long, conflicts_with = "id")]
+        list: bool,
         #[command(flatten)]
         site: Site,
     },

@@ -9,6 +9,8 @@ use crate::control::Failure;
 pub const SOUND: u8 = 0;
 /// An indicator was met and `--fail-on-match` was given; or a rule test failed.
 pub const MATCHED: u8 = 1;
+/// No alert of the captures has the id that was asked for, or several have.
+pub const UNKNOWN: u8 = 1;
 /// The command line makes no sense.
 pub const USAGE: u8 = 2;
 /// A capture was damaged and `--strict` was given.

@@ -5,6 +5,9 @@
 
 mod arguments;
 pub mod exit;
+pub mod explain;
+mod explain_bytes;
+mod explain_words;
 #[cfg(feature = "libpcap")]
 mod filters;
 pub mod lookup;
@@ -119,6 +122,7 @@ impl Desk<'_> {
                 Ok(exit::SOUND)
             }
             Command::Lookup { value, site } => self.lookup(&value, &site),
+            Command::Explain { id, paths, site, .. } => self.explain(id.as_deref(), paths, &site),
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
             Command::Completions { shell } => Ok(manual::completions(shell, self.out).map(|()| exit::SOUND)?),
             Command::Man { words } => match manual::page(&words, self.out) {
@@ -255,6 +259,29 @@ impl Desk<'_> {
         self.all_there(&rules)?;
         match lookup::run(value, &rules, &config, site.verbose > 0, self.out, self.complaints) {
             Ok(()) => Ok(exit::SOUND),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+
+    /// Explains the alert with this id; without one, lists all.
+    fn explain(&mut self, id: Option<&str>, paths: Vec<PathBuf>, site: &Site) -> Result<u8, Stop> {
+        let id = id.map(str::to_ascii_lowercase);
+        if let Some(Err(problem)) = id.as_deref().map(explain::check) {
+            return self.usage(&problem);
+        }
+        if paths.iter().any(|path| path == std::path::Path::new(STANDARD_INPUT)) {
+            return self.usage("explain reads files: ids depend on the capture's name, and standard input has none");
+        }
+        let config = self.config(site, "nothing was read")?;
+        let rules = order::rules(site, &config);
+        if rules.is_empty() {
+            return self.usage("explain it by which rules? -S RULES, or -c FILE with `rules:`");
+        }
+        self.all_there(paths.iter().chain(&rules))?;
+        let verbose = site.verbose > 0;
+        let replay = Replay { paths, rules, config, workers: 1, batch: 1, verbose, ..Replay::default() };
+        match explain::run(&replay, id.as_deref(), self.out, self.complaints) {
+            Ok(code) => Ok(code),
             Err(failure) => self.failed(&failure),
         }
     }

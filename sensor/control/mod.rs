@@ -9,6 +9,7 @@ mod clock;
 mod delivery;
 #[cfg(feature = "libpcap")]
 mod eve_file;
+mod explain;
 mod explanation;
 #[cfg(feature = "libpcap")]
 mod logs;
@@ -26,6 +27,7 @@ mod shared;
 #[cfg(feature = "libpcap")]
 mod tap;
 
+pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};
 pub use replay::replay;
 #[cfg(feature = "libpcap")]
 pub use run::{Service, run};

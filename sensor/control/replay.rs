@@ -134,7 +134,7 @@ fn outcome(all: &[Captured]) -> Result<Outcome, Failure> {
 }
 
 /// The captures, each as its pieces.
-fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
+pub(super) fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
     let mut found = Vec::new();
     for path in &replay.paths {
         let captures = file::captures(path).map_err(|error| Failure::Io(path.clone(), error))?;
@@ -150,7 +150,7 @@ fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
     Ok(found.into_iter().map(|path| vec![path]).collect())
 }
 
-fn load(replay: &Replay) -> Result<Rules, Failure> {
+pub(super) fn load(replay: &Replay) -> Result<Rules, Failure> {
     let policy = replay.config.policy(REPLAY_SET_KEY);
     let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
     let refused = loaded.refused.values().sum();
@@ -165,7 +165,7 @@ fn load(replay: &Replay) -> Result<Rules, Failure> {
     Ok(Rules { set, given, refused, reasons: loaded.refused, refusals })
 }
 
-fn desk(
+pub(super) fn desk(
     replay: &Replay,
     networks: &Arc<Networks>,
     loaded: &Rules,
@@ -191,7 +191,7 @@ fn desk(
     }))
 }
 
-fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
+pub(super) fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) -> Orders {
     let events = replay.events.is_some() || replay.events_dir.is_some();
     let listed = if replay.log_dir.is_some() { &replay.config.outputs.events[..] } else { &[] };
     let logged = super::logged(listed);
@@ -313,7 +313,7 @@ fn work(
     }
 }
 
-fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
     thread.join().unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(Failure::Fault(format!("a thread died: {}: please report this", text.unwrap_or("no reason given"))))

@@ -19,6 +19,7 @@ mod ipv4;
 mod ipv6;
 mod juniper;
 mod l2tp;
+mod layers;
 mod likely;
 mod link;
 mod lisp;
@@ -42,6 +43,7 @@ mod wifi;
 
 pub use fate::{Fate, Malformed};
 pub use fragment::{Counts as FragmentCounts, Fragments};
+pub use layers::{Layer, layers};
 pub use peek::peek;
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -249,19 +251,19 @@ pub fn decode(frame: &Frame<'_>, fragments: &mut Fragments) -> Result<Packet, Fa
     let packet = Packet { length: frame.length, ..Packet::NONE };
     let mut peeling = Peeling { bytes: frame.bytes, at: 0, whole: false, missing: 0, packet };
     let first = link::first(&mut peeling, frame.link)?;
-    let Some(piece) = peel(&mut peeling, first)? else { return Ok(peeling.finish()) };
+    let Some(piece) = peel(&mut peeling, first, unseen)? else { return Ok(peeling.finish()) };
     let start = fragments.add(&piece, peeling.bytes, frame.time)?;
     let bytes = &fragments.datagrams()[start..];
     let mut inner = Peeling { bytes, at: start, whole: true, missing: 0, packet: peeling.packet };
-    peel(&mut inner, Next::Transport)?.map_or(Ok(()), |_| Err(Malformed::FragmentNested))?;
+    peel(&mut inner, Next::Transport, unseen)?.map_or(Ok(()), |_| Err(Malformed::FragmentNested))?;
     Ok(inner.finish())
 }
 
 /// Follows the headers to the payload, or to a fragment's piece. Where a tunnel carries no packet, or none that can be
 /// read, the tunnel's own packet is the innermost: its ends have met, whatever they said.
-fn peel(peeling: &mut Peeling<'_>, first: Next) -> Result<Option<Piece>, Fate> {
+fn peel(peeling: &mut Peeling<'_>, first: Next, seen: impl FnMut(&Next, &Peeling<'_>)) -> Result<Option<Piece>, Fate> {
     let mut outer = None;
-    let peeled = follow(peeling, first, &mut outer);
+    let peeled = follow(peeling, first, &mut outer, seen);
     let (Err(fate @ (Fate::NotIp | Fate::Malformed(_))), Some(outer)) = (&peeled, outer) else { return peeled };
     *peeling = outer;
     if let Fate::Malformed(flaw) = fate {
@@ -270,10 +272,22 @@ fn peel(peeling: &mut Peeling<'_>, first: Next) -> Result<Option<Piece>, Fate> {
     Ok(None)
 }
 
-/// Follows the headers; in `outer` stays the latest packet that is a tunnel's, as it was before the tunnel's header.
-fn follow<'a>(peeling: &mut Peeling<'a>, first: Next, outer: &mut Option<Peeling<'a>>) -> Result<Option<Piece>, Fate> {
+/// Whoever peels for the packet alone looks at no header on the way: this costs nothing.
+#[inline(always)]
+fn unseen(_: &Next, _: &Peeling<'_>) {}
+
+/// Follows the headers, and lets each be seen before it is taken off; in `outer` stays the latest packet that is a
+/// tunnel's, as it was before the tunnel's header.
+#[inline]
+fn follow<'a>(
+    peeling: &mut Peeling<'a>,
+    first: Next,
+    outer: &mut Option<Peeling<'a>>,
+    mut seen: impl FnMut(&Next, &Peeling<'_>),
+) -> Result<Option<Piece>, Fate> {
     let mut next = first;
     for _ in 0..HEADERS_MAX {
+        seen(&next, peeling);
         next = match next {
             Next::Ethernet => ethernet::peel(peeling)?,
             Next::Ethertype(ethernet::IPV4) => ipv4::peel(peeling)?,

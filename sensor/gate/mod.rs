@@ -95,6 +95,11 @@ impl Projected {
     pub fn position(&self) -> Position {
         self.position
     }
+
+    /// The record for a person at the site, one field a line: what a centre would be told.
+    pub fn shown(&self) -> String {
+        format!("{:#}", self.value)
+    }
 }
 
 /// What may leave of a run of the spool: one delivery.

@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 
 pub use build::{Builder, Said};
 pub use index::Questions;
-pub use policy::{Explained, Word};
+pub use policy::{Explained, Judged, Word};
 
 /// Traffic Light Protocol 2.0, with strict amber.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -47,6 +47,15 @@ pub struct Word {
     pub verdict: Result<(), Refusal>,
 }
 
+/// One source's word on a hit, with everything that policy holds against it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// What is said, and the verdict.
+    pub word: Word,
+    /// All grounds on which it raises nothing, and not only the first.
+    pub against: Vec<Refusal>,
+}
+
 /// Kinds by the form that they share: a text that has the form is asked of all of them.
 static FORMS: [&[&Kind]; 12] = [
     &address::KINDS,
@@ -76,12 +85,7 @@ impl IndicatorSet {
             return Err(Refusal::Allowed);
         }
         let port = at.port.map(|(number, protocol)| Port::of(number, protocol));
-        let mut words = self.words(entry, Some(at.at), Some(port));
-        if kind.shape == Shape::Contained {
-            let statements: Vec<&Statement> = words.iter().map(|word| &*word.statement).collect();
-            let mut speaks = pattern::speaks(&statements, value, seen).into_iter();
-            words.retain(|_| speaks.next() == Some(true));
-        }
+        let words = self.words_on(entry, seen, at.at, port);
         let mut iocs = Vec::new();
         let mut refusal = None;
         for Word { id, statement, verdict } in words {
@@ -94,6 +98,33 @@ impl IndicatorSet {
             Some(reason) if iocs.is_empty() => Err(reason),
             _ => Ok(iocs),
         }
+    }
+
+    /// Each word on a hit with everything that [`IndicatorSet::admit`] holds against it, for a person who asks why.
+    pub fn judge(&self, entry: Entry, seen: Value<'_>, at: Circumstances) -> Vec<Judged> {
+        let port = at.port.map(|(number, protocol)| Port::of(number, protocol));
+        let allowed = allowed(&self.allow, seen.field.kinds, seen.canonical);
+        let judged = |word: Word| {
+            let grounds = self.grounds(&word.statement, Some(at.at), Some(port)).into_iter();
+            let mut against: Vec<Refusal> = grounds.filter(|(refused, _)| *refused).map(|(_, why)| why).collect();
+            let withdrawn = word.verdict == Err(Refusal::Revoked) && !against.contains(&Refusal::Revoked);
+            against.extend(withdrawn.then_some(Refusal::Revoked));
+            against.extend(allowed.then_some(Refusal::Allowed));
+            Judged { word, against }
+        };
+        self.words_on(entry, seen, at.at, port).into_iter().map(judged).collect()
+    }
+
+    /// The words on an entry, of a pattern those that speak of the field it was met in.
+    fn words_on(&self, entry: Entry, seen: Value<'_>, at: Timestamp, port: Option<Port>) -> Vec<Word> {
+        let (kind, value) = self.index.value(entry);
+        let mut words = self.words(entry, Some(at), Some(port));
+        if kind.shape == Shape::Contained {
+            let statements: Vec<&Statement> = words.iter().map(|word| &*word.statement).collect();
+            let mut speaks = pattern::speaks(&statements, value, seen).into_iter();
+            words.retain(|_| speaks.next() == Some(true));
+        }
+        words
     }
 
     /// Every entry that a value would meet, whatever kind of value it is, with what is said of it; `at`: judged at this
@@ -166,6 +197,12 @@ impl IndicatorSet {
     }
 
     fn verdict(&self, said: &Statement, at: Option<Timestamp>, port: Option<Option<Port>>) -> Result<(), Refusal> {
+        let grounds = self.grounds(said, at, port);
+        grounds.iter().find(|(refused, _)| *refused).map_or(Ok(()), |(_, refusal)| Err(*refusal))
+    }
+
+    /// Everything that may be held against a word, in the order in which it is asked.
+    fn grounds(&self, said: &Statement, at: Option<Timestamp>, port: Option<Option<Port>>) -> [(bool, Refusal); 7] {
         let before = |limit: Option<Timestamp>| at.zip(limit).is_some_and(|(at, limit)| at < limit);
         let from = |limit: Option<Timestamp>| at.zip(limit).is_some_and(|(at, limit)| at >= limit);
         let agrees = |only: Port, port: Option<Port>| port.is_some_and(|port| only.agrees(port));
@@ -173,7 +210,7 @@ impl IndicatorSet {
         let Site { confidence_min, tlp_max, sectors } = &self.site;
         let ours = |meant: &String| sectors.contains(meant);
         let other_sector = !sectors.is_empty() && !said.sectors.is_empty() && !said.sectors.iter().any(ours);
-        let grounds = [
+        [
             (said.revoked, Refusal::Revoked),
             (from(said.valid_until), Refusal::Expired),
             (before(said.valid_from), Refusal::NotYetValid),
@@ -181,8 +218,7 @@ impl IndicatorSet {
             (other_port, Refusal::OtherPort),
             (other_sector, Refusal::OtherSector),
             (said.tlp > *tlp_max, Refusal::AboveTlp),
-        ];
-        grounds.iter().find(|(refused, _)| *refused).map_or(Ok(()), |(_, refusal)| Err(*refusal))
+        ]
     }
 }
 

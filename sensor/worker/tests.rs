@@ -5,6 +5,7 @@ use crossbeam_channel::unbounded;
 use super::*;
 use crate::capture::file::Reader;
 use crate::indicator::{Builder, Statement};
+use crate::observable::address;
 use crate::protocol::Wants;
 use crate::time::Timestamp;
 
