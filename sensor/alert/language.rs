@@ -24,9 +24,8 @@ pub type Counted = &'static [&'static str];
 
 /// All texts, in one language. `{}` stands for a value, in the order of the field's description.
 pub struct Texts {
-    /// Which form of a [`Counted`] a number takes, and how many forms there are (Unicode CLDR, cardinal plural rules).
+    /// Which form of a [`Counted`] a number takes (Unicode CLDR, cardinal plural rules).
     plural: fn(u64) -> usize,
-    forms: usize,
     /// What stands between groups of three digits.
     grouping: char,
     /// How bad it is.
@@ -106,7 +105,6 @@ pub struct Texts {
 /// English.
 pub static ENGLISH: Texts = Texts {
     plural: |count| usize::from(count != 1),
-    forms: 2,
     grouping: ' ',
     severity: english_severity,
     stage: english_stage,
@@ -152,7 +150,6 @@ pub static ENGLISH: Texts = Texts {
 /// Korean: nouns have one form for every number, and the number stands behind them with its counter.
 pub static KOREAN: Texts = Texts {
     plural: |_| 0,
-    forms: 1,
     grouping: ',',
     severity: korean_severity,
     stage: korean_stage,
@@ -326,8 +323,9 @@ mod tests {
     #[test]
     fn every_text_has_the_forms_and_the_values_that_its_language_asks_for() {
         for texts in [&ENGLISH, &KOREAN] {
+            let forms = (0..=200).map(texts.plural).max().map_or(0, |last| last + 1);
             for (text, values) in counted(texts) {
-                assert_eq!(text.len(), texts.forms, "{text:?}");
+                assert_eq!(text.len(), forms, "{text:?}");
                 assert!(text.iter().all(|form| form.matches("{}").count() == values), "{text:?}");
             }
             for (text, values) in [
@@ -344,7 +342,6 @@ mod tests {
             ] {
                 assert_eq!(text.matches("{}").count(), values, "{text}");
             }
-            assert!((0..=200).map(texts.plural).all(|form| form < texts.forms));
         }
     }
 

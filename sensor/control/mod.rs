@@ -6,6 +6,7 @@
 mod account;
 #[cfg(feature = "libpcap")]
 mod clock;
+mod closing;
 mod delivery;
 #[cfg(feature = "libpcap")]
 mod eve_file;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Sender, bounded};
 
+use super::closing::{closing, document, say_shortened};
 use super::delivery::{self, Delivery};
 use super::outputs::{self, Opened};
 use super::pace::{Pacer, Shortened, Start};
@@ -19,7 +20,7 @@ use crate::alert::record::{Desk, Mode, SetVersion, Site};
 use crate::capture::file::{self, Cut};
 use crate::capture::pieces::{Piece, Pieces};
 use crate::capture::relay::{Feeder, Stop, Tap, relay};
-use crate::cli::screen::{self, Closing};
+use crate::cli::screen::Closing;
 use crate::collector::{Collected, Collector, Each, Log, Outputs, Screen};
 use crate::config::{EventType, Replay};
 use crate::feed;
@@ -27,7 +28,7 @@ use crate::flow::Settings;
 use crate::gate::{self, SiteKey};
 use crate::indicator::IndicatorSet;
 use crate::limits::{RELEASES_WAITING_MAX, REPORT_REFUSALS_SHOWN_MAX};
-use crate::metrics::{self, Laps, Tally};
+use crate::metrics::{Laps, Tally};
 use crate::networks::Networks;
 use crate::time::Timestamp;
 use crate::worker::{Orders, Release, Worker};
@@ -43,7 +44,7 @@ pub(super) struct Rules {
     pub(super) set: Arc<IndicatorSet>,
     /// Whether any were asked for.
     pub(super) given: bool,
-    refused: u64,
+    pub(super) refused: u64,
     /// Of these, how many for each reason.
     pub(super) reasons: BTreeMap<String, u64>,
     /// The first of them, with file and line.
@@ -58,7 +59,7 @@ pub(super) struct Captured {
     pub(super) collected: Collected,
     pub(super) first: Option<Timestamp>,
     pub(super) last: Timestamp,
-    shortened: Shortened,
+    pub(super) shortened: Shortened,
 }
 
 /// What a worker brings home.
@@ -113,13 +114,6 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
         closing.write(person).map_err(|error| Failure::Io("the screen".into(), error))?;
     }
     outcome(&all)
-}
-
-/// Silence that a paced replay left out.
-fn say_shortened(all: &[Captured]) -> io::Result<()> {
-    let mut sum = Shortened::default();
-    all.iter().for_each(|captured| sum.add(captured.shortened));
-    sum.note().map_or(Ok(()), |note| writeln!(io::stderr(), "{note}"))
 }
 
 fn outcome(all: &[Captured]) -> Result<Outcome, Failure> {
@@ -357,61 +351,4 @@ fn stats_line(captured: &Captured) -> Vec<u8> {
     let mut line = Vec::new();
     eve::write_stats(&mut line, captured.last, &totals);
     line
-}
-
-/// What `--stats` writes: all captures together, then each.
-fn document(all: &[Captured], loaded: &Rules, seconds: f64) -> serde_json::Value {
-    let mut sum = Tally::default();
-    all.iter().for_each(|captured| sum.append(&captured.tally));
-    let captures: Vec<_> = all
-        .iter()
-        .map(|captured| {
-            let mut one = metrics::document(&captured.tally);
-            one["capture"] = captured.name.display().to_string().into();
-            let cut = |(path, cut): &(PathBuf, Cut)| {
-                serde_json::json!({"file": path.display().to_string(), "bytes": cut.bytes, "reason": cut.reason})
-            };
-            one["cut"] = captured.cuts.iter().map(cut).collect();
-            one
-        })
-        .collect();
-    let mut document = metrics::document(&sum);
-    document["indicators"] = serde_json::json!({"loaded": loaded.set.len(), "refused": loaded.refused});
-    document["seconds"] = seconds.into();
-    document["captures"] = captures.into();
-    document
-}
-
-fn closing(
-    all: &[Captured],
-    loaded: &Rules,
-    networks: &Networks,
-    delivered: Option<screen::Delivery>,
-    seconds: f64,
-) -> Closing {
-    let mut sum = Tally::default();
-    all.iter().for_each(|captured| sum.append(&captured.tally));
-    let cut = |captured: &Captured| -> Vec<(String, u64, &'static str)> {
-        captured.cuts.iter().map(|(path, cut)| (name_of(path), cut.bytes, cut.reason)).collect()
-    };
-    Closing {
-        language: "",
-        files: all.len() as u64,
-        packets: sum.handed,
-        dropped: 0,
-        unaccounted: sum.unaccounted().unsigned_abs(),
-        alerts: all.iter().map(|captured| captured.collected.alerts).sum(),
-        alike: 0,
-        seconds,
-        indicators: loaded.given.then_some(loaded.set.len() as u64),
-        rules_refused: loaded.refused,
-        cut: all.iter().flat_map(cut).collect(),
-        not_seen: metrics::not_seen(&sum),
-        networks_given: networks.given(),
-        delivery: delivered,
-    }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
