@@ -93,7 +93,7 @@ const MEMORY: &str = ".haetae-read";
 fn watch(folder: &Path, link: usize, before: u64) -> Result<Source, Failure> {
     let watched = Watched::open(folder, Begin::All, Some(&folder.join(MEMORY)));
     let watched = watched.map_err(|error| Failure::Io(folder.to_path_buf(), error))?;
-    let from = From::Folder { watched, before, handed: 0, open: true };
+    let from = From::Folder { watched: Box::new(watched), before, handed: 0, open: true };
     Ok(Source { name: folder.display().to_string(), from, link })
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Source {
 pub(super) enum From {
     Link(Live),
     Folder {
-        watched: Watched,
+        watched: Box<Watched>,
         /// Added to the numbers of its frames.
         before: u64,
         handed: u64,

@@ -174,10 +174,10 @@ fn on_a_link(capture: &[u8], workers: usize, set: &Arc<IndicatorSet>, slow: bool
     let (send, releases) = unbounded();
     let mut inboxes: Vec<Vec<(usize, Inbox)>> = (0..workers).map(|_| Vec::new()).collect();
     let mut outboxes = vec![None];
-    for owner in 1..workers {
+    for owner in inboxes.iter_mut().skip(1) {
         let (outbox, inbox) = ring();
         outboxes.push(Some(outbox));
-        inboxes[owner].push((0, inbox));
+        owner.push((0, inbox));
     }
     let mut team: Vec<Worker> = Vec::new();
     for (index, inboxes) in inboxes.into_iter().enumerate() {
