@@ -47,7 +47,15 @@ fn prepared(case: &Path) -> Replay<'_> {
     if case.join("haetae.yaml").exists() {
         options = vec!["-c".to_string(), "haetae.yaml".to_string()];
     }
-    Replay { folder: case, captures: vec!["traffic.pcap".into()], rules: Some("indicators.yaml".into()), options }
+    Replay { folder: case, captures: vec![capture_of(case).into()], rules: Some("indicators.yaml".into()), options }
+}
+
+/// The one capture file of a case; compressed ones are cases of their own.
+fn capture_of(case: &Path) -> &'static str {
+    let names = ["traffic.pcap", "traffic.pcap.gz", "traffic.pcap.zst"];
+    let there: Vec<&str> = names.into_iter().filter(|name| case.join(name).is_file()).collect();
+    assert_eq!(there.len(), 1, "{}: one of {names:?}, found {there:?}", case.display());
+    there[0]
 }
 
 fn same(one: &Run, other: &Run) -> Result<(), String> {
@@ -128,10 +136,10 @@ fn a_case_is_whole_and_small() {
     let all = cases();
     assert!(all.len() >= 8, "only {} cases", all.len());
     for case in all {
-        for file in ["traffic.pcap", "indicators.yaml", "alerts.jsonl", "NOTE.md"] {
+        for file in [capture_of(&case), "indicators.yaml", "alerts.jsonl", "NOTE.md"] {
             assert!(case.join(file).is_file(), "{}: no {file}", case.display());
         }
-        let bytes = std::fs::metadata(case.join("traffic.pcap")).expect("traffic.pcap").len();
+        let bytes = std::fs::metadata(case.join(capture_of(&case))).expect("capture").len();
         assert!(bytes <= CAPTURE_BYTES_MAX, "{}: {bytes} bytes of capture", case.display());
         let truth = std::fs::read(case.join("alerts.jsonl")).expect("alerts.jsonl");
         binary::lines(&truth).unwrap_or_else(|why| panic!("{}: {why}", case.display()));

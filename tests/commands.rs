@@ -242,7 +242,7 @@ fn a_person_sees_what_was_met_and_nothing_for_near_misses() {
     assert!(out.starts_with("1 file, ") && out.contains(" 0 alerts, "), "{out}");
     let (_, out, _) = haetae(&["-r", PCAPS, "-S", RULES]);
     let lines: Vec<&str> = out.lines().collect();
-    assert!(lines.len() < 60 && lines.iter().all(|line| line.len() < 140), "{out}");
+    assert!(lines.len() < 80 && lines.iter().all(|line| line.len() < 140), "{out}");
     assert!(out.contains(" more alerts like these (--alerts FILE has all)\n"), "{out}");
 }
 

@@ -214,8 +214,8 @@ fn every_case_is_complete() {
     let mut findings = Vec::new();
     for case in cases {
         let has = |name: &str| files.contains(&format!("pcaps/{case}/{name}"));
-        if !has("traffic.pcap") && !has("traffic.pcapng") {
-            findings.push(format!("pcaps/{case}:1: no traffic.pcap or traffic.pcapng"));
+        if !["traffic.pcap", "traffic.pcapng", "traffic.pcap.gz", "traffic.pcap.zst"].into_iter().any(has) {
+            findings.push(format!("pcaps/{case}:1: no traffic.pcap (.gz, .zst) or traffic.pcapng"));
         }
         let missing = ["indicators.yaml", "alerts.jsonl", "NOTE.md"].into_iter().filter(|name| !has(name));
         findings.extend(missing.map(|name| format!("pcaps/{case}:1: no {name}")));
