@@ -7,7 +7,9 @@ mod corpus;
 mod crafted;
 mod damaged;
 mod delivery;
+mod dice;
 mod eve;
+mod fuzz_seeds;
 mod killed;
 #[cfg(feature = "libpcap")]
 mod live;
