@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod bench_names;
 mod binary;
 mod cases;
 mod commands;
