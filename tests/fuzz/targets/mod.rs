@@ -16,13 +16,16 @@ mod spools;
 use haetae::feed;
 use haetae::protocol::{DATAGRAMS, Spoken};
 
+/// What a target does with an input; see [`Target::run`].
+type Body = dyn Fn(&[u8]) -> usize + Send + Sync;
+
 /// One target.
 pub struct Target {
     /// Its name: the folder of its seeds, and its binary under cargo-fuzz.
     pub name: String,
     /// How many mutants an ordinary test run gives it: fewer where one costs more.
     pub executions: u32,
-    run: Box<dyn Fn(&[u8]) -> usize + Send + Sync>,
+    run: Box<Body>,
 }
 
 impl Target {
