@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use crate::binary::{self, Replay};
+use crate::dice::Dice;
 use crate::wire::{self, ACK, Ends, FIN, Frame, PUSH_ACK, Packet, RST, SYN, Wrap};
 
 /// Conversations in the hard capture: fifty times what [`FLOWS_MAX`] leaves room for.
@@ -60,36 +61,6 @@ pub fn indicators() -> String {
 /// The hard capture as a classic file.
 pub fn hard(seed: u64) -> Vec<u8> {
     wire::pcap(&frames(seed))
-}
-
-/// SplitMix64: the same numbers everywhere, from one word of state.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.roll() % bound
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-
-    fn shuffle<T>(&mut self, list: &mut [T]) {
-        for at in (1..list.len()).rev() {
-            list.swap(at, self.below(at as u64 + 1) as usize);
-        }
-    }
 }
 
 /// The capture while it is being written: frames with the time they were meant for.

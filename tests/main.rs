@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod bench_names;
 mod binary;
 mod cases;
 mod commands;
@@ -7,8 +8,10 @@ mod corpus;
 mod crafted;
 mod damaged;
 mod delivery;
+mod dice;
 mod eve;
 mod explain;
+mod fuzz_seeds;
 mod killed;
 #[cfg(feature = "libpcap")]
 mod live;

@@ -2,7 +2,7 @@
 //!
 //! In: the source tree. Out: one line per finding, `file:line: rule`. Never here: what the compiler or clippy already checks.
 
-mod source;
+pub mod source;
 
 use std::collections::BTreeSet;
 use std::fs;

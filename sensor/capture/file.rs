@@ -121,6 +121,16 @@ impl<R: Read> Reader<R> {
         Ok(reader)
     }
 
+    /// As [`Reader::new`], of an input that may be packed. For the fuzz targets: captures of the sensor itself come as
+    /// [`super::pieces::Piece`]s, which are files.
+    ///
+    /// # Errors
+    /// As [`Reader::new`].
+    #[doc(hidden)]
+    pub fn unpacking(input: R) -> io::Result<Reader<impl Read>> {
+        Reader::new(Unpacked::new(input))
+    }
+
     /// Up to `budget` frames. An empty batch is the end; or, where the input said `WouldBlock`, all there is now.
     ///
     /// # Errors

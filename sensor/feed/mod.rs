@@ -145,6 +145,27 @@ pub fn tests(paths: &[PathBuf]) -> io::Result<Vec<RuleTest>> {
     Ok(tests)
 }
 
+/// One file's content from memory, in the format that its name's ending says. For the fuzz targets, which have no files.
+///
+/// # Errors
+/// What the reader says of bytes that are no text of its format at all.
+#[doc(hidden)]
+pub fn read(name: &Path, mut content: &[u8], policy: &Policy) -> io::Result<Loaded> {
+    let mut builder = Builder::new(policy.key, policy.confidence_min);
+    let mut refusals = Refusals::default();
+    let format = format_of(name, content);
+    (format.read)(&mut content, &mut Intake::of(name, &mut builder, &mut refusals))?;
+    let taken = builder.taken();
+    let files = vec![name.to_path_buf()];
+    Ok(Loaded { set: builder.build(), refusals: refusals.kept, refused: refusals.by_reason, taken, files })
+}
+
+/// The first ending of each format: what the fuzz targets are made over.
+#[doc(hidden)]
+pub fn endings() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|format| format.endings[0])
+}
+
 type Reader = fn(&mut dyn BufRead, &mut Intake<'_>) -> io::Result<()>;
 
 fn read_file(file: &Path, intake: &mut Intake<'_>, reader: Option<Reader>) -> io::Result<()> {

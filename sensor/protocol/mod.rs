@@ -150,7 +150,8 @@ macro_rules! streams {
         pub enum Spoken { $(#[doc = stringify!($room)] $room),+ }
 
         impl Spoken {
-            const ALL: &'static [Spoken] = &[$(Spoken::$room),+];
+            /// All of them, in the order in which they are asked; the fuzz targets are made over this table.
+            pub const ALL: &'static [Spoken] = &[$(Spoken::$room),+];
 
             /// Its EVE `app_proto`.
             pub fn name(self) -> &'static str {
