@@ -13,7 +13,7 @@ use crate::alert::Alert;
 use crate::alert::eve::protocol;
 use crate::alert::words::{printable, severity, size};
 use crate::config::{Config, Replay};
-use crate::control::{Answer, Asked, Failure, Found, Kept, Said, Sight, explain};
+use crate::control::{Answer, Asked, Failure, Found, Said, Sight, explain};
 use crate::decode::{Fate, ip};
 use crate::flow::FlowView;
 use crate::gate::{Gate, Mode, Sender, SiteKey};
@@ -144,7 +144,10 @@ impl Page<'_> {
             Some(Place::Here(at) | Place::Labels(at) | Place::Path(at)) => Some(at.clone()),
             _ => None,
         };
-        self.say(format!("   the value   {}", place.map_or_else(String::new, |place| where_it_lies(&place, kept))));
+        self.say(format!(
+            "   the value   {}",
+            place.map_or_else(String::new, |place| bytes::where_it_lies(&place, kept))
+        ));
         self.lines.extend(bytes::dump(kept, marked.as_ref()));
     }
 
@@ -341,26 +344,6 @@ fn as_exercise(record: &[u8]) -> Vec<u8> {
         *mode = "exercise".into();
     }
     record.to_string().into_bytes()
-}
-
-fn where_it_lies(place: &Place, kept: &Kept) -> String {
-    match place {
-        Place::Here(at) => format!("bytes {}..{} of this frame, as it is", at.start, at.end),
-        Place::Labels(at) => format!("bytes {}..{} of this frame, as labels with their lengths", at.start, at.end),
-        Place::Path(at) => {
-            format!("put together of its host and its path; the path is bytes {}..{} of this frame", at.start, at.end)
-        }
-        Place::Datagram(at) => format!(
-            "bytes {}..{} of a datagram of {} bytes that was put together from fragments; this frame is the last of them",
-            at.start,
-            at.end,
-            kept.packet.as_ref().map_or(0, |(_, payload)| payload.len())
-        ),
-        Place::WorkedOut => "worked out from what passed until here: no bytes on the wire are it".to_owned(),
-        Place::Elsewhere => {
-            "not in this frame as such: put together from parts (host and path, segments) or decoded".to_owned()
-        }
-    }
 }
 
 /// What a field's value was looked up as.

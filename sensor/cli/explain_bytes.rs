@@ -64,6 +64,27 @@ pub(super) fn place(kept: &Kept, said: &Said) -> Place {
     }
 }
 
+/// The same in words.
+pub(super) fn where_it_lies(place: &Place, kept: &Kept) -> String {
+    match place {
+        Place::Here(at) => format!("bytes {}..{} of this frame, as it is", at.start, at.end),
+        Place::Labels(at) => format!("bytes {}..{} of this frame, as labels with their lengths", at.start, at.end),
+        Place::Path(at) => {
+            format!("put together of its host and its path; the path is bytes {}..{} of this frame", at.start, at.end)
+        }
+        Place::Datagram(at) => format!(
+            "bytes {}..{} of a datagram of {} bytes that was put together from fragments; this frame is the last of them",
+            at.start,
+            at.end,
+            kept.packet.as_ref().map_or(0, |(_, payload)| payload.len())
+        ),
+        Place::WorkedOut => "worked out from what passed until here: no bytes on the wire are it".to_owned(),
+        Place::Elsewhere => {
+            "not in this frame as such: put together from parts (host and path, segments) or decoded".to_owned()
+        }
+    }
+}
+
 /// An address lies in the IP header that says it (the outer one for the end of a tunnel), or in what a resolver answered.
 fn place_of_address(kept: &Kept, said: &Said) -> Option<Range<usize>> {
     let bytes = match address::from_bytes(&said.raw)?.to_canonical() {
