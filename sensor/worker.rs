@@ -139,23 +139,6 @@ impl Worker {
         }
     }
 
-    /// Shows every hit from now on.
-    pub fn shown_to(mut self, witness: Witness) -> Self {
-        self.witness = Some(witness);
-        self
-    }
-
-    /// What became of the frame at this place of the latest batch.
-    pub fn fate(&self, at: usize) -> Fate {
-        self.fates.get(at).copied().unwrap_or_default()
-    }
-
-    /// The packet in the frame at this place of the latest batch, and its payload.
-    pub fn packet<'a>(&'a self, at: usize, frame: &Frame<'a>) -> Option<(&'a Packet, &'a [u8])> {
-        let packet = &self.unpacked.iter().find(|unpacked| unpacked.at == at)?.packet;
-        Some((packet, packet.payload(frame.bytes, &self.fragments)))
-    }
-
     /// How many frames the next batch may have: batches end where epochs do.
     pub fn budget(&self, batch: usize) -> usize {
         batch.min((EPOCH_PACKETS - self.tally.handed % EPOCH_PACKETS) as usize)
@@ -412,11 +395,5 @@ impl Worker {
 
     fn owns(&self, shard: Shard) -> bool {
         self.owned[usize::from(shard.0)]
-    }
-
-    fn is_never_watched(&self, packet: &Packet) -> bool {
-        let outer = packet.tunnel.map(|tunnel| [tunnel.pair.0, tunnel.pair.1]);
-        let ends = [packet.source, packet.destination].into_iter().chain(outer.into_iter().flatten());
-        ends.map(|end| crate::decode::ip(&end)).any(|end| self.orders.networks.never_watch(end))
     }
 }

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use super::{Worker, timeline};
+use crate::decode::Packet;
 use crate::flow::Scene;
 use crate::indicator::{AddressQuestion, Hit, Refusal};
 use crate::observable::{Event, Field, Side, address};
@@ -42,6 +43,13 @@ impl Worker {
         self.questions.extend(
             ends.filter_map(|(field, end)| Some(AddressQuestion { asked, field: field as u32, address: end? })),
         );
+    }
+
+    /// Whether one of its ends, tunnels included, is never watched.
+    pub(super) fn is_never_watched(&self, packet: &Packet) -> bool {
+        let outer = packet.tunnel.map(|tunnel| [tunnel.pair.0, tunnel.pair.1]);
+        let ends = [packet.source, packet.destination].into_iter().chain(outer.into_iter().flatten());
+        ends.map(|end| crate::decode::ip(&end)).any(|end| self.orders.networks.never_watch(end))
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Nobody asks on a link or in a plain replay; then this is one test per confirmed hit.
 
+use super::Worker;
 use crate::alert::Alert;
+use crate::capture::Frame;
+use crate::decode::{Fate, Packet};
 use crate::flow::Scene;
 use crate::indicator::{Circumstances, Hit, Refusal};
 use crate::observable::{Observation, Observations};
@@ -30,3 +33,22 @@ pub struct Glimpse<'a> {
 
 /// Sees every hit, in order.
 pub type Witness = Box<dyn FnMut(&Glimpse<'_>) + Send>;
+
+impl Worker {
+    /// Shows every hit from now on.
+    pub fn shown_to(mut self, witness: Witness) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
+    /// What became of the frame at this place of the latest batch.
+    pub fn fate(&self, at: usize) -> Fate {
+        self.fates.get(at).copied().unwrap_or_default()
+    }
+
+    /// The packet in the frame at this place of the latest batch, and its payload.
+    pub fn packet<'a>(&'a self, at: usize, frame: &Frame<'a>) -> Option<(&'a Packet, &'a [u8])> {
+        let packet = &self.unpacked.iter().find(|unpacked| unpacked.at == at)?.packet;
+        Some((packet, packet.payload(frame.bytes, &self.fragments)))
+    }
+}
