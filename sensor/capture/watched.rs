@@ -483,12 +483,13 @@ mod tests {
     #[test]
     fn what_is_no_capture_is_skipped_with_its_reason_and_a_backlog_takes_one_look() {
         let folder = tempfile::tempdir().expect("a folder");
-        for at in 0..50 {
-            append(&folder.path().join(format!("{at:02}.pcap")), &capture([at]));
-        }
+        // before the others: what is newest may still be written, and is not called empty yet
         append(&folder.path().join("20-notes.txt"), b"not a capture, but longer than a header");
         append(&folder.path().join("30-empty.pcap"), b"");
         append(&folder.path().join(".40.pcap.tmp"), &capture([99]));
+        for at in 0..50 {
+            append(&folder.path().join(format!("{at:02}.pcap")), &capture([at]));
+        }
         let mut watched = opened(folder.path());
         let mut got = now(&mut watched);
         got.extend(looked(&mut watched, 1));
