@@ -26,6 +26,13 @@ pub(super) const IDENTITIES: &str = "alert";
 /// What a replay's sensor is called.
 pub(super) const REPLAY: &str = "replay";
 
+/// The key of alert identities that the site's own key gives, where it has one.
+pub(super) fn own_key(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
+    let read = |path: &std::path::PathBuf| SiteKey::open(path).map_err(|error| Failure::Io(path.clone(), error));
+    let own = config.site.key.as_ref().map(read).transpose()?;
+    Ok(own.map(|key| key.derive(IDENTITIES).to_vec()))
+}
+
 /// A spool with a courier at work behind it.
 pub(super) struct Delivery {
     url: String,

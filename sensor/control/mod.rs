@@ -39,7 +39,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use crate::alert::record::SetVersion;
 use crate::config::{Config, Digest, EventType};
+use crate::flow::Settings;
 use crate::indicator::IndicatorSet;
 use crate::observable::{Kind, digest, plain};
 use crate::protocol::{Digests, Wants};
@@ -91,6 +93,17 @@ impl From<(PathBuf, io::Error)> for Failure {
 /// A set's version as a number that every JSON reader keeps exact: its first 52 bits.
 fn number_of(version: &str) -> u64 {
     version.get(..13).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
+}
+
+/// Which set alerts say that they are of.
+fn version_of(set: &IndicatorSet) -> SetVersion {
+    SetVersion { version: number_of(set.version()), age_seconds: None }
+}
+
+/// Bounds and keys of flows, as the configuration has them.
+fn settings(config: &Config, key: (u64, u64), wants: Wants) -> Settings {
+    let limits = &config.limits;
+    Settings { flows_max: limits.flows_max, reassembly_bytes_max: limits.reassembly_bytes_max, key, wants }
 }
 
 /// Types of events of the wire that a log lists; alerts and stats are none, control and collector see to them.

@@ -12,14 +12,12 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::delivery::{self, Delivery};
 use super::shared::Shared;
 use super::tap::{From, Source, Tap};
-use super::{Failure, nanos};
-use crate::alert::record::{Desk, Mode, SetVersion, Site};
+use super::{Failure, nanos, version_of};
+use crate::alert::record::{Desk, Mode, Site};
 use crate::capture::live::{self, Live, Refused};
 use crate::capture::watched::{Begin, Watched};
 use crate::config::{self, Capture, Config};
 use crate::feed;
-use crate::flow::Settings;
-use crate::gate::SiteKey;
 use crate::indicator::IndicatorSet;
 use crate::metrics::Laps;
 use crate::networks::Networks;
@@ -93,7 +91,7 @@ const MEMORY: &str = ".haetae-read";
 fn watch(folder: &Path, link: usize, before: u64) -> Result<Source, Failure> {
     let watched = Watched::open(folder, Begin::All, Some(&folder.join(MEMORY)));
     let watched = watched.map_err(|error| Failure::Io(folder.to_path_buf(), error))?;
-    let from = From::Folder { watched: Box::new(watched), before, handed: 0, open: true };
+    let from = From::Folder { watched: Box::new(watched), before, handed: 0, saved: 0, open: true };
     Ok(Source { name: folder.display().to_string(), from, link })
 }
 
@@ -119,9 +117,7 @@ pub(super) fn site(
     delivery: Option<&Delivery>,
     sources: &[Source],
 ) -> Result<Site, Failure> {
-    let read = |path: &PathBuf| SiteKey::open(path).map_err(|error| Failure::Io(path.clone(), error));
-    let own = config.site.key.as_ref().map(read).transpose()?.map(|key| key.derive(delivery::IDENTITIES).to_vec());
-    let key = match (delivery, own) {
+    let key = match (delivery, delivery::own_key(config)?) {
         (Some(delivery), _) => delivery.key().to_vec(),
         (None, Some(own)) => own,
         // nothing leaves: identities only tell the alerts of this run apart
@@ -140,11 +136,6 @@ pub(super) fn site(
     })
 }
 
-/// Which set alerts say that they are of.
-pub(super) fn version_of(set: &IndicatorSet) -> SetVersion {
-    SetVersion { version: super::number_of(set.version()), age_seconds: None }
-}
-
 /// What workers are told.
 pub(super) fn orders(
     config: &Config,
@@ -157,12 +148,7 @@ pub(super) fn orders(
     let logs = config.outputs.path.is_some();
     let logged = if logs { super::logged(&config.outputs.events) } else { Vec::new() };
     let wants = super::wants(config, set, &logged, false);
-    let settings = Settings {
-        flows_max: config.limits.flows_max,
-        reassembly_bytes_max: config.limits.reassembly_bytes_max,
-        key,
-        wants,
-    };
+    let settings = super::settings(config, key, wants);
     let desk = Desk::new(Site { set: version_of(set), ..site.clone() });
     Orders {
         index: 0,

@@ -16,7 +16,7 @@ use super::pace::{Pacer, Shortened, Start};
 use super::{Failure, Outcome, explanation, nanos};
 use crate::alert::Alert;
 use crate::alert::eve;
-use crate::alert::record::{Desk, Mode, SetVersion, Site};
+use crate::alert::record::{Desk, Mode, Site};
 use crate::capture::file::{self, Cut};
 use crate::capture::pieces::{Piece, Pieces};
 use crate::capture::relay::{Feeder, Stop, Tap, relay};
@@ -24,8 +24,7 @@ use crate::cli::screen::Closing;
 use crate::collector::{Collected, Collector, Each, Log, Outputs, Screen};
 use crate::config::{EventType, Replay};
 use crate::feed;
-use crate::flow::Settings;
-use crate::gate::{self, SiteKey};
+use crate::gate;
 use crate::indicator::IndicatorSet;
 use crate::limits::{RELEASES_WAITING_MAX, REPORT_REFUSALS_SHOWN_MAX};
 use crate::metrics::{Laps, Tally};
@@ -166,8 +165,7 @@ pub(super) fn desk(
     delivery: Option<&Delivery>,
 ) -> Result<Desk, Failure> {
     let site = &replay.config.site;
-    let read = |path: &PathBuf| SiteKey::open(path).map_err(|error| Failure::Io(path.clone(), error));
-    let own = site.key.as_ref().map(read).transpose()?.map(|key| key.derive(delivery::IDENTITIES).to_vec());
+    let own = delivery::own_key(&replay.config)?;
     let key = match delivery {
         Some(delivery) => delivery.key().to_vec(),
         // nothing leaves: identities only tell alerts of one replay apart, and are the same each time
@@ -180,7 +178,7 @@ pub(super) fn desk(
         key,
         networks: Arc::clone(networks),
         mode: if delivery.is_some() { Mode::Exercise } else { Mode::Replay },
-        set: SetVersion { version: super::number_of(loaded.set.version()), age_seconds: None },
+        set: super::version_of(&loaded.set),
         ..Site::default()
     }))
 }
@@ -191,13 +189,7 @@ pub(super) fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) 
     let logged = super::logged(listed);
     let set = Arc::clone(&loaded.set);
     let wants = super::wants(&replay.config, &set, &logged, events);
-    let limits = &replay.config.limits;
-    let settings = Settings {
-        flows_max: limits.flows_max,
-        reassembly_bytes_max: limits.reassembly_bytes_max,
-        key: REPLAY_KEY,
-        wants,
-    };
+    let settings = super::settings(&replay.config, REPLAY_KEY, wants);
     Orders {
         index: 0,
         workers: replay.workers,

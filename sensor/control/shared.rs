@@ -29,8 +29,6 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     /// Counts reloads; workers that see another number than their own take the new orders.
     pub(super) generation: AtomicU64,
-    /// How many adoptions there were: the retired set is freed by control when all workers have let go of it.
-    pub(super) adopted: AtomicU64,
     /// Workers that still read links.
     pub(super) reading: AtomicUsize,
     /// Whether only frames know the time: some come from captures that were made elsewhere.
@@ -64,7 +62,6 @@ impl Shared {
             started,
             stop: AtomicBool::new(false),
             generation: AtomicU64::new(0),
-            adopted: AtomicU64::new(0),
             reading: AtomicUsize::new(workers),
             by_frames,
             frame_time: AtomicI64::new(0),

@@ -44,6 +44,8 @@ pub(super) enum From {
         /// Added to the numbers of its frames.
         before: u64,
         handed: u64,
+        /// How many of them were remembered when that was last written down.
+        saved: u64,
         /// Whether the last look at it went well.
         open: bool,
     },
@@ -165,7 +167,6 @@ impl Tap {
         self.generation = generation;
         self.worker.adopt(orders);
         self.clock.trust();
-        self.shared.adopted.fetch_add(1, Ordering::AcqRel);
     }
 
     /// First its links are read empty, then it waits for the others' packets.
@@ -233,16 +234,19 @@ impl Source {
                 }
             }
             From::Link(_) => {}
-            From::Folder { watched, open, .. } => {
+            From::Folder { watched, handed, saved, open, .. } => {
                 let looked = watched.look();
                 if let (Err(error), true) = (&looked, *open) {
                     tracing::error!(folder = self.name, %error, "the folder cannot be read; it is tried again");
                 }
                 *open = looked.is_ok();
-                for (file, what) in watched.notes() {
-                    tell(&file, &what);
+                let notes = watched.notes();
+                notes.iter().for_each(|(file, what)| tell(file, what));
+                // writing it down syncs a disk: not where nothing is new
+                if !notes.is_empty() || *handed != *saved {
+                    *saved = *handed;
+                    self.save();
                 }
-                self.save();
             }
         }
     }
