@@ -60,6 +60,10 @@ pub const FRAGMENT_GAP: Span = Span::seconds(30);
 /// Flows looked at before one is given up: enough to spare those with data, few enough to cost nothing.
 pub const EVICTION_LOOKS: usize = 16;
 
+/// The share of a full shard (one in so many) that connections of which only a SYN was seen keep for themselves: they are
+/// given up before any flow, but a new connection must live until its answer comes.
+pub const HALF_OPEN_SHARE: usize = 8;
+
 /// A TCP connection that has not been answered (Suricata: 60 s).
 pub const FLOW_GAP_TCP_HALF_OPEN: Span = Span::seconds(60);
 

@@ -6,6 +6,7 @@
 //! a clock of its own, an allocation per packet.
 
 mod addresses;
+mod contact;
 mod live;
 mod release;
 mod steer;
@@ -14,7 +15,7 @@ mod tests;
 pub mod timeline;
 mod witness;
 
-use addresses::{ADDRESS_FIELDS, FLOW};
+use addresses::addresses_of;
 pub use release::{Place, Record, Release};
 pub use steer::{Inbox, Outbox, ring};
 pub use witness::{Glimpse, Witness};
@@ -25,16 +26,16 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use crate::alert::record::Desk;
-use crate::alert::{Contacts, Sighting, eve};
+use crate::alert::{Contacts, eve};
 use crate::capture::{Batch, Frame};
 use crate::decode::shard::Shard;
 use crate::decode::{Fate, Fragments, Packet, decode, peek};
 use crate::flow::{Ended, Flows, Moment, Scene, Settings, Step, Ticket, Trail};
-use crate::indicator::{AddressQuestion, Circumstances, Hit, IndicatorSet, Questions, Refusal};
+use crate::indicator::{AddressQuestion, Hit, IndicatorSet, Questions};
 use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
 use crate::metrics::{Laps, Tally};
 use crate::networks::Networks;
-use crate::observable::{Observations, Side};
+use crate::observable::Observations;
 
 /// What a worker is told.
 #[derive(Clone)]
@@ -269,6 +270,10 @@ impl Worker {
                 Step::Began { scene } => self.began(at as u32, &trail.scenes[scene as usize], phase, &mut address_hit),
                 Step::Observed { first, last } => self.observed(&trail, first, last, phase, &mut hit),
                 Step::Ended { scene, how } => self.ended(&trail.scenes[scene as usize], how, phase),
+                Step::Knocked { knock } => {
+                    self.knocked(at as u32, &trail.knocks[knock as usize], phase, &mut address_hit);
+                }
+                Step::Lapsed { knock, how } => self.lapsed(&trail.knocks[knock as usize], how, phase),
             }
         }
         self.tally.observations += trail.observations.len() as u64;
@@ -284,9 +289,13 @@ impl Worker {
             return;
         }
         for at in 0..self.trail.steps.len() {
-            if let Step::Began { scene } = self.trail.steps[at] {
-                let scene = self.trail.scenes[scene as usize];
-                self.question(at as u32, &scene);
+            match self.trail.steps[at] {
+                Step::Began { scene } => self.question(at as u32, addresses_of(&self.trail.scenes[scene as usize])),
+                Step::Knocked { knock } => {
+                    let (client, server) = self.trail.knocks[knock as usize].ends();
+                    self.question(at as u32, [Some(client), Some(server)]);
+                }
+                _ => {}
             }
         }
         self.orders.set.look_up_addresses(&self.questions, &mut self.room, &mut self.address_hits);
@@ -311,50 +320,9 @@ impl Worker {
         }
     }
 
-    /// A confirmed hit: policy is asked, and the first sighting of an indicator in a flow raises an alert.
-    fn sight(&mut self, all: &Observations, at: usize, hit: Hit, scene: &Scene, phase: u8) -> Result<(), Refusal> {
-        let observation = &all.list()[at];
-        let seen = all.fields(observation)[hit.field as usize];
-        let (_, source_port, _, destination_port) = scene.flow.endpoints(Side::Client);
-        let port = match seen.field.name {
-            name if name == ADDRESS_FIELDS[0].name => Some((source_port, scene.flow.protocol)),
-            name if name == ADDRESS_FIELDS[1].name => Some((destination_port, scene.flow.protocol)),
-            _ => None,
-        };
-        let circumstances = Circumstances { at: scene.time, port };
-        let glimpse =
-            Glimpse { phase, hit, observations: all, observation, scene, circumstances, refused: None, alert: None };
-        let iocs = self.orders.set.admit(hit.entry, all.value(&seen), circumstances).inspect_err(|refusal| {
-            self.tally.refuse(*refusal);
-            self.witness.iter_mut().for_each(|witness| witness(&Glimpse { refused: Some(*refusal), ..glimpse }));
-        })?;
-        let field = hit.field as usize;
-        let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };
-        let raised = self.contacts[usize::from(scene.shard)].sight(sighting);
-        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_ref(), ..glimpse }));
-        if let Some(alert) = raised {
-            self.tally.raise(alert.severity());
-            self.put_out(scene, phase, Record::Alert(Box::new(alert)));
-        }
-        Ok(())
-    }
-
-    /// A flow is over: indicators that were not valid yet are asked again, and its alerts get their last revision.
-    fn ended(&mut self, scene: &Scene, how: Ended, phase: u8) {
-        for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
-            let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, phase);
-        }
-        if self.orders.live && self.early_once.remove(&scene.flow.id) {
-            self.ask_again(&Scene { time: scene.flow.last, ..*scene }, phase);
-        }
-        let contacts = &mut self.contacts[usize::from(scene.shard)];
-        let alerted = contacts.has_met(scene.flow.id);
-        if alerted {
-            for alert in contacts.end(&scene.flow, how) {
-                self.put_out(scene, phase, Record::Alert(Box::new(alert)));
-            }
-        }
-        self.say(FLOW.name, scene, phase, |out| eve::write_flow_alerted(out, &scene.flow, how, alerted));
+    /// Whether anyone wants events of this type.
+    fn says(&self, name: &'static str) -> bool {
+        self.orders.events || self.orders.logged.contains(&name)
     }
 
     /// An event line, if anyone wants events of this type.

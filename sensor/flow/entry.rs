@@ -2,6 +2,7 @@
 
 use super::key::Key;
 use super::scene::FlowView;
+use super::table::NONE;
 use crate::decode::{self, Packet, Peeled, protocol, tcp_flag};
 use crate::limits::{
     FLOW_GAP_CLOSED, FLOW_GAP_DATAGRAM_ANSWERED, FLOW_GAP_DATAGRAM_ONE_WAY, FLOW_GAP_TCP, FLOW_GAP_TCP_HALF_OPEN,
@@ -10,9 +11,6 @@ use crate::limits::{
 use crate::observable::{Side, Stage};
 use crate::protocol::Spoken;
 use crate::time::{Span, Timestamp};
-
-/// No number.
-pub(super) const NONE: u32 = u32::MAX;
 
 /// What is known of the conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ pub(super) struct Key {
     pub(super) high: Address,
     pub(super) ports: (u16, u16),
     pub(super) vlans: [u16; 2],
-    tunnel: u64,
+    pub(super) tunnel: u64,
     pub(super) protocol: u8,
 }
 

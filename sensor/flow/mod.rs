@@ -4,103 +4,38 @@
 //! as it stood). All state is per shard, with its own bound, clock and eviction, so that nothing depends on which worker
 //! owns which shards. Never here: an indicator, a clock, a file.
 
+mod beginning;
 mod counts;
 mod entry;
+mod half_open;
 mod key;
 mod scene;
+mod slab;
 mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod waiting;
 
 pub use crate::decode::protocol;
 pub use counts::{Counts, StreamCounts};
+pub use half_open::Knock;
 pub use scene::{Ended, FlowView, Scene, Tunnel};
+pub use trail::{Moment, Step, Trail};
 
 use crate::decode::shard::{Shard, shard_of};
-use crate::decode::{Address, Packet, Segment, protocol as ip_protocol, tcp_flag};
-use crate::limits::{
-    CLOCK_STEP_MAX, DATAGRAMS_OFFERED_MAX, EVICTION_LOOKS, IDLE_AHEAD, SEGMENT_DISTANCE_MAX, SHARDS, SWEEP_EPOCHS,
-};
-use crate::observable::{Observations, Side};
+use crate::decode::{Address, Packet, protocol as ip_protocol, tcp_flag};
+use crate::limits::{CLOCK_STEP_MAX, DATAGRAMS_OFFERED_MAX, HALF_OPEN_SHARE, IDLE_AHEAD, SHARDS, SWEEP_EPOCHS};
+use crate::observable::Side;
 use crate::protocol::{DATAGRAMS, Read, Verdict, Wants};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+use beginning::{anchor, is_over, new_flow};
 use entry::{Flow, Talk};
+use half_open::HalfOpen;
 use key::{Key, key_of};
 use stream::{Reading, Streams};
-use table::{Blocks, Table};
-
-/// Something that happened, in the order in which it did; `scene` says when and in which flow.
-#[derive(Clone, Copy, Debug)]
-pub enum Step {
-    /// A flow's first packet.
-    Began {
-        /// Index into [`Trail::scenes`].
-        scene: u32,
-    },
-    /// Observations `first..last` of [`Trail::observations`].
-    Observed {
-        /// The first of them.
-        first: u32,
-        /// Behind the last.
-        last: u32,
-    },
-    /// A flow is over.
-    Ended {
-        /// Index into [`Trail::scenes`].
-        scene: u32,
-        /// Why.
-        how: Ended,
-    },
-}
-
-/// What happened in one batch.
-#[derive(Default)]
-pub struct Trail {
-    /// In order.
-    pub steps: Vec<Step>,
-    /// Copies of flows as they stood.
-    pub scenes: Vec<Scene>,
-    /// What parsers saw.
-    pub observations: Observations,
-}
-
-impl Trail {
-    /// Forgets everything, keeps the memory.
-    pub fn clear(&mut self) {
-        self.steps.clear();
-        self.scenes.clear();
-        self.observations.clear();
-    }
-
-    fn scene(&mut self, moment: Moment, shard: usize, flow: &Flow) -> u32 {
-        let scene = Scene { packet: moment.packet, time: moment.time, shard: shard as u8, flow: flow.view() };
-        self.scenes.push(scene);
-        self.scenes.len() as u32 - 1
-    }
-
-    /// Stamps what was observed since there were `before` observations.
-    fn observed(&mut self, before: usize, moment: Moment, shard: usize, flow: &mut Flow) {
-        if self.observations.len() == before {
-            return;
-        }
-        let said = self.observations.list()[before..].iter().filter_map(|observation| observation.stage).max();
-        flow.said = flow.said.max(said);
-        let scene = self.scene(moment, shard, flow);
-        self.observations.set_scene(before, scene);
-        self.steps.push(Step::Observed { first: before as u32, last: self.observations.len() as u32 });
-    }
-}
-
-/// A packet's place and time in the capture.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// Its number, from 1.
-    pub packet: u64,
-    /// Its time.
-    pub time: Timestamp,
-}
+use table::{Found, Room, Table};
 
 /// Bounds and keys.
 #[derive(Clone, Copy, Debug)]
@@ -140,12 +75,12 @@ struct ShardState {
 /// The flows of all shards that a worker owns.
 pub struct Flows {
     shards: Vec<ShardState>,
-    blocks: Blocks,
+    room: Room,
     settings: Settings,
     per_shard: usize,
     counts: Counts,
-    /// Flows that a sweep found idle: (first packet, shard, number).
-    idle: Vec<(u64, usize, u32)>,
+    /// Flows that a sweep found idle: (first packet, shard, which).
+    idle: Vec<(u64, usize, Found)>,
 }
 
 impl Flows {
@@ -155,7 +90,7 @@ impl Flows {
         let state = || ShardState { table: Table::default(), streams: Streams::new(held_max), clock: None };
         let shards = std::iter::repeat_with(state).take(SHARDS).collect();
         let per_shard = (settings.flows_max / SHARDS).max(1);
-        Flows { shards, blocks: Blocks::default(), settings, per_shard, counts: Counts::default(), idle: Vec::new() }
+        Flows { shards, room: Room::default(), settings, per_shard, counts: Counts::default(), idle: Vec::new() }
     }
 
     /// The shard of an address pair.
@@ -170,33 +105,38 @@ impl Flows {
         Ticket { shard, key, direction, hash: key.hash(self.settings.key) }
     }
 
-    /// Fetches the place where the look-up will begin.
+    /// Fetches the place where the look-up will begin, and whoever has to go if this packet's flow is new.
     pub fn fetch_slot(&self, ticket: &Ticket) {
-        self.shards[usize::from(ticket.shard.0)].table.fetch_slot(ticket.hash);
+        let table = &self.shards[usize::from(ticket.shard.0)].table;
+        table.fetch_slot(ticket.hash);
+        if table.len() >= self.per_shard {
+            table.fetch_oldest(&self.room);
+        }
     }
 
     /// Fetches the flow that the look-up will probably end at; its slot should be there by now.
     pub fn fetch_flow(&self, ticket: &Ticket) {
-        self.shards[usize::from(ticket.shard.0)].table.fetch_flow(&self.blocks, ticket.hash);
+        let table = &self.shards[usize::from(ticket.shard.0)].table;
+        table.fetch_flow(&self.room, ticket.hash);
+        if table.len() >= self.per_shard {
+            table.fetch_around_oldest(&self.room);
+        }
     }
 
     /// Follows one packet: finds or begins its flow, counts it, and lets its conversation be read.
     pub fn follow(&mut self, moment: Moment, packet: &Packet, ticket: &Ticket, payload: &[u8], trail: &mut Trail) {
         let shard = usize::from(ticket.shard.0);
         self.shards[shard].tick(moment.time);
-        let found = self.shards[shard].table.find(&self.blocks, ticket.hash, &ticket.key);
-        let still = found.filter(|&number| match self.is_over(shard, number, moment, packet, ticket.direction) {
-            Some(how) => {
-                self.end(shard, number, how, moment, trail);
-                false
-            }
-            None => true,
-        });
-        let number = still.unwrap_or_else(|| self.begin(shard, moment, packet, ticket, trail));
+        let found = self.shards[shard].table.find(&self.room, ticket.hash, &ticket.key);
+        let known = found.and_then(|found| self.go_on(shard, found, moment, packet, ticket.direction, trail));
+        let begun = || self.begin(shard, moment, packet, payload.len(), ticket, trail);
+        let Some(number) = known.or_else(begun) else { return };
         let ShardState { table, streams, clock } = &mut self.shards[shard];
-        let flow = table.flow(&mut self.blocks, number);
+        let flow = table.flow(&mut self.room, number);
         flow.seen = clock.unwrap_or(moment.time);
-        flow.count(packet, payload.len(), ticket.direction, moment.time);
+        if known.is_some() {
+            flow.count(packet, payload.len(), ticket.direction, moment.time);
+        }
         let before = trail.observations.len();
         let mut reading = Reading { wants: self.settings.wants, out: &mut trail.observations };
         match packet.protocol {
@@ -207,62 +147,80 @@ impl Flows {
         trail.observed(before, moment, shard, flow);
     }
 
-    /// Whether the flow that was found is over, so that this packet begins another.
-    fn is_over(
+    /// The flow that was found, unless it is over and this packet begins another.
+    fn go_on(
         &mut self,
         shard: usize,
-        number: u32,
+        found: Found,
         moment: Moment,
         packet: &Packet,
         direction: usize,
-    ) -> Option<Ended> {
-        let flow = self.shards[shard].table.flow(&mut self.blocks, number);
-        if moment.time.since(flow.last) > flow.gap_max() {
-            return Some(Ended::Timeout);
-        }
-        if packet.protocol != ip_protocol::TCP || packet.segment.flags & tcp_flag::RST != 0 {
-            return None;
-        }
-        let segment = packet.segment;
-        let is_other = match segment.flags & (tcp_flag::SYN | tcp_flag::ACK) {
-            tcp_flag::SYN if flow.syn == Some(segment.seq) => false,
-            tcp_flag::SYN if flow.closed() => true,
-            tcp_flag::SYN => {
-                // one SYN alone could be anybody's: the open connection goes on until the SYN is answered
-                flow.other_syn = Some(segment.seq);
-                false
-            }
-            // the answer to a SYN that did not fit: now both sides say that it is a new connection
-            SYN_ACK => flow.other_syn == Some(segment.ack.wrapping_sub(1)) && flow.has_data(),
-            // where only one side is seen, no answer ever is: the first bytes behind the SYN stand for it
-            _ => {
-                let is_next = flow.other_syn == Some(segment.seq.wrapping_sub(1)) && !packet.payload.is_empty();
-                is_next && flow.packets[1 - direction] == 0 && flow.has_data()
+        trail: &mut Trail,
+    ) -> Option<u32> {
+        let table = &mut self.shards[shard].table;
+        let (found, number) = match found {
+            Found::Flow(number) => (found, number),
+            Found::HalfOpen(number) => {
+                if moment.time.since(table.half_open(&self.room, number).time) > HalfOpen::gap_max() {
+                    self.end(shard, found, Ended::Timeout, moment, trail);
+                    return None;
+                }
+                // its second packet makes it a flow like any other
+                let half_open = table.remove_half_open(&mut self.room, number);
+                let number = table.insert(&mut self.room, half_open.flow());
+                (Found::Flow(number), number)
             }
         };
-        is_other.then_some(Ended::Reused)
+        let flow = self.shards[shard].table.flow(&mut self.room, number);
+        let Some(how) = is_over(flow, moment, packet, direction) else { return Some(number) };
+        self.end(shard, found, how, moment, trail);
+        None
     }
 
-    fn begin(&mut self, shard: usize, moment: Moment, packet: &Packet, ticket: &Ticket, trail: &mut Trail) -> u32 {
+    /// A flow begins. Its number, unless the packet has told all that is kept of it: the flow is half-open.
+    fn begin(
+        &mut self,
+        shard: usize,
+        moment: Moment,
+        packet: &Packet,
+        payload: usize,
+        ticket: &Ticket,
+        trail: &mut Trail,
+    ) -> Option<u32> {
+        let spared = self.per_shard / HALF_OPEN_SHARE;
         while self.shards[shard].table.len() >= self.per_shard {
-            let Some(victim) = self.shards[shard].table.victim(&self.blocks, EVICTION_LOOKS) else { break };
+            let Some(victim) = self.shards[shard].table.victim(&self.room, spared) else { break };
             self.counts.evicted += 1;
             self.end(shard, victim, Ended::Evicted, moment, trail);
         }
         self.counts.began += 1;
-        let flow = new_flow(moment, packet, ticket);
+        let ShardState { table, clock, .. } = &mut self.shards[shard];
+        if let Some(half_open) = HalfOpen::of(moment, packet, ticket, clock.unwrap_or(moment.time)) {
+            let knock = trail.knock(moment, shard, half_open);
+            trail.steps.push(Step::Knocked { knock });
+            table.insert_half_open(&mut self.room, half_open);
+            return None;
+        }
+        let mut flow = new_flow(moment, packet, ticket);
+        flow.count(packet, payload, ticket.direction, moment.time);
         self.counts.midstream += u64::from(flow.midstream);
-        let table = &mut self.shards[shard].table;
-        let number = table.insert(&mut self.blocks, ticket.hash, flow);
-        let scene = trail.scene(moment, shard, table.peek(&self.blocks, number));
+        let scene = trail.scene(moment, shard, flow.view());
         trail.steps.push(Step::Began { scene });
-        number
+        Some(table.insert(&mut self.room, flow))
     }
 
-    fn end(&mut self, shard: usize, number: u32, how: Ended, moment: Moment, trail: &mut Trail) {
+    fn end(&mut self, shard: usize, found: Found, how: Ended, moment: Moment, trail: &mut Trail) {
         let ShardState { table, streams, .. } = &mut self.shards[shard];
-        let hash = table.peek(&self.blocks, number).hash;
-        let mut flow = table.remove(&mut self.blocks, hash, number);
+        let number = match found {
+            Found::Flow(number) => number,
+            Found::HalfOpen(number) => {
+                let half_open = table.remove_half_open(&mut self.room, number);
+                self.counts.one_way += 1;
+                let knock = trail.knock(moment, shard, half_open);
+                return trail.steps.push(Step::Lapsed { knock, how });
+            }
+        };
+        let mut flow = table.remove(&mut self.room, number);
         let how = if how == Ended::Timeout && flow.closed() { Ended::Closed } else { how };
         let before = trail.observations.len();
         let mut reading = Reading { wants: self.settings.wants, out: &mut trail.observations };
@@ -272,7 +230,7 @@ impl Flows {
         trail.observed(before, moment, shard, &mut flow);
         let two_way_protocol = matches!(flow.key.protocol, ip_protocol::TCP | ip_protocol::UDP);
         self.counts.one_way += u64::from(two_way_protocol && flow.packets.contains(&0));
-        let scene = trail.scene(moment, shard, &flow);
+        let scene = trail.scene(moment, shard, flow.view());
         trail.steps.push(Step::Ended { scene, how });
     }
 
@@ -294,14 +252,16 @@ impl Flows {
             let Some(clock) = shard.clock.filter(|_| at as u64 % SWEEP_EPOCHS == epoch % SWEEP_EPOCHS) else {
                 continue;
             };
-            for number in shard.table.numbers() {
-                let flow = shard.table.peek(&self.blocks, number);
-                // a frame's time may be odd, and the clock may lag behind: silent is who is so by both
-                let silent = clock.since(flow.last.max(flow.seen)).as_nanos();
-                if silent > flow.gap_max().as_nanos() + CLOCK_STEP_MAX.as_nanos() {
-                    self.idle.push((flow.id, at, number));
-                }
-            }
+            let is_silent = |since: Timestamp, gap: Span| {
+                clock.since(since).as_nanos() > gap.as_nanos() + CLOCK_STEP_MAX.as_nanos()
+            };
+            // a frame's time may be odd, and the clock may lag behind: silent is who is so by both
+            let flows = shard.table.flows(&self.room);
+            let silent = flows.filter(|(_, flow)| is_silent(flow.last.max(flow.seen), flow.gap_max()));
+            self.idle.extend(silent.map(|(number, flow)| (flow.id, at, Found::Flow(number))));
+            let lapsed = shard.table.by_age(&self.room).take_while(|(_, one)| is_silent(one.seen, HalfOpen::gap_max()));
+            let lapsed = lapsed.filter(|(_, one)| is_silent(one.time, HalfOpen::gap_max()));
+            self.idle.extend(lapsed.map(|(number, one)| (one.id, at, Found::HalfOpen(number))));
         }
         self.idle.sort_unstable_by(|one, other| other.cmp(one)); // taken from the end
     }
@@ -310,8 +270,10 @@ impl Flows {
     pub fn find_all(&mut self) {
         self.idle.clear();
         for (at, shard) in self.shards.iter().enumerate() {
-            self.idle
-                .extend(shard.table.numbers().map(|number| (shard.table.peek(&self.blocks, number).id, at, number)));
+            let flows = shard.table.flows(&self.room).map(|(number, flow)| (flow.id, at, Found::Flow(number)));
+            self.idle.extend(flows);
+            let half_open = shard.table.by_age(&self.room).map(|(number, one)| (one.id, at, Found::HalfOpen(number)));
+            self.idle.extend(half_open);
         }
         self.idle.sort_unstable_by(|one, other| other.cmp(one)); // taken from the end
     }
@@ -319,12 +281,11 @@ impl Flows {
     /// Fetches what the flows that end next will touch: first the flow, and once that is there, its slot.
     fn fetch_idle(&self) {
         let ahead = |distance: usize| self.idle.len().checked_sub(distance).map(|at| &self.idle[at]);
-        if let Some(&(_, shard, number)) = ahead(IDLE_AHEAD) {
-            self.shards[shard].table.fetch(&self.blocks, number);
+        if let Some(&(_, shard, found)) = ahead(IDLE_AHEAD) {
+            self.shards[shard].table.fetch(&self.room, found);
         }
-        if let Some(&(_, shard, number)) = ahead(IDLE_AHEAD / 2) {
-            let table = &self.shards[shard].table;
-            table.fetch_slot(table.peek(&self.blocks, number).hash);
+        if let Some(&(_, shard, found)) = ahead(IDLE_AHEAD / 2) {
+            self.shards[shard].table.fetch_slot_of(&self.room, found);
         }
     }
 
@@ -333,11 +294,10 @@ impl Flows {
     pub fn end_idle(&mut self, budget: usize, before: u64, how: Ended, trail: &mut Trail) -> usize {
         let mut ended = 0;
         while ended < budget
-            && let Some((id, shard, number)) = self.idle.pop_if(|(id, ..)| *id < before)
+            && let Some((_, shard, found)) = self.idle.pop_if(|(id, ..)| *id < before)
         {
             self.fetch_idle();
-            let time = self.shards[shard].table.peek(&self.blocks, number).last;
-            self.end(shard, number, how, Moment { packet: id, time }, trail);
+            self.end(shard, found, how, first(&self.shards[shard].table, &self.room, found), trail);
             ended += 1;
         }
         ended
@@ -367,47 +327,19 @@ impl ShardState {
     }
 }
 
-fn new_flow(moment: Moment, packet: &Packet, ticket: &Ticket) -> Flow {
-    let sender_is_client = match packet.protocol {
-        ip_protocol::TCP => match packet.segment.flags & (tcp_flag::SYN | tcp_flag::ACK) {
-            tcp_flag::SYN => true,
-            SYN_ACK => false,
-            _ => !is_service(packet.ports),
-        },
-        ip_protocol::UDP => !is_service(packet.ports),
-        ip_protocol::ICMP | ip_protocol::ICMPV6 => key::icmp_asked_by(packet).is_none(),
-        _ => true,
+/// The number of a flow's first packet, and the time of its latest.
+fn first(table: &Table, room: &Room, found: Found) -> Moment {
+    let (packet, time) = match found {
+        Found::Flow(number) => {
+            let flow = table.peek(room, number);
+            (flow.id, flow.last)
+        }
+        Found::HalfOpen(number) => {
+            let one = table.half_open(room, number);
+            (one.id, one.time)
+        }
     };
-    let client_is_low = sender_is_client == (ticket.direction == 0);
-    let syn = match packet.segment.flags & (tcp_flag::SYN | tcp_flag::ACK) {
-        tcp_flag::SYN => Some(packet.segment.seq),
-        SYN_ACK => Some(packet.segment.ack.wrapping_sub(1)),
-        _ => None,
-    };
-    let midstream = packet.protocol == ip_protocol::TCP && packet.segment.flags & tcp_flag::SYN == 0;
-    Flow {
-        key: ticket.key,
-        hash: ticket.hash,
-        id: moment.packet,
-        start: moment.time,
-        last: moment.time,
-        tunnel: packet.tunnel.map(Box::new),
-        icmp: (key::icmp_asked_by(packet).unwrap_or(packet.ports.0), packet.ports.1),
-        syn,
-        midstream,
-        client_is_low,
-        asker_is_low: client_is_low,
-        live: true,
-        ..Flow::default()
-    }
-}
-
-/// The flags of a SYN's answer.
-const SYN_ACK: u8 = tcp_flag::SYN | tcp_flag::ACK;
-
-/// Whether the sender's port looks like a service's and the receiver's does not.
-fn is_service((source, destination): (u16, u16)) -> bool {
-    source < 1_024 && destination >= 1_024
+    Moment { packet, time }
 }
 
 fn tcp(
@@ -431,30 +363,6 @@ fn tcp(
     }
     anchor(flow, direction, packet.segment, payload.len() as u64);
     streams.segment(flow, direction, packet.segment, payload, packet.missing, reading);
-}
-
-/// Several SYNs may be sent before anything is said. The one that counts is the one that is answered, or gone on with.
-fn anchor(flow: &mut Flow, direction: usize, segment: Segment, payload: u64) {
-    // where only the answers were seen, and each had another number: the client has acknowledged the one that counts
-    let far = segment.ack.wrapping_sub(flow.next[1 - direction]);
-    let is_far = far.min(far.wrapping_neg()) > SEGMENT_DISTANCE_MAX;
-    if is_far && segment.flags & SYN_ACK == tcp_flag::ACK && flow.awaits_first(1 - direction) {
-        flow.next[1 - direction] = segment.ack;
-    }
-    let Some(other) = flow.other_syn else { return };
-    let first = other.wrapping_add(1);
-    match segment.flags & SYN_ACK {
-        SYN_ACK if segment.ack == first && !flow.has_data() => {
-            flow.next[1 - direction] = first;
-            flow.next[direction] = segment.seq.wrapping_add(1);
-            flow.started = [true; 2];
-        }
-        0 | tcp_flag::ACK if segment.seq == first && flow.payload[direction] == payload => {
-            flow.next[direction] = first;
-        }
-        _ => return,
-    }
-    flow.syn = flow.other_syn.take();
 }
 
 fn datagram(flow: &mut Flow, direction: usize, payload: &[u8], reading: &mut Reading<'_>) {

@@ -4,7 +4,8 @@
 //! and bytes that a reader left are, into buffers that the shard bounds. Where segments overlap, what came first stays.
 
 use super::counts::StreamCounts;
-use super::entry::{Flow, NONE, Talk};
+use super::entry::{Flow, Talk};
+use super::table::NONE;
 use super::waiting::{Waiting, is_ahead};
 use crate::decode::{Segment, tcp_flag};
 use crate::limits::{

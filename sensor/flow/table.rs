@@ -1,74 +1,97 @@
-//! The flows of one shard: an open table of hashes over a slab of flows.
+//! The flows of one shard: an open table of hashes over flows and half-open connections.
 //!
-//! The table holds 8 bytes a slot (hash and number), so that a look-up touches one line of it and one flow. Flows lie in
-//! blocks that never move, cut from huge pages that all shards of a worker share: a shard alone is too small for one.
+//! The table holds 8 bytes a slot (hash and number), so that a look-up touches one line of it and what it finds. Half-open
+//! connections lie apart, small and in a queue by age, so that a flood of them is given up in order and touches no flow.
 //! Bounded: who asks for more than the bound evicts.
 
 use super::entry::Flow;
+use super::half_open::HalfOpen;
 use super::key::Key;
+use super::slab::{Blocks, Slab};
+use crate::limits::EVICTION_LOOKS;
 use crate::pages;
 
-const BLOCK: usize = 64;
+/// No number.
+pub(super) const NONE: u32 = u32::MAX;
 
-/// Blocks cut from one piece of memory: 16 MiB of addresses, of which only what is used is ever touched.
-const CHUNK_BLOCKS: usize = 1_024;
 const SLOTS_MIN: usize = 16;
+
+/// In a slot: what it speaks of is half-open.
+const HALF_OPEN: u32 = 1 << 31;
 
 /// Where the flows of all shards of a worker lie.
 #[derive(Default)]
-pub(super) struct Blocks {
-    /// Each has its whole capacity from the beginning, so that nothing in it ever moves.
-    chunks: Vec<Vec<Flow>>,
-    made: u32,
+pub(super) struct Room {
+    flows: Blocks<Flow>,
+    half_open: Blocks<HalfOpen>,
 }
 
-impl Blocks {
-    /// A new block's number.
-    fn make(&mut self) -> u32 {
-        if self.made as usize == self.chunks.len() * CHUNK_BLOCKS {
-            let mut chunk = Vec::with_capacity(CHUNK_BLOCKS * BLOCK);
-            pages::advise_huge(chunk.spare_capacity_mut());
-            self.chunks.push(chunk);
+/// What lies behind a key, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Found {
+    /// A flow.
+    Flow(u32),
+    /// A connection of which only a SYN was seen.
+    HalfOpen(u32),
+}
+
+impl Found {
+    /// As a slot has it: never 0.
+    fn code(self) -> u32 {
+        match self {
+            Found::Flow(number) => number + 1,
+            Found::HalfOpen(number) => (number + 1) | HALF_OPEN,
         }
-        let chunk = &mut self.chunks[self.made as usize / CHUNK_BLOCKS];
-        chunk.resize_with(chunk.len() + BLOCK, Flow::default);
-        self.made += 1;
-        self.made - 1
     }
 
-    /// The chunk of a block and where in it the block begins.
-    fn place(block: u32) -> (usize, usize) {
-        (block as usize / CHUNK_BLOCKS, block as usize % CHUNK_BLOCKS * BLOCK)
+    /// What a slot in use speaks of.
+    fn of(slot: u64) -> Found {
+        let code = slot as u32;
+        if code & HALF_OPEN == 0 { Found::Flow(code - 1) } else { Found::HalfOpen((code & !HALF_OPEN) - 1) }
     }
 }
 
 /// The flows of one shard.
-#[derive(Default)]
 pub(super) struct Table {
-    /// Hash in the upper half, number + 1 in the lower; 0: free.
+    /// Hash in the upper half, what is there in the lower; 0: free.
     slots: Vec<u64>,
-    /// Numbers of its blocks, in the order of its flows' numbers.
-    blocks: Vec<u32>,
-    free: Vec<u32>,
-    /// How many numbers were ever given out.
-    made: u32,
-    len: usize,
+    flows: Slab<Flow>,
+    half_open: Slab<HalfOpen>,
+    /// The ends of the queue of half-open connections, or [`NONE`].
+    oldest: u32,
+    newest: u32,
     hand: u32,
 }
 
+impl Default for Table {
+    fn default() -> Self {
+        let (flows, half_open) = (Slab::default(), Slab::default());
+        Table { slots: Vec::new(), flows, half_open, oldest: NONE, newest: NONE, hand: 0 }
+    }
+}
+
 impl Table {
+    /// Flows and half-open connections.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.flows.len() + self.half_open.len()
     }
 
-    pub(super) fn flow<'a>(&self, blocks: &'a mut Blocks, number: u32) -> &'a mut Flow {
-        let (chunk, start) = Blocks::place(self.blocks[number as usize / BLOCK]);
-        &mut blocks.chunks[chunk][start + number as usize % BLOCK]
+    pub(super) fn flow<'a>(&self, room: &'a mut Room, number: u32) -> &'a mut Flow {
+        self.flows.get_mut(&mut room.flows, number)
     }
 
-    pub(super) fn peek<'a>(&self, blocks: &'a Blocks, number: u32) -> &'a Flow {
-        let (chunk, start) = Blocks::place(self.blocks[number as usize / BLOCK]);
-        &blocks.chunks[chunk][start + number as usize % BLOCK]
+    pub(super) fn peek<'a>(&self, room: &'a Room, number: u32) -> &'a Flow {
+        self.flows.get(&room.flows, number)
+    }
+
+    pub(super) fn half_open<'a>(&self, room: &'a Room, number: u32) -> &'a HalfOpen {
+        self.half_open.get(&room.half_open, number)
+    }
+
+    /// Half-open connections, the oldest first.
+    pub(super) fn by_age<'a>(&'a self, room: &'a Room) -> impl Iterator<Item = (u32, &'a HalfOpen)> {
+        let there = |number: u32| (number != NONE).then(|| (number, self.half_open(room, number)));
+        std::iter::successors(there(self.oldest), move |(_, half_open)| there(half_open.newer))
     }
 
     /// Fetches the slot that a look-up will begin at.
@@ -76,21 +99,49 @@ impl Table {
         pages::prefetch(&self.slots, hash as usize & self.slots.len().wrapping_sub(1));
     }
 
-    /// Fetches the flow that the first slot of a look-up speaks of.
-    pub(super) fn fetch_flow(&self, blocks: &Blocks, hash: u32) {
+    /// Fetches what the first slot of a look-up speaks of.
+    pub(super) fn fetch_flow(&self, room: &Room, hash: u32) {
         let Some(&slot) = self.slots.get(hash as usize & self.slots.len().wrapping_sub(1)) else { return };
         if slot >> 32 == u64::from(hash) && slot != 0 {
-            self.fetch(blocks, slot as u32 - 1);
+            self.fetch(room, Found::of(slot));
         }
     }
 
-    /// Fetches a flow by its number.
-    pub(super) fn fetch(&self, blocks: &Blocks, number: u32) {
-        let (chunk, start) = Blocks::place(self.blocks[number as usize / BLOCK]);
-        pages::prefetch_whole(&blocks.chunks[chunk], start + number as usize % BLOCK);
+    /// Fetches what has that number.
+    pub(super) fn fetch(&self, room: &Room, found: Found) {
+        match found {
+            Found::Flow(number) => self.flows.fetch(&room.flows, number),
+            Found::HalfOpen(number) => self.half_open.fetch(&room.half_open, number),
+        }
     }
 
-    pub(super) fn find(&self, blocks: &Blocks, hash: u32, key: &Key) -> Option<u32> {
+    /// Fetches the half-open connection that is given up next.
+    pub(super) fn fetch_oldest(&self, room: &Room) {
+        if self.oldest != NONE {
+            self.half_open.fetch(&room.half_open, self.oldest);
+        }
+    }
+
+    /// Fetches what giving it up will touch: its slot and its neighbour; itself should be there by now.
+    pub(super) fn fetch_around_oldest(&self, room: &Room) {
+        if self.oldest != NONE {
+            let HalfOpen { hash, newer, .. } = *self.half_open(room, self.oldest);
+            self.fetch_slot(hash);
+            if newer != NONE {
+                self.half_open.fetch(&room.half_open, newer);
+            }
+        }
+    }
+
+    /// Fetches the slot of what has that number; that itself should be there by now.
+    pub(super) fn fetch_slot_of(&self, room: &Room, found: Found) {
+        self.fetch_slot(match found {
+            Found::Flow(number) => self.peek(room, number).hash,
+            Found::HalfOpen(number) => self.half_open(room, number).hash,
+        });
+    }
+
+    pub(super) fn find(&self, room: &Room, hash: u32, key: &Key) -> Option<Found> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = hash as usize & mask;
         loop {
@@ -98,35 +149,109 @@ impl Table {
             if slot == 0 {
                 return None;
             }
-            if slot >> 32 == u64::from(hash) && self.peek(blocks, slot as u32 - 1).key == *key {
-                return Some(slot as u32 - 1);
+            if slot >> 32 == u64::from(hash) {
+                let found = Found::of(slot);
+                let is_it = match found {
+                    Found::Flow(number) => self.peek(room, number).key == *key,
+                    Found::HalfOpen(number) => self.half_open(room, number).key() == *key,
+                };
+                if is_it {
+                    return Some(found);
+                }
             }
             at = (at + 1) & mask;
         }
     }
 
     /// Puts in a flow whose key is not there.
-    pub(super) fn insert(&mut self, blocks: &mut Blocks, hash: u32, flow: Flow) -> u32 {
-        if (self.len + 1) * 10 > self.slots.len() * 7 {
-            self.grow();
-        }
-        let number = self.free.pop().unwrap_or_else(|| {
-            if self.made as usize == self.blocks.len() * BLOCK {
-                self.blocks.push(blocks.make());
-            }
-            self.made += 1;
-            self.made - 1
-        });
-        *self.flow(blocks, number) = flow;
-        self.place(u64::from(hash) << 32 | u64::from(number + 1));
-        self.len += 1;
+    pub(super) fn insert(&mut self, room: &mut Room, flow: Flow) -> u32 {
+        let hash = flow.hash;
+        let number = self.flows.put(&mut room.flows, flow);
+        self.enter(hash, Found::Flow(number));
         number
     }
 
-    /// Takes a flow out and closes the gap in the run of slots behind it.
-    pub(super) fn remove(&mut self, blocks: &mut Blocks, hash: u32, number: u32) -> Flow {
+    /// Puts in a half-open connection whose key is not there: the newest now.
+    pub(super) fn insert_half_open(&mut self, room: &mut Room, mut half_open: HalfOpen) {
+        let hash = half_open.hash;
+        (half_open.older, half_open.newer) = (self.newest, NONE);
+        let number = self.half_open.put(&mut room.half_open, half_open);
+        match self.newest {
+            NONE => self.oldest = number,
+            before => self.half_open.get_mut(&mut room.half_open, before).newer = number,
+        }
+        self.newest = number;
+        self.enter(hash, Found::HalfOpen(number));
+    }
+
+    /// Takes a flow out.
+    pub(super) fn remove(&mut self, room: &mut Room, number: u32) -> Flow {
+        let flow = self.flows.take(&mut room.flows, number);
+        self.leave(flow.hash, Found::Flow(number));
+        flow
+    }
+
+    /// Takes a half-open connection out.
+    pub(super) fn remove_half_open(&mut self, room: &mut Room, number: u32) -> HalfOpen {
+        let half_open = self.half_open.take(&mut room.half_open, number);
+        match half_open.older {
+            NONE => self.oldest = half_open.newer,
+            older => self.half_open.get_mut(&mut room.half_open, older).newer = half_open.newer,
+        }
+        match half_open.newer {
+            NONE => self.newest = half_open.older,
+            newer => self.half_open.get_mut(&mut room.half_open, newer).older = half_open.older,
+        }
+        self.leave(half_open.hash, Found::HalfOpen(number));
+        half_open
+    }
+
+    /// Flows that are no longer or not yet half-open, as they lie in memory.
+    pub(super) fn flows<'a>(&'a self, room: &'a Room) -> impl Iterator<Item = (u32, &'a Flow)> {
+        let all = (0..self.flows.made()).map(|number| (number, self.peek(room, number)));
+        all.filter(|(_, flow)| flow.live)
+    }
+
+    /// Whom to give up: the oldest half-open connection if those are more than `spared`, else of the next few flows under
+    /// the hand the one that matters least.
+    pub(super) fn victim(&mut self, room: &Room, spared: usize) -> Option<Found> {
+        let oldest = (self.oldest != NONE).then_some(Found::HalfOpen(self.oldest));
+        if self.half_open.len() > spared {
+            return oldest;
+        }
+        self.flow_victim(room).or(oldest)
+    }
+
+    fn flow_victim(&mut self, room: &Room) -> Option<Found> {
+        let mut found: Option<u32> = None;
+        let mut looked = 0;
+        for _ in 0..self.flows.made() {
+            let number = self.hand;
+            self.hand = (self.hand + 1) % self.flows.made();
+            if !self.peek(room, number).live {
+                continue;
+            }
+            let better = found.is_none_or(|best| self.peek(room, number).weight() < self.peek(room, best).weight());
+            found = if better { Some(number) } else { found };
+            looked += 1;
+            if looked == EVICTION_LOOKS {
+                break;
+            }
+        }
+        found.map(Found::Flow)
+    }
+
+    fn enter(&mut self, hash: u32, found: Found) {
+        if self.len() * 10 > self.slots.len() * 7 {
+            self.grow();
+        }
+        self.place(u64::from(hash) << 32 | u64::from(found.code()));
+    }
+
+    /// Frees a slot and closes the gap in the run of slots behind it.
+    fn leave(&mut self, hash: u32, found: Found) {
         let mask = self.slots.len() - 1;
-        let wanted = u64::from(hash) << 32 | u64::from(number + 1);
+        let wanted = u64::from(hash) << 32 | u64::from(found.code());
         let mut at = hash as usize & mask;
         while self.slots[at] != wanted {
             at = (at + 1) & mask;
@@ -142,34 +267,6 @@ impl Table {
             }
             next = (next + 1) & mask;
         }
-        self.len -= 1;
-        self.free.push(number);
-        std::mem::take(self.flow(blocks, number))
-    }
-
-    /// The numbers of all flows, in no order that means anything.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        self.slots.iter().filter(|&&slot| slot != 0).map(|&slot| slot as u32 - 1)
-    }
-
-    /// Which flow to give up: of the next few under the hand, the one that matters least.
-    pub(super) fn victim(&mut self, blocks: &Blocks, look_at: usize) -> Option<u32> {
-        let mut found: Option<u32> = None;
-        let mut looked = 0;
-        for _ in 0..self.made {
-            let number = self.hand;
-            self.hand = (self.hand + 1) % self.made;
-            if !self.peek(blocks, number).live {
-                continue;
-            }
-            let better = found.is_none_or(|best| self.peek(blocks, number).weight() < self.peek(blocks, best).weight());
-            found = if better { Some(number) } else { found };
-            looked += 1;
-            if looked == look_at {
-                break;
-            }
-        }
-        found
     }
 
     fn grow(&mut self) {
@@ -188,6 +285,18 @@ impl Table {
         }
         self.slots[at] = slot;
     }
+
+    /// How many slots a look-up for each of these hashes touches.
+    #[cfg(test)]
+    pub(super) fn touched(&self, hashes: impl Iterator<Item = u32>) -> Vec<usize> {
+        let mask = self.slots.len() - 1;
+        let touch = |hash: u32| {
+            let at = |step: usize| self.slots[(hash as usize + step) & mask];
+            let over = |step: &usize| at(*step) == 0 || at(*step) >> 32 == u64::from(hash);
+            (0..).find(over).map_or(0, |steps| steps + 1)
+        };
+        hashes.map(touch).collect()
+    }
 }
 
 #[cfg(test)]
@@ -195,7 +304,7 @@ mod tests {
     use super::*;
 
     fn flow(n: u32) -> Flow {
-        let mut flow = Flow { live: true, id: u64::from(n), ..Flow::default() };
+        let mut flow = Flow { live: true, id: u64::from(n), hash: hash(n), ..Flow::default() };
         flow.key.low[..4].copy_from_slice(&n.to_be_bytes());
         flow
     }
@@ -207,25 +316,50 @@ mod tests {
 
     #[test]
     fn what_was_put_in_and_not_taken_out_is_found() {
-        let (mut table, mut blocks) = (Table::default(), Blocks::default());
+        let (mut table, mut room) = (Table::default(), Room::default());
         for n in 0..500 {
-            table.insert(&mut blocks, hash(n), flow(n));
+            table.insert(&mut room, flow(n));
         }
         for n in (0..500).step_by(3) {
-            let number = table.find(&blocks, hash(n), &flow(n).key).expect("there");
-            assert_eq!(table.remove(&mut blocks, hash(n), number).id, u64::from(n));
+            let Some(Found::Flow(number)) = table.find(&room, hash(n), &flow(n).key) else {
+                panic!("{n} is not there")
+            };
+            assert_eq!(table.remove(&mut room, number).id, u64::from(n));
         }
         for n in 0..500 {
-            assert_eq!(table.find(&blocks, hash(n), &flow(n).key).is_some(), n % 3 != 0, "{n}");
+            assert_eq!(table.find(&room, hash(n), &flow(n).key).is_some(), n % 3 != 0, "{n}");
         }
-        assert_eq!((table.len(), table.numbers().count()), (333, 333));
+        assert_eq!((table.len(), table.flows(&room).count()), (333, 333));
     }
 
     #[test]
     fn numbers_are_used_again() {
-        let (mut table, mut blocks) = (Table::default(), Blocks::default());
-        let first = table.insert(&mut blocks, 1, flow(1));
-        table.remove(&mut blocks, 1, first);
-        assert_eq!(table.insert(&mut blocks, 2, flow(2)), first);
+        let (mut table, mut room) = (Table::default(), Room::default());
+        let first = table.insert(&mut room, flow(1));
+        table.remove(&mut room, first);
+        assert_eq!(table.insert(&mut room, flow(2)), first);
+    }
+
+    #[test]
+    fn the_queue_of_the_half_open_keeps_its_order_whoever_leaves() {
+        let (mut table, mut room) = (Table::default(), Room::default());
+        for n in 0..50 {
+            let mut one = HalfOpen::default();
+            (one.id, one.hash) = (u64::from(n), hash(n));
+            table.insert_half_open(&mut room, one);
+        }
+        let ids = |table: &Table, room: &Room| table.by_age(room).map(|(_, one)| one.id).collect::<Vec<_>>();
+        let leave: Vec<u32> = table.by_age(&room).filter(|(_, one)| one.id % 7 < 3).map(|(number, _)| number).collect();
+        for number in leave {
+            table.remove_half_open(&mut room, number);
+        }
+        let left: Vec<u64> = (0..50).filter(|id| id % 7 >= 3).collect();
+        assert_eq!(ids(&table, &room), left);
+        for (at, id) in left.iter().enumerate() {
+            let Some(Found::HalfOpen(oldest)) = table.victim(&room, 0) else { panic!("{id} is not there") };
+            assert_eq!(table.remove_half_open(&mut room, oldest).id, *id);
+            assert_eq!(ids(&table, &room), left[at + 1..]);
+        }
+        assert_eq!((table.len(), table.victim(&room, 0)), (0, None));
     }
 }

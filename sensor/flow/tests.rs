@@ -1,5 +1,8 @@
 //! The flow room as packets find it: frames in, lines out, one a step.
 
+#[path = "floods.rs"]
+mod floods;
+
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
@@ -8,7 +11,7 @@ use super::*;
 use crate::capture::{Frame, Link};
 use crate::decode::{Fragments, decode};
 use crate::limits::{CONVERSATIONS_AT_ONCE_MAX, SEGMENTS_ODD_MAX, WAITING_SEGMENTS_MAX, WINDOW_BYTES_MAX};
-use crate::observable::Form;
+use crate::observable::{Form, Observations};
 use crate::protocol::Digests;
 use crate::time::Span;
 
@@ -220,12 +223,17 @@ impl Tap {
         let trail = std::mem::take(&mut self.trail);
         for step in &trail.steps {
             match *step {
-                Step::Began { .. } => self.told.push("began".into()),
+                Step::Began { .. } | Step::Knocked { .. } => self.told.push("began".into()),
                 Step::Observed { first, last } => {
                     self.told.extend((first..last).map(|at| line(&trail.observations, at as usize)));
                 }
                 Step::Ended { scene, how } => {
                     let flow = trail.scenes[scene as usize].flow;
+                    self.told.push(format!("{} {}", how.name(), flow.stage.name()));
+                    self.views.push(flow);
+                }
+                Step::Lapsed { knock, how } => {
+                    let flow = trail.knocks[knock as usize].scene().flow;
                     self.told.push(format!("{} {}", how.name(), flow.stage.name()));
                     self.views.push(flow);
                 }
@@ -235,12 +243,12 @@ impl Tap {
 
     /// The only flow as it stands.
     fn flow(&self) -> FlowView {
-        let mut all = self
-            .flows
-            .shards
-            .iter()
-            .flat_map(|shard| shard.table.numbers().map(|n| shard.table.peek(&self.flows.blocks, n)));
-        let flow = all.next().expect("a flow").view();
+        let Flows { shards, room, .. } = &self.flows;
+        let mut all = shards.iter().flat_map(|shard| {
+            let flows = shard.table.flows(room).map(|(_, flow)| flow.view());
+            flows.chain(shard.table.by_age(room).map(|(_, one)| one.view()))
+        });
+        let flow = all.next().expect("a flow");
         assert!(all.next().is_none(), "more than one flow");
         flow
     }

@@ -6,16 +6,33 @@ use std::net::IpAddr;
 
 use super::{Worker, timeline};
 use crate::decode::Packet;
-use crate::flow::Scene;
+use crate::flow::{Knock, Scene};
 use crate::indicator::{AddressQuestion, Hit, Refusal};
 use crate::observable::{Event, Field, Side, address};
+use crate::time::Timestamp;
 
 impl Worker {
     /// A flow began: its addresses become an observation only if one of them hit.
     pub(super) fn began(&mut self, step: u32, scene: &Scene, phase: u8, next: &mut usize) {
-        if self.orders.timeline {
-            self.tally.timeline.count(scene.flow.start, timeline::FLOWS, 1);
+        self.count_flow(scene.flow.start);
+        self.meet(step, scene, phase, next);
+    }
+
+    /// As [`Worker::began`], for one of which there may be millions.
+    pub(super) fn knocked(&mut self, step: u32, knock: &Knock, phase: u8, next: &mut usize) {
+        self.count_flow(knock.start());
+        if self.address_hits.get(*next).is_some_and(|hit| hit.asked == step) {
+            self.meet(step, &knock.scene(), phase, next);
         }
+    }
+
+    fn count_flow(&mut self, start: Timestamp) {
+        if self.orders.timeline {
+            self.tally.timeline.count(start, timeline::FLOWS, 1);
+        }
+    }
+
+    fn meet(&mut self, step: u32, scene: &Scene, phase: u8, next: &mut usize) {
         while let Some(&hit) = self.address_hits.get(*next).filter(|hit| hit.asked == step) {
             *next += 1;
             if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {
@@ -38,8 +55,8 @@ impl Worker {
         outcome
     }
 
-    pub(super) fn question(&mut self, asked: u32, scene: &Scene) {
-        let ends = addresses_of(scene).into_iter().enumerate();
+    pub(super) fn question<const ENDS: usize>(&mut self, asked: u32, ends: [Option<IpAddr>; ENDS]) {
+        let ends = ends.into_iter().enumerate();
         self.questions.extend(
             ends.filter_map(|(field, end)| Some(AddressQuestion { asked, field: field as u32, address: end? })),
         );

@@ -6,6 +6,7 @@
 
 use std::mem;
 
+use super::addresses::addresses_of;
 use super::steer::Handed;
 use super::{Inbox, Orders, Outbox, Release, Worker};
 use crate::capture::Frame;
@@ -153,7 +154,7 @@ impl Worker {
     pub(super) fn ask_again(&mut self, scene: &Scene, phase: u8) {
         let mut hits = Vec::new();
         self.questions.clear();
-        self.question(0, scene);
+        self.question(0, addresses_of(scene));
         self.orders.set.look_up_addresses(&self.questions, &mut self.room, &mut hits);
         for hit in hits {
             let _counted = self.address_sighted(scene, hit, phase);

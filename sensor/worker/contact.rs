@@ -1,0 +1,74 @@
+//! What a hit and a flow's end make of a contact.
+//!
+//! In: hits that the set confirmed, flows that are over. Out: alerts and their revisions. Never here: a look-up.
+
+use super::addresses::{ADDRESS_FIELDS, FLOW};
+use super::{Glimpse, Record, Worker};
+use crate::alert::{Sighting, eve};
+use crate::flow::{Ended, Knock, Scene};
+use crate::indicator::{Circumstances, Hit, Refusal};
+use crate::observable::{Observations, Side};
+
+impl Worker {
+    /// A confirmed hit: policy is asked, and the first sighting of an indicator in a flow raises an alert.
+    pub(super) fn sight(
+        &mut self,
+        all: &Observations,
+        at: usize,
+        hit: Hit,
+        scene: &Scene,
+        phase: u8,
+    ) -> Result<(), Refusal> {
+        let observation = &all.list()[at];
+        let seen = all.fields(observation)[hit.field as usize];
+        let (_, source_port, _, destination_port) = scene.flow.endpoints(Side::Client);
+        let port = match seen.field.name {
+            name if name == ADDRESS_FIELDS[0].name => Some((source_port, scene.flow.protocol)),
+            name if name == ADDRESS_FIELDS[1].name => Some((destination_port, scene.flow.protocol)),
+            _ => None,
+        };
+        let circumstances = Circumstances { at: scene.time, port };
+        let glimpse =
+            Glimpse { phase, hit, observations: all, observation, scene, circumstances, refused: None, alert: None };
+        let iocs = self.orders.set.admit(hit.entry, all.value(&seen), circumstances).inspect_err(|refusal| {
+            self.tally.refuse(*refusal);
+            self.witness.iter_mut().for_each(|witness| witness(&Glimpse { refused: Some(*refusal), ..glimpse }));
+        })?;
+        let field = hit.field as usize;
+        let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };
+        let raised = self.contacts[usize::from(scene.shard)].sight(sighting);
+        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_ref(), ..glimpse }));
+        if let Some(alert) = raised {
+            self.tally.raise(alert.severity());
+            self.put_out(scene, phase, Record::Alert(Box::new(alert)));
+        }
+        Ok(())
+    }
+
+    /// A flow is over: indicators that were not valid yet are asked again, and its alerts get their last revision.
+    pub(super) fn ended(&mut self, scene: &Scene, how: Ended, phase: u8) {
+        for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
+            let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, phase);
+        }
+        if self.orders.live && self.early_once.remove(&scene.flow.id) {
+            self.ask_again(&Scene { time: scene.flow.last, ..*scene }, phase);
+        }
+        let contacts = &mut self.contacts[usize::from(scene.shard)];
+        let alerted = contacts.has_met(scene.flow.id);
+        if alerted {
+            for alert in contacts.end(&scene.flow, how) {
+                self.put_out(scene, phase, Record::Alert(Box::new(alert)));
+            }
+        }
+        self.say(FLOW.name, scene, phase, |out| eve::write_flow_alerted(out, &scene.flow, how, alerted));
+    }
+
+    /// As [`Worker::ended`], for one of which there may be millions: nobody asks of most.
+    pub(super) fn lapsed(&mut self, knock: &Knock, how: Ended, phase: u8) {
+        let flow = knock.flow();
+        let awaited = self.early.contains_key(&flow) || self.early_once.contains(&flow);
+        if awaited || self.says(FLOW.name) || self.contacts[knock.shard()].has_met(flow) {
+            self.ended(&knock.scene(), how, phase);
+        }
+    }
+}
