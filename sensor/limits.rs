@@ -82,6 +82,10 @@ pub const FLOW_GAP_DATAGRAM_ANSWERED: Span = Span::seconds(300);
 /// How far one frame may move its shard's clock: less than the shortest gap, so that one odd time ends nobody's flow.
 pub const CLOCK_STEP_MAX: Span = Span::seconds(5);
 
+/// Shards whose open flows are asked again at one tick after a new set: some milliseconds with a full table, which a link's
+/// ring holds.
+pub const SHARDS_ASKED_A_TICK: usize = 16;
+
 /// A shard is swept once in this many epochs, so that a sweep costs each packet little.
 pub const SWEEP_EPOCHS: u64 = 16;
 

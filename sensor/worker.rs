@@ -20,7 +20,7 @@ pub use release::{Place, Record, Release};
 pub use steer::{Inbox, Outbox, ring};
 pub use witness::{Glimpse, Witness};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -82,8 +82,8 @@ pub struct Worker {
     release_to: Sender<Release>,
     /// Address hits whose indicators are not valid yet, by flow: asked again when the flow ends.
     early: BTreeMap<u64, Vec<Hit>>,
-    /// Flows that had such hits in a set that is not ours any more: their addresses are looked up anew.
-    early_once: BTreeSet<u64>,
+    /// Shards whose open flows have been asked for what this set lists: all, unless it is new.
+    shards_asked: usize,
     /// Live: rings to and from the other workers.
     outboxes: Vec<Option<Outbox>>,
     inboxes: Vec<(usize, Inbox)>,
@@ -120,7 +120,7 @@ impl Worker {
             orders,
             release_to,
             early: BTreeMap::new(),
-            early_once: BTreeSet::new(),
+            shards_asked: SHARDS,
             late: Vec::new(),
             outboxes: Vec::new(),
             inboxes: Vec::new(),

@@ -278,6 +278,14 @@ impl Flows {
         self.idle.sort_unstable_by(|one, other| other.cmp(one)); // taken from the end
     }
 
+    /// The open flows of a shard, as they stand.
+    pub fn open_in(&self, shard: usize) -> impl Iterator<Item = Scene> + '_ {
+        let table = &self.shards[shard].table;
+        let half_open = table.by_age(&self.room).map(|(_, one)| one.view());
+        let views = table.flows(&self.room).map(|(_, flow)| flow.view()).chain(half_open);
+        views.map(move |flow| Scene { packet: flow.id, time: flow.last, shard: shard as u8, flow })
+    }
+
     /// Fetches what the flows that end next will touch: first the flow, and once that is there, its slot.
     fn fetch_idle(&self) {
         let ahead = |distance: usize| self.idle.len().checked_sub(distance).map(|at| &self.idle[at]);

@@ -243,11 +243,7 @@ impl Tap {
 
     /// The only flow as it stands.
     fn flow(&self) -> FlowView {
-        let Flows { shards, room, .. } = &self.flows;
-        let mut all = shards.iter().flat_map(|shard| {
-            let flows = shard.table.flows(room).map(|(_, flow)| flow.view());
-            flows.chain(shard.table.by_age(room).map(|(_, one)| one.view()))
-        });
+        let mut all = (0..SHARDS).flat_map(|shard| self.flows.open_in(shard)).map(|scene| scene.flow);
         let flow = all.next().expect("a flow");
         assert!(all.next().is_none(), "more than one flow");
         flow

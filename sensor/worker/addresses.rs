@@ -35,9 +35,14 @@ impl Worker {
     fn meet(&mut self, step: u32, scene: &Scene, phase: u8, next: &mut usize) {
         while let Some(&hit) = self.address_hits.get(*next).filter(|hit| hit.asked == step) {
             *next += 1;
-            if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {
-                self.early.entry(scene.flow.id).or_default().push(hit);
-            }
+            self.meet_one(scene, hit, phase);
+        }
+    }
+
+    /// A hit that is not valid yet is asked again when the flow ends.
+    pub(super) fn meet_one(&mut self, scene: &Scene, hit: Hit, phase: u8) {
+        if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {
+            self.early.entry(scene.flow.id).or_default().push(hit);
         }
     }
 

@@ -50,8 +50,8 @@ impl Worker {
         for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
             let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, phase);
         }
-        if self.orders.live && self.early_once.remove(&scene.flow.id) {
-            self.ask_again(&Scene { time: scene.flow.last, ..*scene }, phase);
+        if usize::from(scene.shard) >= self.shards_asked {
+            self.ask_again(&[Scene { time: scene.flow.last, ..*scene }], phase);
         }
         let contacts = &mut self.contacts[usize::from(scene.shard)];
         let alerted = contacts.has_met(scene.flow.id);
@@ -66,7 +66,7 @@ impl Worker {
     /// As [`Worker::ended`], for one of which there may be millions: nobody asks of most.
     pub(super) fn lapsed(&mut self, knock: &Knock, how: Ended, phase: u8) {
         let flow = knock.flow();
-        let awaited = self.early.contains_key(&flow) || self.early_once.contains(&flow);
+        let awaited = self.early.contains_key(&flow) || knock.shard() >= self.shards_asked;
         if awaited || self.says(FLOW.name) || self.contacts[knock.shard()].has_met(flow) {
             self.ended(&knock.scene(), how, phase);
         }

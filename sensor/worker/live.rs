@@ -12,7 +12,9 @@ use super::{Inbox, Orders, Outbox, Release, Worker};
 use crate::capture::Frame;
 use crate::decode::{Fate, Packet};
 use crate::flow::{Ended, Moment, Scene, Ticket};
-use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX};
+use crate::limits::{
+    BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS, SHARDS_ASKED_A_TICK,
+};
 use crate::time::Timestamp;
 use crate::worker::Record;
 
@@ -97,6 +99,7 @@ impl Worker {
         if let Some(now) = now {
             self.flows.pass(now);
         }
+        self.ask_open();
         self.flows.find_idle(round);
         self.end_found(u64::MAX, Ended::Timeout);
         self.offer();
@@ -147,17 +150,33 @@ impl Worker {
         if !before.records.is_empty() {
             self.late.insert(0, before);
         }
-        self.early_once.extend(mem::take(&mut self.early).into_keys());
+        // hits of the old set say nothing in the new one: all open flows are asked
+        self.early.clear();
+        self.shards_asked = 0;
     }
 
-    /// The addresses of one flow are asked anew: the set may be another by now.
-    pub(super) fn ask_again(&mut self, scene: &Scene, phase: u8) {
+    /// Asks the open flows of the next few shards for what the set lists since it is another. Whoever is talking to an
+    /// address when it becomes listed is told now, not when that ends.
+    fn ask_open(&mut self) {
+        let upto = (self.shards_asked + SHARDS_ASKED_A_TICK).min(SHARDS);
+        for shard in mem::replace(&mut self.shards_asked, upto)..upto {
+            let open: Vec<Scene> = self.flows.open_in(shard).collect();
+            for scenes in open.chunks(BATCH_FRAMES_MAX) {
+                self.ask_again(scenes, 1);
+            }
+        }
+    }
+
+    /// The addresses of flows are asked anew: the set is another by now.
+    pub(super) fn ask_again(&mut self, scenes: &[Scene], phase: u8) {
         let mut hits = Vec::new();
         self.questions.clear();
-        self.question(0, addresses_of(scene));
+        for (at, scene) in scenes.iter().enumerate() {
+            self.question(at as u32, addresses_of(scene));
+        }
         self.orders.set.look_up_addresses(&self.questions, &mut self.room, &mut hits);
         for hit in hits {
-            let _counted = self.address_sighted(scene, hit, phase);
+            self.meet_one(&scenes[hit.asked as usize], hit, phase);
         }
     }
 

@@ -148,12 +148,7 @@ fn a_worker_whose_collector_is_gone_comes_to_its_end() {
 
 #[test]
 fn an_address_that_becomes_listed_while_its_flow_is_open_is_sighted_at_the_flows_end() {
-    let seconds = |seconds| Timestamp::from_parts(seconds, 0);
-    let mut builder = Builder::new([0; 16], 0);
-    let statement = Statement { confidence: 90, valid_from: Some(seconds(15)), ..Statement::default() };
-    let said_by = builder.say(statement).expect("room");
-    builder.take(&address::IP, b"203.0.113.66", said_by, None, |_| Ok(())).expect("an address");
-    let set = Arc::new(builder.build());
+    let set = listed_from(15);
     let frames = [1, 1, 1, 2].map(|host| ipv4(host, 17, 0, &question(host)));
     for workers in [1, 3] {
         let (all, tally) = said(&pcap(&frames), workers, &set);
@@ -166,6 +161,54 @@ fn an_address_that_becomes_listed_while_its_flow_is_open_is_sighted_at_the_flows
         }
         assert_eq!((tally.hits, tally.refusals.iter().sum::<u64>()), (2, 1));
     }
+}
+
+/// A set with the address 203.0.113.66 in it, valid from that second.
+fn listed_from(from: i64) -> Arc<IndicatorSet> {
+    let mut builder = Builder::new([0; 16], 0);
+    let valid_from = Some(Timestamp::from_parts(from, 0));
+    let said_by = builder.say(Statement { confidence: 90, valid_from, ..Statement::default() }).expect("room");
+    builder.take(&address::IP, b"203.0.113.66", said_by, None, |_| Ok(())).expect("an address");
+    Arc::new(builder.build())
+}
+
+#[test]
+fn who_talks_to_an_address_when_a_new_set_lists_it_is_told_at_once_and_once() {
+    let syn = [&[0x80, 1, 1, 0xBB, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2][..], &[0; 6]].concat();
+    let half = |host| if host < 20 { ipv4(host, 17, 0, &question(host)) } else { ipv4(host, 6, 0, &syn) };
+    let frames: Vec<_> = (0..40).map(half).collect();
+    let (send, releases) = unbounded();
+    let old = Orders { live: true, events: false, ..orders(0, 1, &Arc::default()) };
+    let mut worker = Worker::new(old.clone(), send, Laps::new(|| 0));
+    let capture = pcap(&frames);
+    worker.breathe(&Reader::new(&capture[..]).expect("a capture").poll(256).expect("readable"));
+    let raised = |releases: &crossbeam_channel::Receiver<Release>| {
+        let all = releases.try_iter().flat_map(|release| release.records);
+        all.filter(|(_, record)| matches!(record, Record::Alert(alert) if !alert.is_final())).count()
+    };
+    worker.tick(None, 0);
+    assert_eq!(raised(&releases), 0);
+    // first a set by which it is too early for all but one flow, then the same indicator without that, then again
+    for (valid_from, told) in [(381, 1), (0, 39), (0, 0)] {
+        worker.adopt(Orders { set: listed_from(valid_from), ..old.clone() });
+        (0..SHARDS as u64 / 16).for_each(|_| worker.tick(None, 0));
+        assert_eq!(raised(&releases), told, "valid from {valid_from}");
+    }
+    let tally = worker.finish();
+    assert_eq!((tally.hits, tally.unaccounted()), (0, 0));
+}
+
+#[test]
+fn a_flow_that_ends_before_its_turn_is_asked_at_its_end() {
+    let (send, releases) = unbounded();
+    let old = Orders { live: true, ..orders(0, 1, &Arc::default()) };
+    let mut worker = Worker::new(old.clone(), send, Laps::new(|| 0));
+    let capture = pcap(&[ipv4(1, 17, 0, &question(1))]);
+    worker.breathe(&Reader::new(&capture[..]).expect("a capture").poll(256).expect("readable"));
+    worker.adopt(Orders { set: listed_from(0), ..old });
+    let _tally = worker.finish();
+    let alerts = releases.try_iter().flat_map(|release| release.records);
+    assert_eq!(alerts.filter(|(_, record)| matches!(record, Record::Alert(_))).count(), 2);
 }
 
 /// Workers on a link that one of them reads: in turns on one thread, so that nothing hangs on scheduling. Frames of other
