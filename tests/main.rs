@@ -12,6 +12,7 @@ mod dice;
 mod eve;
 mod explain;
 mod fuzz_seeds;
+mod injection;
 mod killed;
 #[cfg(feature = "libpcap")]
 mod live;
