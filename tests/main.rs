@@ -18,6 +18,7 @@ mod killed;
 mod live;
 mod metrics;
 mod mistakes;
+mod progress;
 mod replays;
 mod report;
 mod support;
