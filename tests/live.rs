@@ -2,6 +2,7 @@
 //! survives. Needs root; where it cannot run it says so, and fails where `CI` is set.
 
 mod asked;
+mod clock;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
