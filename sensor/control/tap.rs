@@ -145,6 +145,7 @@ impl Tap {
         // what was captured elsewhere knows its own time alone
         let by_frames = Timestamp::from_nanos(self.shared.frame_time.load(Ordering::Acquire));
         let time = if self.shared.by_frames { by_frames } else { time };
+        self.worker.doubt(self.clock.is_suspect());
         self.worker.tick((time != Timestamp::default()).then_some(time), self.round);
         if now.duration_since(self.looked) < LOOK {
             return;

@@ -12,8 +12,8 @@ const METRICS: &str = "metrics: { listen: \"127.0.0.1:9920\" }\n";
 /// Connections that stay open all the time.
 const OPEN: u32 = 40;
 
-/// How long a step of the clock may go unnoticed.
-const NOTICED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a step of the clock may go unnoticed on a machine that has other things to do.
+const NOTICED_WITHIN: Duration = Duration::from_secs(8);
 
 const HOUR: i64 = 3_600;
 const DECADE: i64 = 87_600 * HOUR;
@@ -103,13 +103,14 @@ impl Set<'_> {
     }
 }
 
-/// Times of first revisions of alerts, in seconds since 1970.
-fn alerted(folder: &Path) -> Vec<i64> {
+/// Times of first revisions of alerts, in seconds since 1970, and whether they say that the clock is suspect.
+fn alerted(folder: &Path) -> Vec<(i64, bool)> {
     let lines = binary::lines(&std::fs::read(folder.join("eve.json")).expect("a log")).expect("whole lines");
     let first = lines.iter().filter(|line| line.pointer("/alert/context/haetae/revision") == Some(&1.into()));
     let seconds = |line: &Value| {
         let text = line["timestamp"].as_str().expect("a time").replace("+0000", "Z");
-        text.parse::<jiff::Timestamp>().expect("a time").as_second()
+        let suspect = line.pointer("/alert/context/haetae/clock_suspect") == Some(&true.into());
+        (text.parse::<jiff::Timestamp>().expect("a time").as_second(), suspect)
     };
     first.map(seconds).collect()
 }
@@ -165,7 +166,8 @@ fn step_by_step(set: &mut Set<'_>, began: i64) {
         assert_eq!(set.metric("haetae_flows_open"), flows, "{seconds} s");
         assert_eq!(set.metric("haetae_ready"), 1.0, "a doubtful clock is no reason to be taken out of service");
     }
-    for time in alerted(set.folder) {
+    for (round, (time, suspect)) in alerted(set.folder).into_iter().enumerate() {
+        assert_eq!(suspect, round > 0, "the alert of round {round} says whether its time is in doubt");
         assert!((began - 2..=now() + 2).contains(&time), "an alert of {time}, between {began} and {}", now());
     }
     // in ten years the indicator holds no longer: a service that follows raises nothing
@@ -181,6 +183,6 @@ fn step_by_step(set: &mut Set<'_>, began: i64) {
     set.trust();
     set.ask();
     set.waits_for("haetae_alerts_total", raised + 1.0, NOTICED_WITHIN);
-    let last = alerted(set.folder).pop().expect("an alert");
-    assert!((now() + HOUR - 3..=now() + HOUR + 3).contains(&last), "{last} is the new time");
+    let (last, suspect) = alerted(set.folder).pop().expect("an alert");
+    assert!((now() + HOUR - 3..=now() + HOUR + 3).contains(&last) && !suspect, "{last} is the new time");
 }
