@@ -167,7 +167,8 @@ impl Tap {
         let (generation, orders) = self.shared.orders(self.index);
         self.generation = generation;
         self.worker.adopt(orders);
-        self.clock.trust();
+        let (wall, steady) = clock::both(self.shared.started);
+        self.clock.trust(wall, steady);
     }
 
     /// First its links are read empty, then it waits for the others' packets.
