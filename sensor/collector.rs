@@ -152,7 +152,7 @@ impl<'a> Collector<'a> {
         for (_, release, record) in order {
             match record {
                 Record::Event(line, logged) => self.event(&release.lines[line.clone()], *logged)?,
-                Record::Alert(alert) => self.alert(alert, release.desk.as_deref())?,
+                Record::Alert(alert) => self.alert(alert, release)?,
             }
         }
         if self.unsynced > 0 {
@@ -170,8 +170,8 @@ impl<'a> Collector<'a> {
         log.map_or(Ok(()), |log| log.writer.write_all(line))
     }
 
-    fn alert(&mut self, alert: &Alert, desk: Option<&Desk>) -> io::Result<()> {
-        let record = desk.unwrap_or(self.desk).record(alert);
+    fn alert(&mut self, alert: &Alert, release: &Release) -> io::Result<()> {
+        let record = release.desk.as_deref().unwrap_or(self.desk).record_by(alert, release.clock_suspect);
         self.spool(&record)?;
         if self.unsynced >= SPOOL_SYNC_RECORDS {
             self.sync()?;

@@ -358,7 +358,8 @@ impl Worker {
     }
 
     fn next_release(&self) -> Release {
-        Release { epoch: self.release.epoch + 1, desk: self.orders.desk.clone(), ..Release::default() }
+        let Release { epoch, clock_suspect, .. } = self.release;
+        Release { epoch: epoch + 1, clock_suspect, desk: self.orders.desk.clone(), ..Release::default() }
     }
 
     fn owns(&self, shard: Shard) -> bool {

@@ -2,6 +2,7 @@
 //! survives. Needs root; where it cannot run it says so, and fails where `CI` is set.
 
 mod asked;
+mod clock;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -51,8 +52,14 @@ struct Service {
 
 impl Service {
     fn start(link: &Link, folder: &Path, words: &[&str]) -> Service {
+        Service::start_among(link, folder, words, &[])
+    }
+
+    /// With these variables in its environment.
+    fn start_among(link: &Link, folder: &Path, words: &[&str], environment: &[(&str, &str)]) -> Service {
         let mut command = binary::haetae();
         command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
+        command.envs(environment.iter().copied());
         let mut child = link.at_sensor(&command).stderr(Stdio::piped()).spawn().expect("the service");
         let (send, said) = channel();
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
@@ -186,7 +193,8 @@ fn the_word_to_end_under_load_loses_nothing_that_was_raised() {
     let (link, folder) = (Link::new(), site(BAD_EXAMPLE, ""));
     let capture = folder.path().join("load.pcap");
     std::fs::write(&capture, wire::pcap(&questions(20_000))).expect("a capture");
-    let service = Service::start(&link, folder.path(), &["--workers", "2"]);
+    let words = ["--workers", "2", "--set", "outputs.eve.events=[alert, stats]"];
+    let service = Service::start(&link, folder.path(), &words);
     let mut sender = link.sending(&capture, 1_000, None);
     std::thread::sleep(Duration::from_secs(2));
     let (kernel, account, status, took) = service.end();
@@ -203,6 +211,25 @@ fn the_word_to_end_under_load_loses_nothing_that_was_raised() {
     let raised = number(&account, "alerts");
     assert!(raised >= 1_000, "there was load: {account}");
     assert_eq!(of_revision(1) + number(&account, "alerts_shed"), raised, "{account}");
+    last_stats_are_the_account(&lines, &kernel, &account);
+}
+
+/// The log ends with what the account says, to the last frame.
+fn last_stats_are_the_account(lines: &[Value], kernel: &Value, account: &Value) {
+    let last = lines.last().filter(|line| line["event_type"] == "stats").expect("a last record of stats");
+    for (path, of, name) in [
+        ("/stats/capture/kernel_packets", kernel, "offered"),
+        ("/stats/capture/kernel_drops", kernel, "kernel_drops"),
+        ("/stats/decoder/pkts", account, "packets"),
+        ("/stats/decoder/bytes", account, "bytes"),
+        ("/stats/decoder/invalid", account, "malformed"),
+        ("/stats/flow/total", account, "flows"),
+        ("/stats/detect/alert", account, "alerts"),
+    ] {
+        assert_eq!(last.pointer(path), Some(&number(of, name).into()), "{path}: {last} {account}");
+    }
+    let seconds = account["seconds"].as_f64().expect("how long it ran");
+    assert_eq!(last.pointer("/stats/uptime"), Some(&(seconds as u64).into()), "{last} {account}");
 }
 
 #[test]

@@ -12,11 +12,13 @@ mod dice;
 mod eve;
 mod explain;
 mod fuzz_seeds;
+mod injection;
 mod killed;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
 mod mistakes;
+mod progress;
 mod replays;
 mod report;
 mod support;

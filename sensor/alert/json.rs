@@ -34,7 +34,7 @@ impl<'a> Object<'a> {
 
     /// A string.
     pub fn text(&mut self, name: &str, value: &str) {
-        string(self.member(name), value.as_bytes(), usize::MAX);
+        text(self.member(name), value);
     }
 
     /// A number.
@@ -63,7 +63,7 @@ impl<'a> Object<'a> {
     /// A list of strings.
     pub fn texts<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
         let out = self.member(name);
-        list(out, values, |out, value| string(out, value.as_bytes(), usize::MAX));
+        list(out, values, text);
     }
 
     /// A list of objects.
@@ -157,12 +157,25 @@ pub fn quoted_address(out: &mut Vec<u8>, address: IpAddr) {
     out.push(b'"');
 }
 
+/// Writes a text as a string: a reader has it back as it was.
+pub fn text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    escape(out, text.as_bytes(), Backslash::Plain);
+    out.push(b'"');
+}
+
 /// Writes at most `bytes_max` bytes of `bytes` as a string. What is not UTF-8 becomes the text `\xNN`, as Suricata has
-/// it; a longer value ends in `...`.
+/// it; and so does a backslash that would read like one, so that a reader who replaces each `\xNN` by its byte has the
+/// bytes back. A longer value ends in `...`.
 pub fn string(out: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) {
     out.push(b'"');
     let kept = cut(bytes, bytes_max);
-    escape(out, kept);
+    for chunk in kept.utf8_chunks() {
+        escape(out, chunk.valid().as_bytes(), Backslash::Spelled);
+        for &byte in chunk.invalid() {
+            spell(out, byte);
+        }
+    }
     if kept.len() < bytes.len() {
         out.extend_from_slice(b"...");
     }
@@ -180,25 +193,43 @@ fn cut(bytes: &[u8], bytes_max: usize) -> &[u8] {
     bytes.get(..end).unwrap_or(bytes)
 }
 
-fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        escape_valid(out, chunk.valid().as_bytes());
-        for &byte in chunk.invalid() {
-            out.extend_from_slice(b"\\\\x");
-            hex(out, byte);
-        }
-    }
+/// What becomes of a backslash that reads like the beginning of `\xNN`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Backslash {
+    Plain,
+    Spelled,
+}
+
+fn spell(out: &mut Vec<u8>, byte: u8) {
+    out.extend_from_slice(b"\\\\x");
+    hex(out, byte);
 }
 
 /// Copies runs of harmless bytes whole. C0, DEL and C1 controls (U+0080 to U+009F are 0xc2 and a byte below 0xa0) are
-/// spelled out, so that a log on a terminal stays a log.
-fn escape_valid(out: &mut Vec<u8>, bytes: &[u8]) {
+/// spelled out, so that a log on a terminal stays a log; so are the separators that some readers take for the end of a
+/// line, and the marks that turn a line around (U+2028 to U+202E, U+2066 to U+2069).
+fn escape(out: &mut Vec<u8>, bytes: &[u8], backslash: Backslash) {
     let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|&byte| matches!(byte, 0..0x20 | b'"' | b'\\' | 0x7f | 0xc2)) {
+    while let Some(at) = rest.iter().position(|&byte| matches!(byte, 0..0x20 | b'"' | b'\\' | 0x7f | 0xc2 | 0xe2)) {
         let (harmless, from) = rest.split_at(at);
         out.extend_from_slice(harmless);
         let used = match from {
             [0xc2, second, ..] if *second < 0xa0 => unicode(out, *second, 2),
+            [0xe2, second @ (0x80 | 0x81), third, ..] if turns(*second, *third) => {
+                out.extend_from_slice(b"\\u20");
+                hex(out, (second & 1) << 6 | third & 0x3f);
+                3
+            }
+            [0xe2, ..] => {
+                out.push(0xe2);
+                1
+            }
+            [b'\\', b'x', high, low, ..]
+                if backslash == Backslash::Spelled && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                spell(out, b'\\');
+                1
+            }
             [0xc2, second, ..] => {
                 out.extend_from_slice(&[0xc2, *second]);
                 2
@@ -216,6 +247,11 @@ fn escape_valid(out: &mut Vec<u8>, bytes: &[u8]) {
         rest = from.get(used..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
+}
+
+/// The second and third byte of a character that ends a line or turns it around.
+fn turns(second: u8, third: u8) -> bool {
+    matches!((second, third), (0x80, 0xa8..=0xae) | (0x81, 0xa6..=0xa9))
 }
 
 fn short(out: &mut Vec<u8>, letter: u8) -> usize {
@@ -259,6 +295,37 @@ mod tests {
         assert_eq!(spelled(b"a\xff\xfeb\xc3", 99), r#""a\\xff\\xfeb\\xc3""#);
     }
 
+    /// What a reader makes of a string: each `\xNN` is a byte.
+    fn unspelled(text: &str) -> Vec<u8> {
+        let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+        while let [first, behind @ ..] = rest {
+            let digits = behind
+                .strip_prefix(b"x")
+                .and_then(|digits| digits.get(..2))
+                .filter(|two| two.iter().all(u8::is_ascii_hexdigit));
+            let digits = digits.filter(|_| *first == b'\\').and_then(|digits| str::from_utf8(digits).ok());
+            let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            out.push(byte.unwrap_or(*first));
+            rest = if byte.is_some() { &behind[3..] } else { behind };
+        }
+        out
+    }
+
+    #[test]
+    fn what_looks_like_a_spelled_byte_is_told_from_one() {
+        assert_eq!(spelled(br"\xff", 99), r#""\\x5cxff""#);
+        assert_eq!(spelled(br"a\b \xf \x", 99), r#""a\\b \\xf \\x""#);
+        let mut out = Vec::new();
+        text(&mut out, r"\xff");
+        assert_eq!(out, br#""\\xff""#, "a text of ours has no bytes to spell");
+    }
+
+    #[test]
+    fn what_ends_a_line_or_turns_it_around_is_spelled_out() {
+        assert_eq!(spelled("a\u{2028}b\u{202e}c\u{2069}d".as_bytes(), 99), r#""a\u2028b\u202ec\u2069d""#);
+        assert_eq!(spelled("\u{2026}\u{20ac}".as_bytes(), 99), "\"\u{2026}\u{20ac}\"");
+    }
+
     #[test]
     fn a_long_value_is_cut_between_characters_and_says_so() {
         assert_eq!(spelled(b"abcdef", 4), r#""abcd...""#);
@@ -297,9 +364,19 @@ mod tests {
         }
 
         #[test]
-        fn text_comes_back_as_it_was(text in "\\PC*|[\\x00-\\u{ff}]*") {
-            let parsed: String = serde_json::from_str(&spelled(text.as_bytes(), usize::MAX)).expect("JSON");
-            prop_assert_eq!(parsed, text);
+        fn text_comes_back_as_it_was(words in "\\PC*|[\\x00-\\u{ff}]*|[\\u{2020}-\\u{2070}]*|[\\\\x0f]*") {
+            let mut out = Vec::new();
+            text(&mut out, &words);
+            let parsed: String = serde_json::from_slice(&out).expect("JSON");
+            prop_assert_eq!(parsed, words);
+        }
+
+        #[test]
+        fn bytes_come_back_as_they_were(
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\\'), Just(b'x'), Just(b'5'), Just(b'c')], 0..40)
+        ) {
+            let parsed: String = serde_json::from_str(&spelled(&bytes, usize::MAX)).expect("JSON");
+            prop_assert_eq!(unspelled(&parsed), bytes);
         }
     }
 }

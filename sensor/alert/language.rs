@@ -100,6 +100,10 @@ pub struct Texts {
     pub waiting: Counted,
     /// Alerts that the gate held back.
     pub held_back: Counted,
+    /// Frames read in a second.
+    pub rate: Counted,
+    /// How long reading will take: minutes and seconds.
+    pub remaining: &'static str,
 }
 
 /// English.
@@ -145,6 +149,8 @@ pub static ENGLISH: Texts = Texts {
     left: &["{} alert revision committed by {}", "{} alert revisions committed by {}"],
     waiting: &["{} waiting in the spool"; 2],
     held_back: &["{} held back by the gate"; 2],
+    rate: &["{}/s"; 2],
+    remaining: "{} left",
 };
 
 /// Korean: nouns have one form for every number, and the number stands behind them with its counter.
@@ -194,6 +200,8 @@ pub static KOREAN: Texts = Texts {
     left: &["경보 리비전 {}건 수신 확인: {}"],
     waiting: &["스풀에서 대기 중 {}건"],
     held_back: &["게이트에서 보류 {}건"],
+    rate: &["초당 {}개"],
+    remaining: "{} 남음",
 };
 
 impl Texts {
@@ -315,6 +323,7 @@ mod tests {
             texts.never_watched,
             texts.waiting,
             texts.held_back,
+            texts.rate,
         ];
         let two = [texts.malformed, texts.left];
         one.map(|text| (text, 1)).into_iter().chain(two.map(|text| (text, 2))).collect()
@@ -339,6 +348,7 @@ mod tests {
                 (texts.seconds, 1),
                 (texts.cut, 3),
                 (texts.not_seen, 1),
+                (texts.remaining, 1),
             ] {
                 assert_eq!(text.matches("{}").count(), values, "{text}");
             }

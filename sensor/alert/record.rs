@@ -155,6 +155,11 @@ impl Desk {
 
     /// The local record: one line, with its end.
     pub fn record(&self, alert: &Alert) -> Vec<u8> {
+        self.record_by(alert, false)
+    }
+
+    /// The same, by a clock that the machine's own has parted from: the record says so.
+    pub fn record_by(&self, alert: &Alert, clock_suspect: bool) -> Vec<u8> {
         let reading = self.reading(alert);
         let mut out = Vec::with_capacity(1536 + alert.context.len());
         {
@@ -171,13 +176,13 @@ impl Desk {
             }
             line.members_of(&alert.context);
             eve::counts(&mut line.object("flow"), &alert.flow);
-            self.alert(line.object("alert"), alert, &reading);
+            self.alert(line.object("alert"), alert, &reading, clock_suspect);
         }
         out.push(b'\n');
         out
     }
 
-    fn alert(&self, mut object: Object<'_>, alert: &Alert, reading: &Reading<'_>) {
+    fn alert(&self, mut object: Object<'_>, alert: &Alert, reading: &Reading<'_>, clock_suspect: bool) {
         let (kind, value) = indicator(alert);
         let severity = reading.worst.map_or(Severity::default(), |ioc| ioc.statement.severity);
         object.text("action", "allowed");
@@ -190,7 +195,11 @@ impl Desk {
         metadata(object.object("metadata"), alert);
         let mut context = object.object("context");
         context.objects("ioc", &alert.iocs, |object, ioc| write_ioc(object, ioc, alert));
-        self.haetae(context.object("haetae"), alert, reading);
+        let mut own = context.object("haetae");
+        if clock_suspect {
+            own.flag("clock_suspect", true);
+        }
+        self.haetae(own, alert, reading);
     }
 
     fn haetae(&self, mut object: Object<'_>, alert: &Alert, reading: &Reading<'_>) {
@@ -368,6 +377,19 @@ mod tests {
         assert_eq!((&haetae["direction"], &haetae["contact"]["stage"]), (&json!("outbound"), &json!("data")));
         assert_eq!(haetae["asset"], json!({"ip": "10.77.0.2", "role": "client"}));
         assert_eq!(haetae["next"], "호스트를 격리하십시오.");
+    }
+
+    #[test]
+    fn a_time_that_the_machines_clock_does_not_bear_out_is_marked() {
+        let (first, _) = first_and_last(flow(7));
+        let mark = |line: &[u8]| {
+            let record: Value = serde_json::from_slice(line).expect("JSON");
+            record.pointer("/alert/context/haetae/clock_suspect").cloned()
+        };
+        assert_eq!(
+            [desk().record_by(&first, true), desk().record(&first)].map(|line| mark(&line)),
+            [Some(json!(true)), None]
+        );
     }
 
     #[test]

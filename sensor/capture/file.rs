@@ -192,6 +192,11 @@ impl<R: Read> Reader<R> {
         self.state == State::Reading && self.at < self.filled
     }
 
+    /// Bytes that came in and are not read as frames yet.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        (self.filled - self.at) as u64
+    }
+
     pub(super) fn input(&self) -> &R {
         &self.input
     }

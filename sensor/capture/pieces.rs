@@ -50,6 +50,18 @@ impl Piece {
         Ok(piece(Packing::recognise(&head).map_or(Access::Each { bytes: now.len() }, |_| Access::Shared)))
     }
 
+    /// How long it is, where only this sensor reads it and it has an end. The packed length, where it is packed.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn length(path: &Path) -> io::Result<Option<u64>> {
+        if path == Path::new(STANDARD_INPUT) {
+            return Ok(None);
+        }
+        let now = std::fs::metadata(path)?;
+        Ok(now.is_file().then_some(now.len()))
+    }
+
     /// Whether one reads it for all.
     pub(super) fn is_fed(&self) -> bool {
         !matches!(self.access, Access::Each { .. })
@@ -58,7 +70,10 @@ impl Piece {
 
 /// Where a worker's bytes come from.
 enum Input {
-    Own(io::Take<File>),
+    Own {
+        file: io::Take<File>,
+        bytes: u64,
+    },
     Fed(Tap),
     /// Between two pieces.
     Nothing,
@@ -67,7 +82,7 @@ enum Input {
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Input::Own(file) => file.read(into),
+            Input::Own { file, .. } => file.read(into),
             Input::Fed(tap) => tap.read(into),
             Input::Nothing => Ok(0),
         }
@@ -82,6 +97,8 @@ pub struct Pieces {
     /// While another piece is read that needs none.
     tap: Option<Tap>,
     before: u64,
+    /// Bytes of the pieces before this one that this worker has read by itself.
+    taken: u64,
     cuts: Vec<(PathBuf, Cut)>,
 }
 
@@ -94,7 +111,7 @@ impl Pieces {
         let mut rest: VecDeque<Piece> = pieces.iter().cloned().collect();
         let first = rest.pop_front().ok_or_else(|| (PathBuf::new(), io::ErrorKind::InvalidInput.into()))?;
         let reader = open(&first, &mut tap)?;
-        Ok(Pieces { rest, path: first.path, reader, tap, before: 0, cuts: Vec::new() })
+        Ok(Pieces { rest, path: first.path, reader, tap, before: 0, taken: 0, cuts: Vec::new() })
     }
 
     /// Goes on to the next piece where one is at its end. False: all are read.
@@ -105,6 +122,7 @@ impl Pieces {
         self.cuts.extend(self.reader.cut().map(|cut| (self.path.clone(), cut.clone())));
         let Some(next) = self.rest.pop_front() else { return Ok(false) };
         self.before += self.reader.handed();
+        self.taken = self.own_bytes();
         if let Input::Fed(tap) = std::mem::replace(self.reader.input_mut(), Input::Nothing) {
             self.tap = Some(tap);
         }
@@ -123,6 +141,15 @@ impl Pieces {
         Ok(Batch { first: batch.first + before, ..batch })
     }
 
+    /// Bytes of plain files of which the frames were handed out. What comes through a tap, its feeder counts.
+    pub fn own_bytes(&self) -> u64 {
+        let here = match self.reader.input() {
+            Input::Own { file, bytes } => (bytes - file.limit()).saturating_sub(self.reader.waiting_bytes()),
+            Input::Fed(_) | Input::Nothing => 0,
+        };
+        self.taken + here
+    }
+
     /// Where something was not read, piece by piece; complete once all is read.
     pub fn into_cuts(self) -> Vec<(PathBuf, Cut)> {
         self.cuts
@@ -131,7 +158,7 @@ impl Pieces {
 
 fn open(piece: &Piece, tap: &mut Option<Tap>) -> Result<Reader<Input>, (PathBuf, io::Error)> {
     let input = match piece.access {
-        Access::Each { bytes } => File::open(&piece.path).map(|file| Input::Own(file.take(bytes))),
+        Access::Each { bytes } => File::open(&piece.path).map(|file| Input::Own { file: file.take(bytes), bytes }),
         Access::Shared | Access::Once => match tap.take() {
             Some(mut tap) => {
                 tap.begin();

@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -58,7 +58,7 @@ pub fn relay(pieces: &[Piece], workers: usize) -> (Option<Feeder>, Vec<Option<Ta
     let left = fed.len();
     let tap = |parts| Some(Tap { parts, stop: stop.clone(), left, ended: true, chunk: Arc::new([]), len: 0, at: 0 });
     let taps = receives.into_iter().map(tap).collect();
-    (Some(Feeder { pieces: fed, sends, stop, chunks: VecDeque::new() }), taps)
+    (Some(Feeder { pieces: fed, sends, stop, chunks: VecDeque::new(), read: Arc::default() }), taps)
 }
 
 /// Reads for all workers.
@@ -68,6 +68,7 @@ pub struct Feeder {
     stop: Stop,
     /// Chunks that are used again once nobody holds them: as many as the channels hold, and one in each hand.
     chunks: VecDeque<Arc<[u8]>>,
+    read: Arc<AtomicU64>,
 }
 
 /// Why feeding ended before its time.
@@ -89,6 +90,11 @@ impl Feeder {
         self.stop.clone()
     }
 
+    /// Adds the bytes that it reads to this, as they lie in the files.
+    pub fn count_into(&mut self, read: &Arc<AtomicU64>) {
+        self.read = Arc::clone(read);
+    }
+
     /// Feeds until all is read or nobody wants more.
     ///
     /// # Errors
@@ -107,7 +113,7 @@ impl Feeder {
     fn feed(&mut self, piece: &Piece) -> Result<(), Ended> {
         let waits = piece.access == Access::Once;
         let file = if waits { open_pipe(&piece.path) } else { File::open(&piece.path) }?;
-        let mut input = Unpacked::new(Patient { file, waits, stop: self.stop.clone() });
+        let mut input = Unpacked::new(Patient { file, waits, stop: self.stop.clone(), read: Arc::clone(&self.read) });
         loop {
             let mut chunk = self.chunk();
             let Some(into) = Arc::get_mut(&mut chunk) else { continue };
@@ -181,6 +187,8 @@ struct Patient {
     file: File,
     waits: bool,
     stop: Stop,
+    /// For whoever wants to know how far it is.
+    read: Arc<AtomicU64>,
 }
 
 impl Patient {
@@ -206,7 +214,10 @@ impl Read for Patient {
             }
             match self.file.read(into) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                answer => return answer,
+                answer => {
+                    self.read.fetch_add(*answer.as_ref().unwrap_or(&0) as u64, Ordering::Relaxed);
+                    return answer;
+                }
             }
         }
     }

@@ -258,6 +258,10 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Output (none: print for a person)")]
     pub(crate) fail_on_match: bool,
 
+    /// Show no progress bar; there is none anyway without a terminal, with CI set, or where a pipe reads the output
+    #[arg(long, help_heading = "Output (none: print for a person)")]
+    pub(crate) no_progress: bool,
+
     /// Deliver alerts to a centre's ingest endpoint; needs --as exercise
     #[arg(long, value_name = "URL", help_heading = "Delivery")]
     pub(crate) centre: Option<String>,

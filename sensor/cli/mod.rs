@@ -13,6 +13,7 @@ mod filters;
 pub mod lookup;
 mod manual;
 mod order;
+mod progress;
 pub mod rules;
 pub mod screen;
 
@@ -139,6 +140,8 @@ impl Desk<'_> {
             Ok(replay) => replay,
             Err(problem) => return self.usage(&problem),
         };
+        let progress = !options.no_progress && progress::Surroundings::of_process(self.environment).fit(&replay);
+        let replay = Replay { progress, ..replay };
         self.all_there(replay.paths.iter().chain(&replay.rules))?;
         match control::replay(&replay, self.out) {
             Ok(outcome) if outcome.damaged && replay.strict => Ok(exit::DAMAGED),

@@ -53,6 +53,7 @@ pub(crate) fn replay(paths: Vec<PathBuf>, site: &Site, options: &Options, config
         strict: options.strict,
         fail_on_match: options.fail_on_match,
         screen,
+        progress: false,
         verbose: site.verbose > 0,
         config,
     })

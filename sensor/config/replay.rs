@@ -97,6 +97,8 @@ pub struct Replay {
     pub fail_on_match: bool,
     /// Whether to print for a person.
     pub screen: bool,
+    /// Whether to show on standard error, which is a terminal, how far it is.
+    pub progress: bool,
     /// Whether to print every refused rule and not only their number.
     pub verbose: bool,
 }

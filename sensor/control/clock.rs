@@ -53,8 +53,9 @@ impl Steady {
         self.jumped != Span::ZERO
     }
 
-    /// The wall clock is right: an operator says so.
-    pub(super) fn trust(&mut self) {
+    /// The wall clock is right as it is now: an operator says so. It may have been set a moment ago, and nobody have looked.
+    pub(super) fn trust(&mut self, wall: SystemTime, steady: Duration) {
+        self.look(wall, steady);
         self.jumped = Span::ZERO;
     }
 
@@ -122,10 +123,18 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_and_vouched_for_before_anybody_looked_is_right() {
+        let mut clock = Steady::new(wall(0), Duration::ZERO);
+        clock.trust(wall(1) + HOUR, Duration::from_secs(1));
+        assert_eq!(seconds(clock.look(wall(2) + HOUR, Duration::from_secs(2))), 3602);
+        assert!(!clock.is_suspect());
+    }
+
+    #[test]
     fn an_operators_word_makes_the_wall_clock_right() {
         let mut clock = Steady::new(wall(0), Duration::ZERO);
         clock.look(wall(1) + HOUR, Duration::from_secs(1));
-        clock.trust();
+        clock.trust(wall(1) + HOUR, Duration::from_secs(1));
         assert_eq!(seconds(clock.look(wall(2) + HOUR, Duration::from_secs(2))), 3602);
         assert!(!clock.is_suspect());
     }

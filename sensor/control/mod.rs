@@ -5,6 +5,7 @@
 #[cfg(feature = "libpcap")]
 mod account;
 #[cfg(feature = "libpcap")]
+mod bar;
 mod clock;
 mod closing;
 mod delivery;

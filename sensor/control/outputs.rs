@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::bar::Bar;
 use crate::alert::screen::Shown;
 use crate::capture::file::STANDARD_INPUT;
 use crate::config::{Output, Replay};
@@ -29,6 +30,7 @@ pub(super) struct Opened {
     pub(super) stats: Option<Named>,
     pub(super) report: Option<(Named, Findings)>,
     pub(super) shown: Shown,
+    pub(super) bar: Option<Bar>,
     /// The names of captures in a folder of events, one after the other.
     pub(super) cases: std::vec::IntoIter<String>,
 }
@@ -56,6 +58,7 @@ pub(super) fn open(replay: &Replay, captures: &[Vec<PathBuf>]) -> Result<Opened,
             None => None,
         },
         shown: Shown::default(),
+        bar: None,
         cases: cases(captures).into_iter(),
     })
 }

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, bounded};
 
+use super::bar::{Bar, Gauge, Share};
 use super::closing::{closing, document, say_shortened};
 use super::delivery::{self, Delivery};
-use super::outputs::{self, Opened};
+use super::outputs::{self, Named, Opened};
 use super::pace::{Pacer, Shortened, Start};
 use super::{Failure, Outcome, explanation, nanos};
 use crate::alert::Alert;
@@ -29,6 +30,7 @@ use crate::indicator::IndicatorSet;
 use crate::limits::{RELEASES_WAITING_MAX, REPORT_REFUSALS_SHOWN_MAX};
 use crate::metrics::{Laps, Tally};
 use crate::networks::Networks;
+use crate::report::Findings;
 use crate::time::Timestamp;
 use crate::worker::{Orders, Release, Worker};
 
@@ -85,12 +87,15 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let desk = desk(replay, &networks, &loaded, delivery.as_ref())?;
     let orders = orders(replay, &networks, &loaded);
     let mut all = Vec::new();
+    opened.bar = Bar::begin(replay, &captures);
+    let mut beside = Bar::beside(opened.bar.as_ref(), person);
     for pieces in &captures {
         if let Some((_, findings)) = &mut opened.report {
             findings.capture = all.len();
         }
-        all.push(capture(replay, pieces, &orders, &desk, &mut opened, delivery.as_mut(), person)?);
+        all.push(capture(replay, pieces, &orders, &desk, &mut opened, delivery.as_mut(), &mut beside)?);
     }
+    drop(opened.bar.take());
     let delivered = delivery.map(Delivery::drain).transpose()?;
     let seconds = started.elapsed().as_secs_f64();
     say_shortened(&all).map_err(|error| Failure::Io("standard error".into(), error))?;
@@ -225,17 +230,22 @@ fn capture(
     let case = opened.cases.next().unwrap_or_default();
     let mut own = replay.events_dir.as_deref().map(|folder| outputs::of_capture(folder, &case)).transpose()?;
     let desk = desk.salted(name.file_name().unwrap_or_default().as_encoded_bytes());
-    let mut note = opened.report.as_mut().map(|(_, findings)| |alert: &Alert, desk: &Desk| findings.take(alert, desk));
+    let gauge = opened.bar.as_ref().map(|bar| Arc::clone(&bar.gauge));
+    let mut note = noted(opened.report.as_mut().map(|(_, findings)| findings), gauge.as_deref());
     let channels = (0..replay.workers).map(|_| bounded::<Release>(RELEASES_WAITING_MAX));
     let (sends, releases): (Vec<_>, Vec<_>) = channels.unzip();
     let pieces = &pieces[..];
-    let (feeder, taps) = relay(pieces, replay.workers);
+    let (mut feeder, taps) = relay(pieces, replay.workers);
+    if let (Some(feeder), Some(gauge)) = (&mut feeder, &gauge) {
+        feeder.count_into(&gauge.fed);
+    }
     let begun = Start::now();
     let (fed, reads, collected) = thread::scope(|scope| {
         let start = |((index, send), tap)| {
             let orders = Orders { index, ..orders.clone() };
             let pacer = replay.pace.map(|pace| Pacer::new(pace, &begun));
-            scope.spawn(move || work(pieces, tap, orders, send, replay.batch, pacer))
+            let share = gauge.as_deref().filter(|_| index == 0).map(Gauge::share);
+            scope.spawn(move || work(pieces, tap, orders, (send, replay.batch), pacer, share))
         };
         let workers: Vec<_> = sends.into_iter().enumerate().zip(taps).map(start).collect();
         let stop = feeder.as_ref().map(Feeder::stopper);
@@ -245,7 +255,7 @@ fn capture(
             events: opened.events.as_mut().map(|output| output as &mut dyn Write),
             all: own.as_mut().map(|output| output as &mut dyn Write),
             log: opened.log.as_mut().map(|output| Log { writer: output, alerts: logs(replay, EventType::Alert) }),
-            each: note.as_mut().map(|note| note as Each<'_>),
+            each: note.as_deref_mut().map(|note| note as Each<'_>),
             screen: replay.screen.then_some(Screen { out: person, shown: &mut opened.shown }),
             spool: delivery.map(Delivery::spool),
         };
@@ -262,11 +272,32 @@ fn capture(
     let collected = collected.map_err(|error| Failure::Io("the outputs".into(), error));
     let captured = together(name, reads?, collected?);
     let log = opened.log.as_mut().filter(|_| logs(replay, EventType::Stats));
-    for output in log.into_iter().chain(&mut opened.events).chain(&mut own) {
-        let written = output.writer.write_all(&stats_line(&captured)).and_then(|()| output.writer.flush());
+    let outputs = log.into_iter().chain(&mut opened.events).chain(&mut own);
+    say_stats(&captured, outputs).map(|()| captured)
+}
+
+fn say_stats<'a>(captured: &Captured, outputs: impl Iterator<Item = &'a mut Named>) -> Result<(), Failure> {
+    for output in outputs {
+        let written = output.writer.write_all(&stats_line(captured)).and_then(|()| output.writer.flush());
         written.map_err(|error| output.failed(error))?;
     }
-    Ok(captured)
+    Ok(())
+}
+
+/// Is shown each alert in its last revision.
+type Note<'a> = Box<dyn FnMut(&Alert, &Desk) + 'a>;
+
+/// Whoever wants to see alerts, together.
+fn noted<'a>(mut findings: Option<&'a mut Findings>, gauge: Option<&'a Gauge>) -> Option<Note<'a>> {
+    if findings.is_none() && gauge.is_none() {
+        return None;
+    }
+    Some(Box::new(move |alert, desk| {
+        gauge.inspect(|gauge| gauge.alerted());
+        if let Some(findings) = &mut findings {
+            findings.take(alert, desk);
+        }
+    }))
 }
 
 /// A worker's thread: read, breathe, and at the end finish. Frames that wait for their time come one by one: a batch would
@@ -275,9 +306,9 @@ fn work(
     pieces: &[Piece],
     tap: Option<Tap>,
     orders: Orders,
-    send: Sender<Release>,
-    batch: usize,
+    (send, batch): (Sender<Release>, usize),
     mut pacer: Option<Pacer<'_>>,
+    mut share: Option<Share<'_>>,
 ) -> Result<Read, Failure> {
     let batch = if pacer.is_some() { 1 } else { batch };
     let mut source = Pieces::open(pieces, tap)?;
@@ -285,13 +316,16 @@ fn work(
     let (mut first, mut last) = (None, Timestamp::default());
     loop {
         let frames = source.poll(worker.budget(batch))?;
-        if let (Some(begin), Some(end)) = (frames.frames().next(), frames.len().checked_sub(1)) {
-            first = first.or(Some(begin.time));
+        if let Some(end) = frames.len().checked_sub(1) {
+            first = first.or(Some(frames.frame(0).time));
             last = frames.frame(end).time;
             if let Some(pacer) = &mut pacer {
                 pacer.await_turn(last);
             }
             worker.breathe(&frames);
+            if let Some(share) = &mut share {
+                share.done(source.own_bytes(), end + 1);
+            }
         } else if !source.advance()? {
             let shortened = pacer.map(|pacer| pacer.shortened()).unwrap_or_default();
             return Ok(Read { tally: worker.finish(), cuts: source.into_cuts(), first, last, shortened });

@@ -3,7 +3,7 @@
 //! In: a checked configuration and how to read it again. Out: what [`Account`] says. SIGTERM and SIGINT end it within
 //! seconds; SIGHUP reads configuration and rules again, all or nothing, and opens the log again; SIGUSR1 only the log.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,15 +112,18 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
     let ended = together(running, &mut signals, taps, releases, (eve.as_mut(), spool), &look, server.as_ref());
-    let delivered = delivery.map(|delivery| delivery.leave(ended.told + STOP_TIME_MAX));
-    let account = Account {
+    let mut account = Account {
         tallies: shared_too.board.tallies(),
         links: names.into_iter().zip(shared_too.links()).collect(),
-        log_lost: log_too.lost.load(Ordering::Acquire),
         not_spooled: progress.not_spooled.load(Ordering::Acquire),
-        delivered,
         seconds: started.elapsed().as_secs_f64(),
+        ..Account::default()
     };
+    if let Some(eve) = eve.as_mut().filter(|_| ended.stats) {
+        say_last_stats(&account, eve);
+    }
+    account.log_lost = log_too.lost.load(Ordering::Acquire);
+    account.delivered = delivery.map(|delivery| delivery.leave(ended.told + STOP_TIME_MAX));
     account.say();
     end(&account, ended)
 }
@@ -131,6 +134,8 @@ struct Over {
     told: Instant,
     /// Workers that died.
     died: usize,
+    /// Whether the log lists `stats`, as the last reload has it.
+    stats: bool,
     collected: io::Result<Collected>,
 }
 
@@ -165,11 +170,20 @@ fn together(
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();
         let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
+        let stats = running.says_stats();
         drop(running); // it has the last sender: the collector comes to its end
         let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
         ended.store(true, Ordering::Release);
-        Over { told, died, collected }
+        Over { told, died, stats, collected }
     })
+}
+
+/// The last line of the log: every worker has finished, so its numbers are those of the account that is printed.
+fn say_last_stats(account: &Account, eve: &mut EveFile) {
+    let mut line = Vec::new();
+    account.write_stats(&mut line, Duration::from_secs_f64(account.seconds));
+    // a log that counts what it loses says nothing
+    let _counted = eve.write_all(&line).and_then(|()| eve.flush());
 }
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
@@ -261,8 +275,12 @@ impl Running<'_> {
         }
     }
 
+    fn says_stats(&self) -> bool {
+        self.config.outputs.events.contains(&EventType::Stats)
+    }
+
     fn say_stats(&self) {
-        if !self.config.outputs.events.contains(&EventType::Stats) {
+        if !self.says_stats() {
             return;
         }
         let account = Account::of(self.shared.board.tallies(), &self.shared.links());

@@ -145,6 +145,7 @@ impl Tap {
         // what was captured elsewhere knows its own time alone
         let by_frames = Timestamp::from_nanos(self.shared.frame_time.load(Ordering::Acquire));
         let time = if self.shared.by_frames { by_frames } else { time };
+        self.worker.doubt(self.clock.is_suspect());
         self.worker.tick((time != Timestamp::default()).then_some(time), self.round);
         if now.duration_since(self.looked) < LOOK {
             return;
@@ -166,7 +167,8 @@ impl Tap {
         let (generation, orders) = self.shared.orders(self.index);
         self.generation = generation;
         self.worker.adopt(orders);
-        self.clock.trust();
+        let (wall, steady) = clock::both(self.shared.started);
+        self.clock.trust(wall, steady);
     }
 
     /// First its links are read empty, then it waits for the others' packets.

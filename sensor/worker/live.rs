@@ -106,6 +106,11 @@ impl Worker {
         self.laps.lap(4);
     }
 
+    /// Whether the machine's clock is in doubt: alerts say so from now on.
+    pub fn doubt(&mut self, clock_suspect: bool) {
+        self.release.clock_suspect = clock_suspect;
+    }
+
     /// Hands over if there is room. Else it waits here, up to a bound; then events are shed, and alerts last.
     fn offer(&mut self) {
         while let Some(late) = self.late.pop() {
