@@ -51,6 +51,11 @@ impl Laps {
         self.nanos[stage] += now.saturating_sub(self.last);
         self.last = now;
     }
+
+    /// The time since the last call belongs to nobody: there was nothing to do.
+    pub fn skip(&mut self) {
+        self.last = (self.clock)();
+    }
 }
 
 /// How many fates of each kind.

@@ -196,6 +196,7 @@ impl Tap {
         }
         self.shared.sleeping[self.index].store(false, Ordering::SeqCst);
         self.shared.silence(self.index);
+        self.worker.waited();
     }
 
     fn finish(mut self) {

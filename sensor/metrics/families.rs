@@ -280,10 +280,10 @@ pub(super) static FAMILIES: &[Family] = &[
     // ---- what it costs
     counter(
         "haetae_stage_seconds_total",
-        "Time of all workers by stage of the path; read includes waiting for frames.",
+        "Time of all workers by stage of the path; waiting for frames is none.",
         Any(samples::stages),
     ),
-    counter("haetae_worker_busy_seconds_total", "Time of each worker in all stages but read.", Any(samples::busy)),
+    counter("haetae_worker_busy_seconds_total", "Time of each worker in all stages.", Any(samples::busy)),
     counter("haetae_worker_frames_total", "Frames that each worker accounts for.", Any(samples::workers)),
     counter(
         "haetae_metrics_askers_total",

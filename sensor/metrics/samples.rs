@@ -7,9 +7,6 @@ use super::{REFUSALS, SEVERITIES, STAGES};
 use crate::alert::words;
 use crate::decode::{Fate, Malformed};
 
-/// The stage that waits for frames; all others are work.
-const STAGE_THAT_WAITS: usize = 0;
-
 fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
 }
@@ -103,8 +100,7 @@ pub(super) fn stages(seen: &Seen<'_>, out: &mut Samples) {
 
 pub(super) fn busy(seen: &Seen<'_>, out: &mut Samples) {
     for (worker, tally) in seen.sight.tallies.iter().enumerate() {
-        let work = tally.nanos.iter().enumerate().filter(|(stage, _)| *stage != STAGE_THAT_WAITS);
-        out.by("worker", &worker.to_string(), seconds(work.map(|(_, nanos)| nanos).sum()));
+        out.by("worker", &worker.to_string(), seconds(tally.nanos.iter().sum()));
     }
 }
 

@@ -92,6 +92,11 @@ impl Worker {
         self.handed.len()
     }
 
+    /// Its caller has waited: that is no stage's time.
+    pub fn waited(&mut self) {
+        self.laps.skip();
+    }
+
     /// Time has passed, whether or not anything came: flows end by it, and what there is to say is handed over. `now` is
     /// `None` where only frames know the time; `round` counts the ticks.
     pub fn tick(&mut self, now: Option<Timestamp>, round: u64) {
