@@ -330,3 +330,21 @@ pub fn not_seen(tally: &Tally) -> NotSeen {
         other: others.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn time_in_which_there_was_nothing_to_do_belongs_to_no_stage() {
+        // each look at the clock is a nanosecond later
+        static NOW: AtomicU64 = AtomicU64::new(0);
+        let mut laps = Laps::new(|| NOW.fetch_add(1, Ordering::Relaxed));
+        laps.lap(1);
+        laps.skip();
+        laps.lap(0);
+        assert_eq!(laps.nanos[..2], [1, 1]);
+    }
+}
