@@ -36,20 +36,20 @@ pub fn community_id(
     let in_order = one_way || (from.as_ref(), from_port) < (to.as_ref(), to_port);
     let (first, second) =
         if in_order { ((&from, from_port), (&to, to_port)) } else { ((&to, to_port), (&from, from_port)) };
-    // One buffer, so that the digest is told once; the seed is what it begins with.
-    let mut told = [0; 2 + 2 * 16 + 2 + 2 * 2];
+    let [[a, b], [c, d]] = [first.1, second.1].map(u16::to_be_bytes);
+    let ports = [a, b, c, d];
+    let ports = if protocol::has_ports(number) || protocol::is_icmp(number) { &ports[..] } else { &[] };
+    // one buffer, so that the digest is told once; it begins with the seed
+    let mut told = [0; 2 + 2 * 16 + 2 + 4];
     let mut used = 2;
-    let [first_port, second_port] = [first.1, second.1].map(u16::to_be_bytes);
-    let ports = protocol::has_ports(number) || protocol::is_icmp(number);
-    for part in [first.0.as_ref(), second.0.as_ref(), &[number, 0], &first_port, &second_port] {
+    for part in [first.0.as_ref(), second.0.as_ref(), &[number, 0], ports] {
         told[used..used + part.len()].copy_from_slice(part);
         used += part.len();
     }
-    let told = &told[..if ports { used } else { used - 4 }];
     let mut out = *b"1:                            ";
     let (_, text) = out.split_at_mut(2);
     // 20 bytes are 28 in base64: it always fits.
-    let _ = STANDARD.encode_slice(Sha1::digest(told), text);
+    let _ = STANDARD.encode_slice(Sha1::digest(&told[..used]), text);
     out
 }
 

@@ -175,8 +175,9 @@ fn dotted(out: &mut Vec<u8>, octets: [u8; 4]) {
 /// Writes at most `bytes_max` bytes of `bytes` as a string. What is not UTF-8 becomes the text `\xNN`, as Suricata has
 /// it; a longer value ends in `...`.
 pub fn string(out: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) {
-    out.push(b'"');
     let kept = cut(bytes, bytes_max);
+    out.reserve(kept.len() + 2);
+    out.push(b'"');
     if is_plain(kept) {
         out.extend_from_slice(kept);
     } else {
