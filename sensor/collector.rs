@@ -13,7 +13,7 @@ use crate::alert::record::Desk;
 use crate::alert::screen::Shown;
 use crate::limits::SPOOL_SYNC_RECORDS;
 use crate::spool::Spool;
-use crate::worker::{Record, Release};
+use crate::worker::{Place, Record, Release};
 
 /// Where records go. A replay's alerts are written once, in their last revision; the spool gets every revision at once.
 #[derive(Default)]
@@ -143,16 +143,23 @@ impl<'a> Collector<'a> {
     }
 
     fn put_out(&mut self, releases: &[Release]) -> io::Result<()> {
-        let mut order: Vec<_> = releases
+        let mut order: Vec<Placed<'_>> = releases
             .iter()
             .flat_map(|release| release.records.iter().map(move |(place, record)| (place, release, record)))
             .collect();
         // stable: records of one place come from one worker, in order
         order.sort_by_key(|(place, ..)| **place);
-        for (_, release, record) in order {
-            match record {
-                Record::Event(line, logged) => self.event(&release.lines[line.clone()], *logged)?,
-                Record::Alert(alert) => self.alert(alert, release)?,
+        for run in order.chunk_by(side_by_side) {
+            match run[0] {
+                (_, release, Record::Event(first, logged)) => {
+                    self.collected.events += run.len() as u64;
+                    let end = match run.last() {
+                        Some((.., Record::Event(last, _))) => last.end,
+                        _ => first.end,
+                    };
+                    self.events(&release.lines[first.start..end], *logged)?;
+                }
+                (_, release, Record::Alert(alert)) => self.alert(alert, release)?,
             }
         }
         if self.unsynced > 0 {
@@ -161,13 +168,12 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn event(&mut self, line: &[u8], logged: bool) -> io::Result<()> {
-        self.collected.events += 1;
+    fn events(&mut self, lines: &[u8], logged: bool) -> io::Result<()> {
         for output in self.outputs.events.iter_mut().chain(&mut self.outputs.all) {
-            output.write_all(line)?;
+            output.write_all(lines)?;
         }
         let log = self.outputs.log.as_mut().filter(|_| logged);
-        log.map_or(Ok(()), |log| log.writer.write_all(line))
+        log.map_or(Ok(()), |log| log.writer.write_all(lines))
     }
 
     fn alert(&mut self, alert: &Alert, release: &Release) -> io::Result<()> {
@@ -231,13 +237,23 @@ impl<'a> Collector<'a> {
     }
 }
 
+/// A record as it is put in order.
+type Placed<'a> = (&'a Place, &'a Release, &'a Record);
+
+/// Whether two records are lines of one worker that lie side by side and go the same ways: then they are one piece.
+fn side_by_side(one: &Placed<'_>, next: &Placed<'_>) -> bool {
+    let ((_, release, Record::Event(line, logged)), (_, other, Record::Event(next, also))) = (one, next) else {
+        return false;
+    };
+    std::ptr::eq(*release, *other) && line.end == next.start && logged == also
+}
+
 #[cfg(test)]
 mod tests {
     use crossbeam_channel::bounded;
 
     use super::*;
     use crate::alert::record::Site;
-    use crate::worker::Place;
 
     fn release(epoch: u64, said: &[(u8, u64, &str)]) -> Release {
         let mut release = Release { epoch, ..Release::default() };
@@ -248,6 +264,21 @@ mod tests {
             release.records.push((Place { phase, packet }, record));
         }
         release
+    }
+
+    /// What is written, piece by piece.
+    #[derive(Default)]
+    struct Pieces(Vec<String>);
+
+    impl Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     /// What comes out when each of the workers says its releases.
@@ -269,6 +300,25 @@ mod tests {
         let one = vec![release(0, &[(0, 1, "a"), (0, 5, "d"), (0, 5, "e"), (1, 1, "g")]), release(1, &[(0, 7, "i")])];
         let other = vec![release(0, &[(0, 2, "b"), (0, 4, "c"), (1, 0, "f")]), release(1, &[(0, 6, "h"), (1, 2, "j")])];
         assert_eq!(put_out(vec![one, other]), ("abcdefghij".into(), 10));
+    }
+
+    /// Lines that lie side by side in one worker's release, but not in the order of all, and a log that lists only some.
+    #[test]
+    fn lines_go_out_in_one_piece_only_as_far_as_one_order_and_one_reader_allow() {
+        let mut one = release(0, &[(0, 1, "a"), (0, 1, "b"), (0, 3, "d"), (0, 4, "e"), (0, 5, "f")]);
+        let Record::Event(_, logged) = &mut one.records[3].1 else { panic!("an event") };
+        *logged = true;
+        let other = release(0, &[(0, 2, "c")]);
+        let (desk, mut all, mut some) = (Desk::new(Site::default()), Pieces::default(), Pieces::default());
+        let log = Some(Log { writer: &mut some, alerts: false });
+        let outputs = Outputs { all: Some(&mut all), log, ..Outputs::default() };
+        let receivers = [one, other].map(|said| {
+            let (send, receive) = bounded(1);
+            send.send(said).expect("room");
+            receive
+        });
+        let collected = Collector::new(&desk, outputs).run(&receivers).expect("memory takes all");
+        assert_eq!((all.0.join(" "), some.0.join(" "), collected.events), ("ab c d e f".into(), "e".into(), 6));
     }
 
     #[test]

@@ -68,11 +68,12 @@ impl Timestamp {
 
     /// Appends the EVE spelling, microseconds and a numeric zone: `2026-11-21T14:02:31.118204+0000`.
     pub fn write_eve(self, out: &mut Vec<u8>) {
-        self.write_to_seconds(out);
+        let mut text = *b"0000-00-00T00:00:00.000000+0000";
+        let (to_seconds, rest) = text.split_at_mut(TO_SECONDS_BYTES);
+        self.write_to_seconds(to_seconds);
         let micros = self.0.rem_euclid(1_000_000_000) / 1_000;
-        out.push(b'.');
-        write_digits(out, micros as u64, 6);
-        out.extend_from_slice(b"+0000");
+        write_digits(&mut rest[1..7], micros as u32);
+        out.extend_from_slice(&text);
     }
 
     /// The EVE spelling as a string.
@@ -84,25 +85,27 @@ impl Timestamp {
 
     /// The RFC 3339 spelling in whole seconds: `2026-11-21T14:02:31Z`.
     pub fn rfc3339(self) -> String {
-        let mut out = Vec::with_capacity(20);
-        self.write_to_seconds(&mut out);
-        out.push(b'Z');
-        String::from_utf8(out).unwrap_or_default()
+        let mut text = *b"0000-00-00T00:00:00Z";
+        self.write_to_seconds(&mut text[..TO_SECONDS_BYTES]);
+        String::from_utf8_lossy(&text).into_owned()
     }
 
-    fn write_to_seconds(self, out: &mut Vec<u8>) {
+    /// Fills in the digits of `0000-00-00T00:00:00`.
+    fn write_to_seconds(self, text: &mut [u8]) {
         let seconds = self.0.div_euclid(1_000_000_000);
         let (year, month, day) = civil(seconds.div_euclid(86_400));
-        let of_day = seconds.rem_euclid(86_400) as u64;
-        write_digits(out, year, 4);
-        for (mark, value) in
-            [(b'-', month), (b'-', day), (b'T', of_day / 3600), (b':', of_day / 60 % 60), (b':', of_day % 60)]
-        {
-            out.push(mark);
-            write_digits(out, value, 2);
-        }
+        let of_day = seconds.rem_euclid(86_400) as u32;
+        write_digits(&mut text[..4], year as u32);
+        write_digits(&mut text[5..7], month as u32);
+        write_digits(&mut text[8..10], day as u32);
+        write_digits(&mut text[11..13], of_day / 3600);
+        write_digits(&mut text[14..16], of_day / 60 % 60);
+        write_digits(&mut text[17..19], of_day % 60);
     }
 }
+
+/// Length of `2026-11-21T14:02:31`.
+const TO_SECONDS_BYTES: usize = 19;
 
 /// Days since 1970-01-01 as year, month, day of the Gregorian calendar (years 1677 to 2262: what 64 bits of
 /// nanoseconds can say).
@@ -119,12 +122,12 @@ fn civil(days: i64) -> (u64, u64, u64) {
     (year as u64, month as u64, day as u64)
 }
 
-fn write_digits(out: &mut Vec<u8>, value: u64, width: usize) {
-    let start = out.len();
-    out.resize(start + width, b'0');
+/// Fills `text` with the last digits of `value`.
+#[inline]
+fn write_digits(text: &mut [u8], value: u32) {
     let mut rest = value;
-    for at in (start..start + width).rev() {
-        out[at] = b'0' + (rest % 10) as u8;
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use sha1::{Digest as _, Sha1};
 
 use super::eve::protocol;
 
@@ -36,19 +36,20 @@ pub fn community_id(
     let in_order = one_way || (from.as_ref(), from_port) < (to.as_ref(), to_port);
     let (first, second) =
         if in_order { ((&from, from_port), (&to, to_port)) } else { ((&to, to_port), (&from, from_port)) };
-    let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-    hash.update(&[0, 0]); // the seed
-    hash.update(first.0.as_ref());
-    hash.update(second.0.as_ref());
-    hash.update(&[number, 0]);
-    if protocol::has_ports(number) || protocol::is_icmp(number) {
-        hash.update(&first.1.to_be_bytes());
-        hash.update(&second.1.to_be_bytes());
+    let [[a, b], [c, d]] = [first.1, second.1].map(u16::to_be_bytes);
+    let ports = [a, b, c, d];
+    let ports = if protocol::has_ports(number) || protocol::is_icmp(number) { &ports[..] } else { &[] };
+    // one buffer, so that the digest is told once; it begins with the seed
+    let mut told = [0; 2 + 2 * 16 + 2 + 4];
+    let mut used = 2;
+    for part in [first.0.as_ref(), second.0.as_ref(), &[number, 0], ports] {
+        told[used..used + part.len()].copy_from_slice(part);
+        used += part.len();
     }
     let mut out = *b"1:                            ";
     let (_, text) = out.split_at_mut(2);
     // 20 bytes are 28 in base64: it always fits.
-    let _ = STANDARD.encode_slice(hash.finish(), text);
+    let _ = STANDARD.encode_slice(Sha1::digest(&told[..used]), text);
     out
 }
 

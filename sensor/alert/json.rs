@@ -113,7 +113,9 @@ fn list<T>(out: &mut Vec<u8>, values: impl IntoIterator<Item = T>, write: impl F
 }
 
 /// Writes a member's name: one of ours, nothing in it needs an escape.
+#[inline]
 pub fn key(out: &mut Vec<u8>, name: &str) {
+    out.reserve(name.len() + 3);
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
@@ -123,12 +125,13 @@ pub fn key(out: &mut Vec<u8>, name: &str) {
 pub fn number(out: &mut Vec<u8>, value: u64) {
     let mut digits = [b'0'; 20];
     let mut rest = value;
-    let mut used = 1;
-    for (at, digit) in digits.iter_mut().rev().enumerate() {
-        if rest > 0 {
-            used = at + 1;
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
         }
     }
     out.extend_from_slice(&digits[digits.len() - used..]);
@@ -143,14 +146,7 @@ pub fn flag(out: &mut Vec<u8>, value: bool) {
 pub fn quoted_address(out: &mut Vec<u8>, address: IpAddr) {
     out.push(b'"');
     match address {
-        IpAddr::V4(four) => {
-            for (at, octet) in four.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                number(out, u64::from(octet));
-            }
-        }
+        IpAddr::V4(four) => dotted(out, four.octets()),
         // RFC 5952 is the library's business; writing to memory cannot fail.
         IpAddr::V6(six) => drop(write!(out, "{six}")),
     }
@@ -164,16 +160,40 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Put together on the stack: one copy instead of one for each number and dot.
+fn dotted(out: &mut Vec<u8>, octets: [u8; 4]) {
+    let mut text = [b'.'; 15];
+    let mut used = 0;
+    for octet in octets {
+        if octet >= 100 {
+            text[used] = b'0' + octet / 100;
+            used += 1;
+        }
+        if octet >= 10 {
+            text[used] = b'0' + octet / 10 % 10;
+            used += 1;
+        }
+        text[used] = b'0' + octet % 10;
+        used += 2; // the dot is there
+    }
+    out.extend_from_slice(&text[..used - 1]);
+}
+
 /// Writes at most `bytes_max` bytes of `bytes` as a string. What is not UTF-8 becomes the text `\xNN`, as Suricata has
 /// it; and so does a backslash that would read like one, so that a reader who replaces each `\xNN` by its byte has the
 /// bytes back. A longer value ends in `...`.
 pub fn string(out: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) {
-    out.push(b'"');
     let kept = cut(bytes, bytes_max);
-    for chunk in kept.utf8_chunks() {
-        escape(out, chunk.valid().as_bytes(), Backslash::Spelled);
-        for &byte in chunk.invalid() {
-            spell(out, byte);
+    out.reserve(kept.len() + 2);
+    out.push(b'"');
+    if is_plain(kept) {
+        out.extend_from_slice(kept);
+    } else {
+        for chunk in kept.utf8_chunks() {
+            escape(out, chunk.valid().as_bytes(), Backslash::Spelled);
+            for &byte in chunk.invalid() {
+                spell(out, byte);
+            }
         }
     }
     if kept.len() < bytes.len() {
@@ -203,6 +223,27 @@ enum Backslash {
 fn spell(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(b"\\\\x");
     hex(out, byte);
+}
+
+/// Whether bytes stand for themselves: printable ASCII but for quote and backslash. Nearly all values are like that.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().all(|word| are_plain(u64::from_le_bytes(*word)))
+        && rest.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+}
+
+/// The same of eight bytes at once: the highest bit of each says what is wrong with it, or with one below it.
+const fn are_plain(word: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x80 * EACH;
+    let quotes = word ^ (b'"' as u64 * EACH);
+    let backslashes = word ^ (b'\\' as u64 * EACH);
+    // a byte below n borrows from its highest bit when n is taken away
+    let control = word.wrapping_sub(0x20 * EACH) & !word;
+    let quote = quotes.wrapping_sub(EACH) & !quotes;
+    let backslash = backslashes.wrapping_sub(EACH) & !backslashes;
+    let beyond = word.wrapping_add(EACH) | word; // DEL and what is not ASCII
+    (control | quote | backslash | beyond) & HIGHEST == 0
 }
 
 /// Copies runs of harmless bytes whole. C0, DEL and C1 controls (U+0080 to U+009F are 0xc2 and a byte below 0xa0) are
@@ -331,6 +372,32 @@ mod tests {
         assert_eq!(spelled(b"abcdef", 4), r#""abcd...""#);
         assert_eq!(spelled("ab\u{20ac}\u{20ac}".as_bytes(), 6), "\"ab\u{20ac}...\"");
         assert_eq!(spelled(b"abcd", 4), r#""abcd""#);
+    }
+
+    #[test]
+    fn a_byte_is_plain_alone_and_in_any_company_when_it_is_written_as_itself() {
+        for byte in 0..=u8::MAX {
+            let mut escaped = Vec::new();
+            escape(&mut escaped, &[byte], Backslash::Spelled);
+            let plain = byte.is_ascii() && escaped == [byte];
+            assert_eq!(is_plain(&[byte]), plain, "{byte:#x}");
+            for at in 0..11 {
+                let mut bytes = *b"~ aZ09.-_/~";
+                bytes[at] = byte;
+                assert_eq!(is_plain(&bytes), plain, "{byte:#x} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_spelled_as_the_library_spells_them() {
+        for octet in 0..=u8::MAX {
+            for address in [[octet, 0, 10, 255], [1, 99, 100, octet]] {
+                let mut out = Vec::new();
+                quoted_address(&mut out, address.into());
+                assert_eq!(String::from_utf8_lossy(&out), format!("\"{}\"", IpAddr::from(address)));
+            }
+        }
     }
 
     #[test]

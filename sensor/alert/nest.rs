@@ -5,6 +5,7 @@
 //! `opens` begins the next object of the innermost list in its path. An empty path is never printed.
 
 use super::json::{self, Object};
+use crate::observable::path::{Name, Path};
 use crate::observable::{Field, Form, Observation, Observations, Seen, address};
 
 /// How much of an observation is printed.
@@ -48,92 +49,65 @@ fn value(out: &mut Vec<u8>, observations: &Observations, seen: &Seen, bytes_max:
 /// Where the last field was written: what is open is what its path says.
 #[derive(Default)]
 struct Nest {
-    path: Option<&'static str>,
+    path: Option<&'static Path>,
 }
 
 impl Nest {
     /// Closes and opens whatever lies between the last field and this one, up to its value.
     fn enter(&mut self, object: &mut Object<'_>, field: &'static Field) {
-        let (parent, leaf) = split(field.path);
-        let Some(before) = self.path.replace(field.path) else {
+        let path = &field.path;
+        let Some(before) = self.path.replace(path) else {
             object.separate();
-            open(object.raw(), parent, 0);
-            return name(object.raw(), leaf);
+            open(object.raw(), path.containers());
+            return name(object.raw(), path.leaf);
         };
         let out = object.raw();
-        if before == field.path && is_list(leaf) && !field.opens {
+        if path.leaf.list && !field.opens && before == path {
             return out.push(b',');
         }
         close_values(out, before);
-        let before = split(before).0;
-        let mut kept = shared(before, parent);
-        let renewed = last_list(parent).filter(|&at| field.opens && at < kept);
+        let mut kept = before.shared(path);
+        let renewed = path.innermost_list().filter(|&at| field.opens && at < kept);
         if let Some(at) = renewed {
             kept = at + 1;
         }
-        close(out, before, kept);
+        close(out, &before.containers()[kept..]);
         out.extend_from_slice(if renewed.is_some() { b"},{" } else { b"," });
-        open(out, parent, kept);
-        name(out, leaf);
+        open(out, &path.containers()[kept..]);
+        name(out, path.leaf);
     }
 
     fn leave(self, object: &mut Object<'_>) {
         if let Some(path) = self.path {
             close_values(object.raw(), path);
-            close(object.raw(), split(path).0, 0);
+            close(object.raw(), path.containers());
         }
     }
 }
 
-/// The containers of a path and its last name.
-fn split(path: &str) -> (&str, &str) {
-    path.rsplit_once('.').unwrap_or(("", path))
-}
-
-fn containers(parent: &str) -> impl DoubleEndedIterator<Item = &str> {
-    parent.split('.').filter(|container| !container.is_empty())
-}
-
-fn is_list(name: &str) -> bool {
-    name.ends_with("[]")
-}
-
-/// How many containers two paths have in common.
-fn shared(a: &str, b: &str) -> usize {
-    if a == b {
-        return containers(a).count();
-    }
-    containers(a).zip(containers(b)).take_while(|(a, b)| a == b).count()
-}
-
-fn last_list(parent: &str) -> Option<usize> {
-    containers(parent).enumerate().filter(|(_, container)| is_list(container)).map(|(at, _)| at).last()
-}
-
-fn open(out: &mut Vec<u8>, parent: &str, from: usize) {
-    for container in containers(parent).skip(from) {
-        name(out, container);
+fn open(out: &mut Vec<u8>, containers: &[Name]) {
+    for container in containers {
+        name(out, *container);
         out.push(b'{');
     }
 }
 
 /// `"name":`, and the bracket of a list.
-fn name(out: &mut Vec<u8>, written: &str) {
-    json::key(out, written.trim_end_matches("[]"));
-    if is_list(written) {
+fn name(out: &mut Vec<u8>, name: Name) {
+    json::key(out, name.text);
+    if name.list {
         out.push(b'[');
     }
 }
 
-fn close(out: &mut Vec<u8>, parent: &str, kept: usize) {
-    let count = containers(parent).count();
-    for container in containers(parent).rev().take(count.saturating_sub(kept)) {
-        out.extend_from_slice(if is_list(container) { b"}]" } else { b"}" });
+fn close(out: &mut Vec<u8>, containers: &[Name]) {
+    for container in containers.iter().rev() {
+        out.extend_from_slice(if container.list { b"}]" } else { b"}" });
     }
 }
 
-fn close_values(out: &mut Vec<u8>, path: &str) {
-    if is_list(path) {
+fn close_values(out: &mut Vec<u8>, path: &Path) {
+    if path.leaf.list {
         out.push(b']');
     }
 }

@@ -8,6 +8,7 @@ mod arena;
 pub mod digest;
 pub mod domain;
 mod hidden;
+pub mod path;
 pub mod pattern;
 pub mod places;
 pub mod plain;
@@ -17,6 +18,7 @@ use std::fmt;
 
 pub use arena::{Observation, Observations, Saying, Seen, Value};
 pub use hidden::Hidden;
+use path::Path;
 
 /// Why a value is not of its kind; the text completes "`value`: kind: ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +113,7 @@ pub struct Field {
     /// The name an alert gives as `seen_in`: `dns.rrname`, `tls.sni`.
     pub name: &'static str,
     /// Where EVE puts it: `dns.queries[].rrname`; `[]` is a list of objects, a trailing `[]` a list of values.
-    pub path: &'static str,
+    pub path: Path,
     /// How it is printed.
     pub form: Form,
     /// The kinds that its values are looked up as; empty for mere context. All rows here share one canonical form.
@@ -123,17 +125,17 @@ pub struct Field {
 impl Field {
     /// Context: printed, never looked up.
     pub const fn plain(name: &'static str, form: Form) -> Self {
-        Field { name, path: name, form, kinds: &[], opens: false }
+        Field { name, path: Path::of(name), form, kinds: &[], opens: false }
     }
 
     /// A text that is looked up as `kinds`.
     pub const fn sought(name: &'static str, kinds: &'static [&'static Kind]) -> Self {
-        Field { name, path: name, form: Form::Text, kinds, opens: false }
+        Field { name, path: Path::of(name), form: Form::Text, kinds, opens: false }
     }
 
     /// The same field at another place of the EVE record.
     pub const fn at(mut self, path: &'static str) -> Self {
-        self.path = path;
+        self.path = Path::of(path);
         self
     }
 

@@ -10,12 +10,19 @@ pub static USER_AGENT: Kind = Kind { name: "user_agent", shape: Shape::Equal, ca
 pub static JA4: Kind = Kind { name: "ja4", shape: Shape::Equal, canonical: ja4, text, index: 12 };
 
 fn agent(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
-    match bytes.len() {
-        0 => return Err(Refused("empty")),
-        len if len > USER_AGENT_BYTES_MAX => return Err(Refused("longer than 4096 bytes")),
-        // what is not UTF-8 has no spelling in a feed: both sides take its replacement
-        _ => out.extend_from_slice(String::from_utf8_lossy(bytes).as_bytes()),
+    const TOO_LONG: Refused = Refused("longer than 4096 bytes");
+    if bytes.is_empty() {
+        return Err(Refused("empty"));
     }
+    if bytes.len() > USER_AGENT_BYTES_MAX {
+        return Err(TOO_LONG);
+    }
+    // what is not UTF-8 has no spelling in a feed: both sides take its replacement, which is longer
+    let spelled = String::from_utf8_lossy(bytes);
+    if spelled.len() > USER_AGENT_BYTES_MAX {
+        return Err(TOO_LONG);
+    }
+    out.extend_from_slice(spelled.as_bytes());
     Ok(())
 }
 
@@ -63,5 +70,16 @@ mod tests {
         assert_eq!((USER_AGENT.canonical)(b"EvilUA/1.0 ", &mut out), Ok(()));
         assert_eq!(out, b"EvilUA/1.0 ");
         assert!((USER_AGENT.canonical)(b"", &mut out).is_err());
+    }
+
+    #[test]
+    fn a_user_agent_that_is_no_text_is_as_long_as_it_is_spelled() {
+        let (most, mut out) = (USER_AGENT_BYTES_MAX / 3, Vec::new());
+        assert_eq!((USER_AGENT.canonical)(&vec![0xff; most + 1], &mut out), Err(Refused("longer than 4096 bytes")));
+        assert!(out.is_empty());
+        assert_eq!((USER_AGENT.canonical)(&vec![0xff; most], &mut out), Ok(()));
+        let mut again = Vec::new();
+        assert_eq!((USER_AGENT.canonical)(text(&out).as_bytes(), &mut again), Ok(()));
+        assert_eq!(again, out);
     }
 }

@@ -36,12 +36,19 @@ fn canonical(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
         out.push(b'/');
     }
     out.extend_from_slice(path);
+    // a name in ASCII may be longer than it was, and a slash may have come
+    if out.len() - start > URL_BYTES_MAX {
+        out.truncate(start);
+        return Err(TOO_LONG);
+    }
     Ok(())
 }
 
+const TOO_LONG: Refused = Refused("URL longer than 8192 bytes");
+
 fn check_bytes(bytes: &[u8]) -> Result<(), Refused> {
     if bytes.len() > URL_BYTES_MAX {
-        return Err(Refused("URL longer than 8192 bytes"));
+        return Err(TOO_LONG);
     }
     if bytes.iter().any(|&b| b <= b' ' || b == 0x7f) {
         return Err(Refused("control byte or space in a URL"));
@@ -168,5 +175,19 @@ mod tests {
         assert_eq!(form("http://a:65536/"), Err("port out of range"));
         assert_eq!(form("http://a/ b"), Err("control byte or space in a URL"));
         assert_eq!(form(&format!("http://a/{}", "b".repeat(9000))), Err("URL longer than 8192 bytes"));
+    }
+
+    #[test]
+    fn a_url_is_as_long_as_it_is_spelled() {
+        let (host, mut out) = ("http://가나.한국/".as_bytes(), Vec::new());
+        let long = |bytes: usize| [host, &vec![b'a'; bytes - host.len()]].concat();
+        assert_eq!((URL.canonical)(&long(URL_BYTES_MAX), &mut out), Err(TOO_LONG));
+        assert_eq!(
+            (URL.canonical)(&[b"http://a?", &vec![b'a'; URL_BYTES_MAX - 9][..]].concat(), &mut out),
+            Err(TOO_LONG)
+        );
+        assert!(out.is_empty());
+        assert_eq!((URL.canonical)(&long(URL_BYTES_MAX - 11), &mut out), Ok(()));
+        assert!((URL.canonical)(&out.clone(), &mut out).is_ok());
     }
 }

@@ -17,7 +17,7 @@ pub fn read(input: &[u8]) -> usize {
     let Refused::Faulty(faults) = refused else { return 0 };
     assert!(!faults.is_empty(), "refused for no reason");
     FAULTS.hold("faults", faults.len(), input.len());
-    let lines = text.lines().count() as u64 + 1;
+    let lines = lines(&text);
     for fault in faults {
         assert!(!fault.problem.is_empty(), "a fault that says nothing");
         if let Place::File { line, column, file } = &fault.place {
@@ -25,4 +25,10 @@ pub fn read(input: &[u8]) -> usize {
         }
     }
     0
+}
+
+/// Lines as YAML parts them (1.2.2, section 5.4): a carriage return ends one by itself too.
+fn lines(text: &str) -> u64 {
+    let breaks = text.replace("\r\n", "\n").bytes().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
+    breaks as u64 + 1
 }
