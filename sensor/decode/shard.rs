@@ -28,7 +28,7 @@ pub fn shard_of(key: (u64, u64), one: &[u8; 16], other: &[u8; 16]) -> Shard {
 }
 
 /// What an IPv4 address has before its own four bytes (RFC 4291, 2.5.5.2).
-const V4_PREFIX: u128 = 0xFFFF;
+pub(crate) const V4_PREFIX: u128 = 0xFFFF;
 
 #[cfg(test)]
 mod tests {
