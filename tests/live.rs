@@ -3,6 +3,7 @@
 
 mod asked;
 mod clock;
+mod notify;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

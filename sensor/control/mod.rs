@@ -17,6 +17,7 @@ mod explanation;
 mod logs;
 #[cfg(feature = "libpcap")]
 mod look;
+mod notify;
 #[cfg(feature = "libpcap")]
 mod opening;
 mod outputs;
