@@ -54,9 +54,10 @@ impl Steady {
     }
 
     /// The wall clock is right as it is now: an operator says so. It may have been set a moment ago, and nobody have looked.
-    pub(super) fn trust(&mut self, wall: SystemTime, steady: Duration) {
+    /// By how much the time moves by that.
+    pub(super) fn trust(&mut self, wall: SystemTime, steady: Duration) -> Span {
         self.look(wall, steady);
-        self.jumped = Span::ZERO;
+        std::mem::replace(&mut self.jumped, Span::ZERO)
     }
 
     /// How often it jumped.

@@ -16,7 +16,7 @@ use super::shared::{LinkState, Shared};
 use crate::capture::live::{Counters, Live, Refused};
 use crate::capture::watched::{Watched, What};
 use crate::limits::BATCH_FRAMES_MAX;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::worker::Worker;
 
 /// How often flows are ended by time and what there is to say is handed over.
@@ -168,7 +168,10 @@ impl Tap {
         self.generation = generation;
         self.worker.adopt(orders);
         let (wall, steady) = clock::both(self.shared.started);
-        self.clock.trust(wall, steady);
+        let moved = self.clock.trust(wall, steady);
+        if moved != Span::ZERO && !self.shared.by_frames {
+            self.worker.shift(moved);
+        }
     }
 
     /// First its links are read empty, then it waits for the others' packets.
