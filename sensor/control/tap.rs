@@ -67,7 +67,7 @@ pub(super) struct Tap {
 
 impl Tap {
     pub(super) fn new(index: usize, worker: Worker, sources: Vec<Source>, shared: Arc<Shared>) -> Tap {
-        let (wall, steady) = clock::both(shared.started);
+        let (wall, steady) = clock::both();
         let generation = shared.generation.load(Ordering::Acquire);
         let looked = Instant::now();
         let clock = Steady::new(wall, steady);
@@ -83,7 +83,7 @@ impl Tap {
             if self.shared.generation.load(Ordering::Acquire) != self.generation {
                 self.adopt();
             }
-            let (wall, steady) = clock::both(self.shared.started);
+            let (wall, steady) = clock::both();
             let time = self.clock.look(wall, steady);
             let busy = self.read() + self.take();
             let now = Instant::now();
@@ -167,7 +167,7 @@ impl Tap {
         let (generation, orders) = self.shared.orders(self.index);
         self.generation = generation;
         self.worker.adopt(orders);
-        let (wall, steady) = clock::both(self.shared.started);
+        let (wall, steady) = clock::both();
         let moved = self.clock.trust(wall, steady);
         if moved != Span::ZERO && !self.shared.by_frames {
             self.worker.shift(moved);
