@@ -278,6 +278,32 @@ fn rules_that_are_no_rules_are_named() {
     assert!(complaints.contains("no indicator could be loaded, 2 were refused; the first: "), "{complaints}");
 }
 
+#[test]
+fn a_rule_file_that_is_cut_short_is_never_passed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (rules, cut) = (folder.path().display().to_string(), folder.path().join("cut.yaml"));
+    std::fs::write(folder.path().join("whole.txt"), "203.0.113.66\n").expect("a file");
+    std::fs::write(&cut, "format: haetae/1\nindicators:\n  - { ip: 203.0.113.67 }\n  - { ip: 203.0.1").expect("a file");
+    let words: [&[&str]; 4] = [
+        &["-r", &capture("tls13"), "-S", &rules],
+        &["lookup", "203.0.113.66", "-S", &rules],
+        &["rules", "test", "-S", &rules],
+        &["explain", "-r", &capture("tls13"), "-S", &rules, "--list"],
+    ];
+    for words in words {
+        let (code, out, complaints) = haetae(words);
+        assert_eq!((code, out.as_str()), (78, ""), "{words:?}: {complaints}");
+        assert!(complaints.starts_with(&format!("error: {}:4: YAML: ", cut.display())), "{complaints}");
+    }
+    std::fs::write(&cut, "format: haetae/1\nindicators: [{ ip: 203.0.113.999 }]\n").expect("a file");
+    let (code, out, _) = haetae(&["lookup", "203.0.113.67", "-S", &rules]);
+    assert_eq!((code, out.as_str()), (0, "203.0.113.67: not listed (1 indicator searched)\n"), "an entry loses itself");
+    std::fs::remove_file(folder.path().join("whole.txt")).expect("it was there");
+    let (code, out, complaints) = haetae(&["lookup", "203.0.113.67", "-S", &rules]);
+    assert_eq!((code, out.as_str()), (78, ""), "what was not searched is not said to be not listed");
+    assert!(complaints.contains("no indicator could be loaded, 1 were refused; the first: "), "{complaints}");
+}
+
 /// Event types in the log that `-l` wrote.
 fn logged(events: &str) -> BTreeSet<String> {
     let folder = tempfile::tempdir().expect("a folder");

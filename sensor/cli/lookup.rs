@@ -25,10 +25,10 @@ pub fn run(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let first = || rules.first().cloned().unwrap_or_default();
-    let loaded = feed::load(rules, &config.policy([0; 16])).map_err(|error| Failure::Io(first(), error))?;
+    let loaded = feed::load(rules, &config.policy([0; 16])).map_err(Failure::of_rules)?;
     let written = |error| Failure::Io("standard output".into(), error);
     refused(&loaded.refusals, loaded.refused.values().sum(), verbose, complaints).map_err(written)?;
+    loaded.some_left().map_err(Failure::of_rules)?;
     write(out, value, loaded.taken, &loaded.set.explain(value, Some(now())), config.site.language.name())
         .map_err(written)
 }

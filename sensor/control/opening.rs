@@ -37,14 +37,12 @@ pub(super) fn load(config: &Config, rules: &[PathBuf]) -> Result<Loaded, Failure
     let mut key = [0; 16];
     key[..8].copy_from_slice(&random()?.to_ne_bytes());
     key[8..].copy_from_slice(&random()?.to_ne_bytes());
-    let loaded = feed::load(rules, &config.policy(key)).map_err(|error| Failure::Io("the rules".into(), error))?;
+    let loaded = feed::load(rules, &config.policy(key)).map_err(Failure::of_rules)?;
     let refused = loaded.refused.values().sum();
     for refusal in &loaded.refusals {
         tracing::warn!(file = %refusal.file.display(), line = refusal.line, reason = %refusal.reason, "indicator refused");
     }
-    if loaded.set.is_empty() && refused > 0 {
-        return Err(Failure::Configuration(format!("no indicator could be loaded, {refused} were refused")));
-    }
+    loaded.some_left().map_err(Failure::of_rules)?;
     Ok(Loaded { set: Arc::new(loaded.set), refused })
 }
 

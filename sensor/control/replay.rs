@@ -150,14 +150,11 @@ pub(super) fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
 
 pub(super) fn load(replay: &Replay) -> Result<Rules, Failure> {
     let policy = replay.config.policy(REPLAY_SET_KEY);
-    let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
+    let loaded = feed::load(&replay.rules, &policy).map_err(Failure::of_rules)?;
     let refused = loaded.refused.values().sum();
     let told = crate::cli::lookup::refused(&loaded.refusals, refused, replay.verbose, &mut io::stderr());
     told.map_err(|error| Failure::Io("standard error".into(), error))?;
-    if loaded.set.is_empty() && refused > 0 {
-        let first = loaded.refusals.first().map_or_else(String::new, |refusal| format!("; the first: {refusal}"));
-        return Err(Failure::Configuration(format!("no indicator could be loaded, {refused} were refused{first}")));
-    }
+    loaded.some_left().map_err(Failure::of_rules)?;
     let refusals = loaded.refusals.iter().take(REPORT_REFUSALS_SHOWN_MAX).map(ToString::to_string).collect();
     let (set, given) = (Arc::new(loaded.set), !replay.rules.is_empty());
     Ok(Rules { set, given, refused, reasons: loaded.refused, refusals })
