@@ -96,8 +96,14 @@ impl<'a> Intake<'a> {
         self.refusals.broken.get_or_insert(refusal);
     }
 
-    /// Makes a statement known.
+    /// Makes a statement known; one that never holds, because it ends before it begins, is a slip.
     pub(super) fn say(&mut self, line: u64, statement: Statement) -> Option<Said> {
+        if let (Some(from), Some(until)) = (statement.valid_from, statement.valid_until)
+            && from >= until
+        {
+            self.refuse(line, "valid_from: not before valid_until");
+            return None;
+        }
         match self.builder.say(statement) {
             Ok(said) => Some(said),
             Err(refused) => {

@@ -407,6 +407,26 @@ fn names_in_every_script_are_one_in_feeds() {
 }
 
 #[test]
+fn what_ends_before_it_begins_is_refused_in_every_format_with_its_line() {
+    let yaml = "format: haetae/1\ndefaults: { valid_until: 2027-01-31 }\nindicators:\n  \
+        - { ip: 192.0.2.1, valid_from: 2027-01-30 }\n  - { ip: 192.0.2.2, valid_from: 2027-02-01 }\n  \
+        - { ip: 192.0.2.3, valid_from: 2027-01-31 }\n";
+    let csv = "type,value,valid_from,valid_until\nip,192.0.2.1,2027-01-30,2027-01-31\nip,192.0.2.9,2027-01-30,\n\
+        \n ip,192.0.2.2,2027-02-01,2027-01-31\nip,192.0.2.3,2027-02-01,2027-01-31\n";
+    let line = |ip: &str, from: &str| {
+        let text = r#"{"type":"ip","value":"IP","valid_from":"FROM","valid_until":"2027-01-31T00:00:00Z"}"#;
+        text.replace("IP", ip).replace("FROM", from) + "\n"
+    };
+    let json = ["2027-01-30T23:59:59Z", "2027-01-31T00:00:01Z"].map(|from| line("192.0.2.1", from)).concat();
+    for (name, content, lines) in [("a.yaml", yaml, &[5, 6][..]), ("a.csv", csv, &[5, 6]), ("a.jsonl", &json, &[2])] {
+        let loaded = loaded(name, content.as_bytes());
+        let expected: Vec<_> = lines.iter().map(|&line| (line, "valid_from: not before valid_until")).collect();
+        assert_eq!(reasons(&loaded), expected, "{name}");
+        assert!(!loaded.set.explain("192.0.2.1", None).is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn sectors_are_a_word_in_every_format() {
     let yaml = "format: haetae/1\nindicators: [{ ip: 203.0.113.66, sectors: [Finance, energy] }]\n";
     let csv = "type,value,sectors\nip,203.0.113.66,finance;energy\n";
