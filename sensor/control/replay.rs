@@ -104,10 +104,10 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
         let written = writeln!(stats.writer, "{document:#}").and_then(|()| stats.writer.flush());
         written.map_err(|error| stats.failed(error))?;
     }
-    if let Some((output, findings)) = &mut opened.report {
+    if let Some((page, findings)) = &opened.report {
         let come =
             explanation::Come { replay, all: &all, loaded: &loaded, networks: &networks, left: delivered.as_ref() };
-        come.write(findings, output).map_err(|error| output.failed(error))?;
+        page.write(|out| come.write(findings, out))?;
     }
     if replay.screen {
         let closing = Closing {
