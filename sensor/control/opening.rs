@@ -99,6 +99,14 @@ pub(super) fn sensor_name(sources: &[Source]) -> String {
     link.map_or_else(|| "folder".to_owned(), |source| source.name.clone())
 }
 
+/// What reads a source, as metrics name it.
+pub(super) fn backend(source: &Source) -> &'static str {
+    match source.from {
+        From::Link(_) => "libpcap",
+        From::Folder { .. } => "folder",
+    }
+}
+
 fn not_opened(interface: &str, refused: &Refused) -> Failure {
     let kind = match refused {
         Refused::Permission(_) => io::ErrorKind::PermissionDenied,
@@ -185,4 +193,16 @@ pub(super) fn taps(sources: Vec<Source>, shared: &Arc<Shared>, send: &Sender<Rel
             Tap::new(index, worker, sources, Arc::clone(shared))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watched_folder_is_read_by_no_library() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = watch(folder.path(), 0, 0).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(backend(&source), "folder");
+    }
 }
