@@ -18,7 +18,7 @@ use super::account::Account;
 use super::delivery::Delivery;
 use super::eve_file::{EveFile, LogState};
 use super::look::{Look, SetFacts};
-use super::opening::{Loaded, load, open_sources, orders, random, sensor_name, site, taps};
+use super::opening::{Loaded, backend, load, open_sources, orders, random, sensor_name, site, taps};
 use super::shared::Shared;
 use super::tap::Tap;
 use super::{Failure, logs, notify, version_of};
@@ -95,11 +95,12 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
-    let names: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
+    let interfaces: Vec<_> = sources.iter().map(|source| (source.name.clone(), backend(source))).collect();
+    let names: Vec<_> = interfaces.iter().map(|(name, _)| name.clone()).collect();
     let taps = taps(sources, &shared, &send);
     let look = Look {
         shared: Arc::clone(&shared),
-        interfaces: names.clone(),
+        interfaces,
         progress: &progress,
         log: Arc::clone(&log),
         delivery: delivery.as_ref().map(Delivery::view),
@@ -192,7 +193,7 @@ fn say_last_stats(account: &Account, eve: &mut EveFile) {
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
     let Some(path) = &config.outputs.path else { return Ok(None) };
-    let opened = EveFile::open(path, Arc::clone(state));
+    let opened = EveFile::open(path, Arc::clone(state), config.centre.is_some());
     opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
 }
 
