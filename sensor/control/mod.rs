@@ -4,8 +4,8 @@
 
 #[cfg(feature = "libpcap")]
 mod account;
-#[cfg(feature = "libpcap")]
 mod bar;
+#[cfg(feature = "libpcap")]
 mod clock;
 mod closing;
 mod delivery;
@@ -17,6 +17,7 @@ mod explanation;
 mod logs;
 #[cfg(feature = "libpcap")]
 mod look;
+#[cfg(feature = "libpcap")]
 mod notify;
 #[cfg(feature = "libpcap")]
 mod opening;
