@@ -4,8 +4,8 @@
 
 #[cfg(feature = "libpcap")]
 mod account;
-#[cfg(feature = "libpcap")]
 mod bar;
+#[cfg(feature = "libpcap")]
 mod clock;
 mod closing;
 mod delivery;
