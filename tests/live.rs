@@ -3,6 +3,7 @@
 
 mod asked;
 mod clock;
+mod xdp;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

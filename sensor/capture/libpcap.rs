@@ -1,68 +1,25 @@
 //! A link through libpcap: frames are copied out of the kernel's ring into one chunk that is used again and again.
 //!
-//! In: an interface. Out: batches, empty ones at once where nothing waits; the descriptor that the caller waits on; the
-//! kernel's counters as differences. A link that went away is said once and opened again by the caller. Never here: a
-//! clock, a wait (libpcap blocks for ever on a quiet link whatever its timeout says), a thread.
+//! In: an interface. Out: frames with the kernel's stamps; the descriptor to wait on; the kernel's counters as differences.
+//! Never here: a clock, a wait (libpcap blocks for ever on a quiet link whatever its timeout says), a thread.
 
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use pcap::{Active, Capture, Precision};
 
-use super::{Batch, Link, Record};
+use super::live::{Counters, Options, Refused};
+use super::{Link, Record};
 use crate::time::Timestamp;
 
 /// How long the kernel may keep a block of its ring that is not full, in milliseconds: what a packet on a quiet link waits.
 const BLOCK_MILLISECONDS: i32 = 2;
-
-/// How a link is opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// `tap0`.
-    pub interface: String,
-    /// A filter in libpcap's language; what it refuses is not offered to us, and not counted.
-    pub filter: Option<String>,
-    /// The kernel's ring.
-    pub ring_bytes: usize,
-    /// Longer frames are cut.
-    pub snap_bytes: u32,
-    /// Whether frames for others are taken.
-    pub promiscuous: bool,
-}
-
-/// Why a link cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The process may not capture.
-    Permission(String),
-    /// There is no such interface, or it went away.
-    Absent(String),
-    /// It is there and down.
-    Down(String),
-    /// The filter is none.
-    Filter(String),
-    /// Anything else that libpcap says.
-    Other(String),
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::Permission(_) => f.write_str("capturing needs CAP_NET_RAW: run as root, or setcap cap_net_raw+ep"),
-            Refused::Absent(_) => f.write_str("there is no such interface (`ip link` lists them)"),
-            Refused::Down(_) => f.write_str("the interface is down (`ip link set NAME up`)"),
-            Refused::Filter(why) => write!(f, "the filter is none: {why}"),
-            Refused::Other(why) => f.write_str(why),
-        }
-    }
-}
 
 impl From<pcap::Error> for Refused {
     fn from(error: pcap::Error) -> Self {
         let text = error.to_string();
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
         if says(&["permission", "Operation not permitted"]) {
-            Refused::Permission(text)
+            Refused::Permission("cap_net_raw")
         } else if says(&["No such device", "disappeared", "No such interface", "doesn't exist"]) {
             Refused::Absent(text)
         } else if says(&["not up", "is down", "went down", "Network is down"]) {
@@ -73,75 +30,45 @@ impl From<pcap::Error> for Refused {
     }
 }
 
-/// What the kernel counted, since the link was first opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Frames that passed the filter, dropped ones included.
-    pub offered: u64,
-    /// Dropped because the ring was full.
-    pub ring_full: u64,
-    /// Dropped by the interface, where its driver says so.
-    pub interface: u64,
-    /// Frames that were handed out.
-    pub handed: u64,
-    /// How often the link was opened again.
-    pub reopened: u64,
-}
-
-struct Opened {
+/// See the head of this file.
+pub(super) struct Libpcap {
     capture: Capture<Active>,
     link: Link,
     /// Its 32-bit counters when they were last asked: only differences mean anything.
     seen: (u32, u32, u32),
 }
 
-/// A link being read.
-pub struct Live {
-    options: Options,
-    opened: Option<Opened>,
-    counters: Counters,
-    chunk: Vec<u8>,
-    records: Vec<Record>,
-    /// Added to the numbers of its frames, so that no two links use the same.
-    first: u64,
-}
-
-impl Live {
-    /// Opens a link. Its frames are numbered from `first`.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
-    pub fn open(options: Options, first: u64) -> Result<Live, Refused> {
-        let opened = Some(Opened::new(&options)?);
-        let counters = Counters::default();
-        Ok(Live { options, opened, counters, chunk: Vec::new(), records: Vec::new(), first })
+impl Libpcap {
+    pub(super) fn open(options: &Options) -> Result<Libpcap, Refused> {
+        let capture = Capture::from_device(options.interface.as_str())?
+            .promisc(options.promiscuous)
+            .snaplen(options.snap_bytes as i32)
+            .buffer_size(options.ring_bytes.min(i32::MAX as usize) as i32)
+            .timeout(BLOCK_MILLISECONDS)
+            .precision(Precision::Nano)
+            .open()?;
+        let mut capture = capture.setnonblock()?;
+        if let Some(filter) = &options.filter {
+            capture.filter(filter, true).map_err(|error| Refused::Filter(error.to_string()))?;
+        }
+        let link = Link::of_datalink(capture.get_datalink().0);
+        Ok(Libpcap { capture, link, seen: (0, 0, 0) })
     }
 
-    /// The interface's name.
-    pub fn interface(&self) -> &str {
-        &self.options.interface
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.capture.as_fd()
     }
 
-    /// Whether it is open; a link that went away is not.
-    pub fn is_open(&self) -> bool {
-        self.opened.is_some()
-    }
-
-    /// What to wait on for frames.
-    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.opened.as_ref().map(|opened| opened.capture.as_fd())
-    }
-
-    /// Up to `budget` frames, at once; `time` says what a frame's time means here.
-    ///
-    /// # Errors
-    /// The link went away; it is closed now, and [`Live::reopen`] may be tried.
-    pub fn poll(&mut self, budget: usize, time: impl Fn(Timestamp) -> Timestamp) -> Result<Batch<'_>, Refused> {
-        self.chunk.clear();
-        self.records.clear();
-        let Some(opened) = &mut self.opened else { return Ok(Batch { chunk: &[], records: &[], first: 0 }) };
-        let (chunk, records, link) = (&mut self.chunk, &mut self.records, opened.link);
-        let polled = opened.capture.dispatch(Some(budget), |packet| {
+    /// Up to `budget` frames, at once.
+    pub(super) fn poll(
+        &mut self,
+        budget: usize,
+        time: impl Fn(Timestamp) -> Timestamp,
+        chunk: &mut Vec<u8>,
+        records: &mut Vec<Record>,
+    ) -> Result<(), Refused> {
+        let link = self.link;
+        let polled = self.capture.dispatch(Some(budget), |packet| {
             let (start, len) = (chunk.len(), packet.data.len());
             chunk.extend_from_slice(packet.data);
             let stamp = packet.header.ts;
@@ -149,39 +76,16 @@ impl Live {
             let time = time(Timestamp::from_parts(stamp.tv_sec, stamp.tv_usec));
             records.push(Record { start, len, length: packet.header.len.max(len as u32), time, link });
         });
-        if let Err(error) = polled {
-            self.count();
-            self.opened = None;
-            return Err(error.into());
-        }
-        let first = self.first + self.counters.handed + 1;
-        self.counters.handed += self.records.len() as u64;
-        Ok(Batch { chunk: &self.chunk, records: &self.records, first })
+        polled.map(drop).map_err(Refused::from)
     }
 
-    /// Opens it again after it went away.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
-    pub fn reopen(&mut self) -> Result<(), Refused> {
-        self.opened = Some(Opened::new(&self.options)?);
-        self.counters.reopened += 1;
-        Ok(())
-    }
-
-    /// What was counted, asked of the kernel anew.
-    pub fn counters(&mut self) -> Counters {
-        self.count();
-        self.counters
-    }
-
-    fn count(&mut self) {
-        let Some(opened) = &mut self.opened else { return };
-        let Ok(now) = opened.capture.stats() else { return };
-        let before = std::mem::replace(&mut opened.seen, (now.received, now.dropped, now.if_dropped));
-        self.counters.offered += u64::from(now.received.wrapping_sub(before.0));
-        self.counters.ring_full += u64::from(now.dropped.wrapping_sub(before.1));
-        self.counters.interface += u64::from(now.if_dropped.wrapping_sub(before.2));
+    /// Adds what the kernel counted since it was last asked.
+    pub(super) fn count(&mut self, counters: &mut Counters) {
+        let Ok(now) = self.capture.stats() else { return };
+        let before = std::mem::replace(&mut self.seen, (now.received, now.dropped, now.if_dropped));
+        counters.offered += u64::from(now.received.wrapping_sub(before.0));
+        counters.ring_full += u64::from(now.dropped.wrapping_sub(before.1));
+        counters.interface += u64::from(now.if_dropped.wrapping_sub(before.2));
     }
 }
 
@@ -201,22 +105,4 @@ pub fn filter_flaw(filter: &str) -> Option<String> {
         }
     }
     first
-}
-
-impl Opened {
-    fn new(options: &Options) -> Result<Opened, Refused> {
-        let capture = Capture::from_device(options.interface.as_str())?
-            .promisc(options.promiscuous)
-            .snaplen(options.snap_bytes as i32)
-            .buffer_size(options.ring_bytes.min(i32::MAX as usize) as i32)
-            .timeout(BLOCK_MILLISECONDS)
-            .precision(Precision::Nano)
-            .open()?;
-        let mut capture = capture.setnonblock()?;
-        if let Some(filter) = &options.filter {
-            capture.filter(filter, true).map_err(|error| Refused::Filter(error.to_string()))?;
-        }
-        let link = Link::of_datalink(capture.get_datalink().0);
-        Ok(Opened { capture, link, seen: (0, 0, 0) })
-    }
 }

@@ -152,9 +152,10 @@ impl Look<'_> {
 fn link(name: &str, state: &LinkState) -> Link {
     Link {
         name: name.to_owned(),
-        backend: "libpcap",
+        backend: state.backend,
         received: state.counters.handed,
-        kernel_drops: state.counters.ring_full,
+        kernel_drops: state.counters.kernel_drops(),
+        unclaimed: state.counters.unclaimed,
         interface_drops: state.counters.interface,
         up: state.open,
     }

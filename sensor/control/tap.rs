@@ -85,7 +85,7 @@ impl Tap {
             }
             let (wall, steady) = clock::both(self.shared.started);
             let time = self.clock.look(wall, steady);
-            let busy = self.read() + self.take();
+            let busy = self.read(time) + self.take();
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
@@ -101,8 +101,8 @@ impl Tap {
         self.finish();
     }
 
-    /// One batch of each link.
-    fn read(&mut self) -> usize {
+    /// One batch of each link; `now` is the time of frames that nobody stamped.
+    fn read(&mut self, now: Timestamp) -> usize {
         if self.done {
             return 0;
         }
@@ -110,7 +110,7 @@ impl Tap {
         for source in &mut self.sources {
             let clock = &self.clock;
             let batch = match &mut source.from {
-                From::Link(live) => match live.poll(BATCH_FRAMES_MAX, |stamp| clock.frame(stamp)) {
+                From::Link(live) => match live.poll(BATCH_FRAMES_MAX, now, |stamp| clock.frame(stamp)) {
                     Ok(batch) => batch,
                     Err(why) => {
                         went_away(&self.shared, &source.name, source.link, &why);
@@ -188,7 +188,7 @@ impl Tap {
             let bell = self.shared.bell(self.index);
             let mut waited: Vec<PollFd<'_>> = vec![PollFd::from_borrowed_fd(bell, PollFlags::IN)];
             if !self.done {
-                let descriptors = self.sources.iter().filter_map(Source::descriptor);
+                let descriptors = self.sources.iter().flat_map(Source::descriptors);
                 waited.extend(descriptors.map(|fd: BorrowedFd<'_>| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             }
             let timeout = Timespec { tv_sec: 0, tv_nsec: at_most.as_nanos().min(999_999_999) as i64 };
@@ -202,6 +202,7 @@ impl Tap {
     fn finish(mut self) {
         for source in &mut self.sources {
             source.save();
+            source.say_queues();
             self.shared.set_link(source.link, LinkState { open: false, ..source.state() });
         }
         let (index, shared) = (self.index, self.shared);
@@ -210,17 +211,37 @@ impl Tap {
 }
 
 impl Source {
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.from {
-            From::Link(live) => live.descriptor(),
+    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let live = match &self.from {
+            From::Link(live) => Some(live),
             From::Folder { .. } => None,
+        };
+        live.into_iter().flat_map(Live::descriptors)
+    }
+
+    /// What reads it.
+    pub(super) fn backend(&self) -> &'static str {
+        match &self.from {
+            From::Link(live) => live.backend(),
+            From::Folder { .. } => "folder",
+        }
+    }
+
+    /// Whether its receive queues carry alike shows at the end.
+    fn say_queues(&self) {
+        let From::Link(live) = &self.from else { return };
+        if let Some(queues) = live.by_queue() {
+            let received = queues.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+            tracing::info!(interface = self.name, received, "frames by receive queue");
         }
     }
 
     fn state(&mut self) -> LinkState {
+        let backend = self.backend();
         match &mut self.from {
-            From::Link(live) => LinkState { open: live.is_open(), counters: live.counters() },
+            From::Link(live) => LinkState { backend, open: live.is_open(), counters: live.counters() },
             From::Folder { handed, open, .. } => LinkState {
+                backend,
                 open: *open,
                 counters: Counters { offered: *handed, handed: *handed, ..Counters::default() },
             },
