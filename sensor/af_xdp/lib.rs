@@ -6,6 +6,9 @@
 //!
 //! What comes to a port is taken, not copied: neither this machine nor another program on it sees it.
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("the rings of a socket lie at offsets beyond 32 bits");
+
 mod bpf;
 mod interface;
 mod mapping;
@@ -84,6 +87,11 @@ impl fmt::Display for Error {
             Error::NotNative => f.write_str("its driver has no native XDP"),
             Error::Memory { bytes } => write!(f, "{bytes} bytes may not be locked in memory (RLIMIT_MEMLOCK)"),
             Error::Strange => f.write_str("the kernel answered what it does not document"),
+            Error::Call { what, error }
+                if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EAFNOSUPPORT | libc::ENOSYS)) =>
+            {
+                write!(f, "{what}: {error} (Linux 6.6 or later is needed)")
+            }
             Error::Call { what, error } => write!(f, "{what}: {error}"),
         }
     }
@@ -254,7 +262,8 @@ mod tests {
         assert!(matches!(of(libc::EPERM), Error::Permission("bind")));
         assert!(matches!(of(libc::ENODEV), Error::Absent));
         assert!(matches!(of(libc::ENETDOWN), Error::Down));
-        assert!(of(libc::EINVAL).to_string().starts_with("bind: "));
+        assert!(of(libc::EIO).to_string().starts_with("bind: "));
+        assert!(of(libc::EINVAL).to_string().ends_with("(Linux 6.6 or later is needed)"), "packets of several pieces");
         assert!(Error::Memory { bytes: 7 }.to_string().contains("RLIMIT_MEMLOCK"));
         assert_eq!(Error::QueueTaken(3).to_string(), "another program holds queue 3");
     }

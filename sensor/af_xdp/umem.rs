@@ -15,9 +15,6 @@ pub(crate) struct Umem {
     mapping: Mapping,
 }
 
-// SAFETY: a shared `Umem` gives out bytes of frames that the kernel has let go of, and nobody writes through it.
-unsafe impl Sync for Umem {}
-
 impl Umem {
     pub(crate) fn new(frames: u32) -> io::Result<Umem> {
         Ok(Umem { mapping: Mapping::populated(frames as usize * FRAME_BYTES)? })
