@@ -152,6 +152,11 @@ impl Live {
         }
     }
 
+    /// Whether whoever waits on its descriptors is woken for every frame; libpcap's ring gathers them.
+    pub fn wakes_for_each(&self) -> bool {
+        matches!(self.opened, Some(Opened::AfXdp(_)))
+    }
+
     /// Frames handed out by each receive queue, where the backend tells them apart.
     pub fn by_queue(&self) -> Option<Vec<u64>> {
         match &self.opened {

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -27,6 +28,13 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// How long what the kernel holds at the end may take.
 const LAST_FRAMES: Duration = Duration::from_millis(1_500);
+
+/// A nap, where a link would wake its reader for every single frame (AF_XDP does, and the sender's side pays for it too): so
+/// frames come in batches. A ring of default size holds four times as long of 14.9 million frames a second.
+const NAP: Duration = Duration::from_micros(250);
+
+/// Naps after the last frame; then the link is quiet, and its next frame may well wake somebody.
+const NAPS: u32 = 2;
 
 /// Where a worker's frames come from.
 pub(super) struct Source {
@@ -61,6 +69,8 @@ pub(super) struct Tap {
     generation: u64,
     round: u64,
     looked: Instant,
+    /// Naps left before it waits to be woken.
+    naps: u32,
     /// Whether other workers may stop waiting for its packets.
     done: bool,
 }
@@ -71,7 +81,7 @@ impl Tap {
         let generation = shared.generation.load(Ordering::Acquire);
         let looked = Instant::now();
         let clock = Steady::new(wall, steady);
-        Tap { index, worker, sources, shared, clock, generation, round: 0, looked, done: false }
+        Tap { index, worker, sources, shared, clock, generation, round: 0, looked, naps: 0, done: false }
     }
 
     /// Reads until told to stop; then what is left, and all flows end.
@@ -94,7 +104,9 @@ impl Tap {
             if stopping && self.is_finished(busy, *end_by.get_or_insert(now + LAST_FRAMES), now) {
                 break;
             }
-            if busy == 0 {
+            if busy > 0 {
+                self.naps = NAPS;
+            } else {
                 self.wait(next_tick.saturating_duration_since(now));
             }
         }
@@ -182,6 +194,12 @@ impl Tap {
     }
 
     fn wait(&mut self, at_most: Duration) {
+        if self.naps > 0 && self.sources.iter().any(Source::wakes_for_each) {
+            self.naps -= 1;
+            thread::sleep(NAP.min(at_most));
+            self.worker.waited();
+            return;
+        }
         self.shared.sleeping[self.index].store(true, Ordering::SeqCst);
         // what was handed over before the flag was seen would wait for the next tick
         if !self.worker.is_waited_for() {
@@ -217,6 +235,10 @@ impl Source {
             From::Folder { .. } => None,
         };
         live.into_iter().flat_map(Live::descriptors)
+    }
+
+    fn wakes_for_each(&self) -> bool {
+        matches!(&self.from, From::Link(live) if live.wakes_for_each())
     }
 
     /// What reads it.

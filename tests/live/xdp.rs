@@ -262,3 +262,33 @@ fn an_interface_that_goes_and_comes_back_is_taken_again() {
     assert_eq!((number(&counted, "reopened"), number(&account, "alerts")), (3, 4), "{counted} {account}");
     adds_up(&counted, 4);
 }
+
+/// How often the threads of a process have gone to sleep.
+fn sleeps(process: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let statuses = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let line = |text: String| {
+        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    };
+    statuses.filter_map(line).sum()
+}
+
+#[test]
+fn frames_come_in_batches_though_each_could_wake_somebody() {
+    if !possible("frames_come_in_batches_though_each_could_wake_somebody") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, ""));
+    let capture = folder.path().join("load.pcap");
+    std::fs::write(&capture, wire::pcap(&questions(10_000))).expect("a capture");
+    let service = on_af_xdp(&link, folder.path(), "1", "");
+    let (before, began) = (sleeps(service.child.id()), Instant::now());
+    let sent = link.send(&capture, 2, Some(20_000));
+    let (slept, took) = (sleeps(service.child.id()) - before, began.elapsed());
+    let (_, counted, _) = ended(service);
+    lost_nothing(&counted, sent);
+    // a nap is a quarter of a millisecond, and the other threads sleep as well
+    let most = took.as_millis() as u64 * 5;
+    assert!(slept < most, "{slept} sleeps for {sent} frames in {took:?}");
+}
