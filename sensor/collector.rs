@@ -177,7 +177,7 @@ impl<'a> Collector<'a> {
     }
 
     fn alert(&mut self, alert: &Alert, release: &Release) -> io::Result<()> {
-        let record = release.desk.as_deref().unwrap_or(self.desk).record_by(alert, release.clock_suspect);
+        let record = release.desk.as_deref().unwrap_or(self.desk).record(alert);
         self.spool(&record)?;
         if self.unsynced >= SPOOL_SYNC_RECORDS {
             self.sync()?;

@@ -16,6 +16,7 @@ pub mod timeline;
 mod witness;
 
 use addresses::addresses_of;
+use contact::Asked;
 pub use release::{Place, Record, Release};
 pub use steer::{Inbox, Outbox, ring};
 pub use witness::{Glimpse, Witness};
@@ -84,6 +85,8 @@ pub struct Worker {
     early: BTreeMap<u64, Vec<Hit>>,
     /// Shards whose open flows have been asked for what this set lists: all, unless it is new.
     shards_asked: usize,
+    /// Whether the machine's clock is in doubt.
+    clock_suspect: bool,
     /// Live: rings to and from the other workers.
     outboxes: Vec<Option<Outbox>>,
     inboxes: Vec<(usize, Inbox)>,
@@ -121,6 +124,7 @@ impl Worker {
             release_to,
             early: BTreeMap::new(),
             shards_asked: SHARDS,
+            clock_suspect: false,
             late: Vec::new(),
             outboxes: Vec::new(),
             inboxes: Vec::new(),
@@ -315,7 +319,7 @@ impl Worker {
             }
             while let Some(&hit) = self.hits.get(*next).filter(|hit| hit.asked == at) {
                 *next += 1;
-                let _counted = self.sight(&trail.observations, at as usize, hit, scene, phase);
+                let _counted = self.sight(&trail.observations, at as usize, hit, scene, (phase, Asked::First));
             }
         }
     }
@@ -358,8 +362,7 @@ impl Worker {
     }
 
     fn next_release(&self) -> Release {
-        let Release { epoch, clock_suspect, .. } = self.release;
-        Release { epoch: epoch + 1, clock_suspect, desk: self.orders.desk.clone(), ..Release::default() }
+        Release { epoch: self.release.epoch + 1, desk: self.orders.desk.clone(), ..Release::default() }
     }
 
     fn owns(&self, shard: Shard) -> bool {

@@ -155,7 +155,15 @@ fn alerts(of: FlowView, (event, say, field, kind): &Said, bare: bool) -> Vec<Ale
     for observation in observations.list() {
         let iocs = vec![ioc(kind, bare), ioc(kind, true)];
         let observations = &observations;
-        let sighting = Sighting { entry: Entry(3), iocs, observations, observation, field: *field, scene: &scene };
+        let sighting = Sighting {
+            entry: Entry(3),
+            iocs,
+            observations,
+            observation,
+            field: *field,
+            scene: &scene,
+            clock_suspect: false,
+        };
         raised.extend(contacts.sight(sighting));
     }
     raised.extend(contacts.end(&of, Ended::Evicted));
@@ -281,7 +289,7 @@ proptest! {
         let observation = &observations.list()[0];
         for field in 0..7 {
             let iocs = vec![ioc("domain", false)];
-            let sighting = Sighting { entry: Entry(0), iocs, observations: &observations, observation, field, scene: &scene };
+            let sighting = Sighting { entry: Entry(0), iocs, observations: &observations, observation, field, scene: &scene, clock_suspect: false };
             let alert = Contacts::default().sight(sighting).expect("an alert");
             for desk in desks() {
                 out.extend(desk.record(&alert));

@@ -3,6 +3,7 @@
 
 mod asked;
 mod clock;
+mod notify;
 mod xdp;
 
 use std::collections::BTreeMap;

@@ -46,6 +46,8 @@ pub struct Sighting<'a> {
     pub field: usize,
     /// When and in which flow.
     pub scene: &'a Scene,
+    /// Whether the machine's clock is in doubt.
+    pub clock_suspect: bool,
 }
 
 /// Where an indicator was met and what stood there.
@@ -94,6 +96,8 @@ pub struct Alert {
     pub last: Timestamp,
     /// How many sightings.
     pub count: u64,
+    /// Whether the machine's clock was in doubt when it was first sighted: its times are the sensor's own.
+    pub clock_suspect: bool,
 }
 
 /// The field in which EVE has X-Forwarded-For.
@@ -124,6 +128,7 @@ impl Alert {
             first: sighting.scene.time,
             last: sighting.scene.time,
             count: 0,
+            clock_suspect: sighting.clock_suspect,
         };
         alert.again(&sighting);
         alert.iocs = sighting.iocs;
@@ -313,6 +318,18 @@ impl Contacts {
         last
     }
 
+    /// Whether the sighting's flow has met its indicator before.
+    pub fn knows(&self, sighting: &Sighting<'_>) -> bool {
+        let contacts = self.flows.get(&sighting.scene.flow.id);
+        contacts.is_some_and(|all| all.iter().any(|contact| contact.indicator == indicator(sighting)))
+    }
+
+    /// Forgets a flow's contacts: nothing more is said of them.
+    pub fn forget(&mut self, flow: u64) {
+        let contacts = self.flows.remove(&flow).unwrap_or_default();
+        self.open -= contacts.iter().filter(|contact| contact.alert.is_some()).count();
+    }
+
     /// Whether an open flow has met an indicator.
     pub fn has_met(&self, flow: u64) -> bool {
         !self.flows.is_empty() && self.flows.contains_key(&flow)
@@ -466,7 +483,15 @@ mod tests {
         for observation in observations.list() {
             let observations = &observations;
             let iocs = vec![ioc("domain_suffix", "bad.example")];
-            contacts.sight(Sighting { entry: Entry(1), iocs, observations, observation, field: 0, scene: &scene });
+            contacts.sight(Sighting {
+                entry: Entry(1),
+                iocs,
+                observations,
+                observation,
+                field: 0,
+                scene: &scene,
+                clock_suspect: false,
+            });
         }
         let last = contacts.end(&resolver_flow(7), Ended::Timeout).pop().expect("a last revision");
         assert_eq!(last.flow.stage, Stage::Established);

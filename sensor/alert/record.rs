@@ -155,11 +155,6 @@ impl Desk {
 
     /// The local record: one line, with its end.
     pub fn record(&self, alert: &Alert) -> Vec<u8> {
-        self.record_by(alert, false)
-    }
-
-    /// The same, by a clock that the machine's own has parted from: the record says so.
-    pub fn record_by(&self, alert: &Alert, clock_suspect: bool) -> Vec<u8> {
         let reading = self.reading(alert);
         let mut out = Vec::with_capacity(1536 + alert.context.len());
         {
@@ -176,13 +171,13 @@ impl Desk {
             }
             line.members_of(&alert.context);
             eve::counts(&mut line.object("flow"), &alert.flow);
-            self.alert(line.object("alert"), alert, &reading, clock_suspect);
+            self.alert(line.object("alert"), alert, &reading);
         }
         out.push(b'\n');
         out
     }
 
-    fn alert(&self, mut object: Object<'_>, alert: &Alert, reading: &Reading<'_>, clock_suspect: bool) {
+    fn alert(&self, mut object: Object<'_>, alert: &Alert, reading: &Reading<'_>) {
         let (kind, value) = indicator(alert);
         let severity = reading.worst.map_or(Severity::default(), |ioc| ioc.statement.severity);
         object.text("action", "allowed");
@@ -196,7 +191,7 @@ impl Desk {
         let mut context = object.object("context");
         context.objects("ioc", &alert.iocs, |object, ioc| write_ioc(object, ioc, alert));
         let mut own = context.object("haetae");
-        if clock_suspect {
+        if alert.clock_suspect {
             own.flag("clock_suspect", true);
         }
         self.haetae(own, alert, reading);
@@ -387,7 +382,8 @@ mod tests {
             record.pointer("/alert/context/haetae/clock_suspect").cloned()
         };
         assert_eq!(
-            [desk().record_by(&first, true), desk().record(&first)].map(|line| mark(&line)),
+            [desk().record(&Alert { clock_suspect: true, ..first.clone() }), desk().record(&first)]
+                .map(|line| mark(&line)),
             [Some(json!(true)), None]
         );
     }

@@ -90,6 +90,7 @@ pub fn sighted(
         observation,
         field: 0,
         scene,
+        clock_suspect: false,
     })
 }
 

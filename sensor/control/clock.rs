@@ -1,11 +1,13 @@
 //! The time of a running sensor: the wall clock, as long as it goes as a clock does.
 //!
 //! A wall clock can be set: an hour on, ten years back. Flows must not all end by it, and indicators must not all expire.
-//! So the time here runs with the monotonic clock; small corrections of the wall clock (NTP slews it, and steps it by
+//! So the time here runs with a steady clock; small corrections of the wall clock (NTP slews it, and steps it by
 //! less) are followed, a jump is not, until an operator says that it is right (a reload). Frames are stamped by the
 //! kernel with the wall clock and are moved by the same amount.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits::{CLOCK_JUMP_MIN, RING_TIME_MAX};
 use crate::time::{Span, Timestamp};
@@ -54,9 +56,10 @@ impl Steady {
     }
 
     /// The wall clock is right as it is now: an operator says so. It may have been set a moment ago, and nobody have looked.
-    pub(super) fn trust(&mut self, wall: SystemTime, steady: Duration) {
+    /// By how much the time moves by that.
+    pub(super) fn trust(&mut self, wall: SystemTime, steady: Duration) -> Span {
         self.look(wall, steady);
-        self.jumped = Span::ZERO;
+        std::mem::replace(&mut self.jumped, Span::ZERO)
     }
 
     /// How often it jumped.
@@ -73,9 +76,14 @@ fn nanos_of(wall: SystemTime) -> i64 {
     }
 }
 
-/// Both clocks of this machine.
-pub(super) fn both(started: Instant) -> (SystemTime, Duration) {
-    (SystemTime::now(), started.elapsed())
+/// Both clocks of this machine. The steady one counts the time that the machine slept, or it would wake in doubt.
+pub(super) fn both() -> (SystemTime, Duration) {
+    #[cfg(target_os = "linux")]
+    const STEADY: ClockId = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    const STEADY: ClockId = ClockId::Monotonic;
+    let steady = clock_gettime(STEADY);
+    (SystemTime::now(), Duration::new(steady.tv_sec as u64, steady.tv_nsec as u32))
 }
 
 #[cfg(test)]

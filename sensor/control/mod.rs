@@ -18,6 +18,8 @@ mod logs;
 #[cfg(feature = "libpcap")]
 mod look;
 #[cfg(feature = "libpcap")]
+mod notify;
+#[cfg(feature = "libpcap")]
 mod opening;
 mod outputs;
 mod pace;

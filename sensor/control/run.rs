@@ -21,7 +21,7 @@ use super::look::{Look, SetFacts};
 use super::opening::{Loaded, load, open_sources, orders, random, sensor_name, site, taps};
 use super::shared::Shared;
 use super::tap::Tap;
-use super::{Failure, logs, version_of};
+use super::{Failure, logs, notify, version_of};
 use crate::alert::record::{Desk, Site};
 use crate::collector::{Collected, Collector, Log, Outputs, Progress};
 use crate::config::{self, Config, EventType};
@@ -166,7 +166,11 @@ fn together(
             Collector::new(desk, outputs).run_live(&releases, progress)
         });
         let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(move || tap.run())).collect();
+        let (shared, over) = (Arc::clone(&running.shared), &ended);
+        scope.spawn(move || notify::watch(&shared, over));
+        notify::ready(&running.status());
         let told = running.control(signals);
+        notify::stopping();
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();
         let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
@@ -262,6 +266,11 @@ impl Running<'_> {
         }
     }
 
+    /// What an operator sees who asks the service manager.
+    fn status(&self) -> String {
+        format!("{} indicators, {} workers", self.set.len(), self.service.workers)
+    }
+
     fn reopen(&self) {
         self.log.reopen.store(true, Ordering::Release);
         tracing::info!("the log is opened again");
@@ -293,6 +302,7 @@ impl Running<'_> {
     /// Reads everything again. Only if all of it is sound does any of it hold.
     fn reload(&mut self) {
         self.reopen();
+        notify::reloading();
         match self.read_again() {
             Ok((config, loaded)) => {
                 let networks = Arc::new(config.networks.clone().unwrap_or_default());
@@ -311,6 +321,7 @@ impl Running<'_> {
                 tracing::error!(%reason, "not reloaded; everything goes on as before");
             }
         }
+        notify::ready(&self.status());
     }
 
     fn read_again(&self) -> Result<(Config, Loaded), String> {

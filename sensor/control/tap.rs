@@ -17,7 +17,7 @@ use super::shared::{LinkState, Shared};
 use crate::capture::live::{Counters, Live, Refused};
 use crate::capture::watched::{Watched, What};
 use crate::limits::BATCH_FRAMES_MAX;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::worker::Worker;
 
 /// How often flows are ended by time and what there is to say is handed over.
@@ -77,7 +77,7 @@ pub(super) struct Tap {
 
 impl Tap {
     pub(super) fn new(index: usize, worker: Worker, sources: Vec<Source>, shared: Arc<Shared>) -> Tap {
-        let (wall, steady) = clock::both(shared.started);
+        let (wall, steady) = clock::both();
         let generation = shared.generation.load(Ordering::Acquire);
         let looked = Instant::now();
         let clock = Steady::new(wall, steady);
@@ -93,7 +93,7 @@ impl Tap {
             if self.shared.generation.load(Ordering::Acquire) != self.generation {
                 self.adopt();
             }
-            let (wall, steady) = clock::both(self.shared.started);
+            let (wall, steady) = clock::both();
             let time = self.clock.look(wall, steady);
             let busy = self.read(time) + self.take();
             let now = Instant::now();
@@ -179,8 +179,11 @@ impl Tap {
         let (generation, orders) = self.shared.orders(self.index);
         self.generation = generation;
         self.worker.adopt(orders);
-        let (wall, steady) = clock::both(self.shared.started);
-        self.clock.trust(wall, steady);
+        let (wall, steady) = clock::both();
+        let moved = self.clock.trust(wall, steady);
+        if moved != Span::ZERO && !self.shared.by_frames {
+            self.worker.shift(moved);
+        }
     }
 
     /// First its links are read empty, then it waits for the others' packets.

@@ -154,9 +154,17 @@ impl Flow {
         }
     }
 
-    /// What giving it up would cost; the least goes first.
-    pub(super) fn weight(&self) -> (bool, Timestamp, u64) {
-        (self.has_data() && !self.closed(), self.last, self.id)
+    /// What giving it up would cost; the least goes first. What one side says, anybody can say to nobody: an answer weighs
+    /// more, and bytes behind an ACK stand for one where only one side is seen.
+    pub(super) fn weight(&self) -> (u8, Timestamp, u64) {
+        let answered = self.packets[0] > 0 && self.packets[1] > 0;
+        let rank = match (self.key.protocol, answered, self.has_data()) {
+            _ if self.closed() => 0,
+            (_, true, true) => 3,
+            (_, true, false) | (protocol::TCP, false, true) => 2,
+            _ => 1,
+        };
+        (rank, self.last, self.id)
     }
 
     /// Whether a direction has answered a SYN and said nothing yet.

@@ -22,7 +22,7 @@ fn real(at: u32, said: Said) -> Said {
 proptest! {
     #[test]
     fn a_half_open_connection_is_what_its_syn_makes_of_any_flow(
-        from: u32, to: u32, ports: (u16, u16), seq: u32, more_flags in 0..4u8, vlan in 0..4095u16,
+        from: u32, to: u32, ports: (u16, u16), seq: u32, more_flags in 0..4u8, vlan in 0..4095u16, repeats in 0..4,
     ) {
         let ends = ((Ipv4Addr::from(from), ports.0), (Ipv4Addr::from(to), ports.1));
         let said = Said { seq, ..between(ends.0, ends.1) }.syn().flag(more_flags << 6).on(Wrap::Vlan(vlan));
@@ -44,24 +44,55 @@ proptest! {
         prop_assert_eq!(format!("{:?}", half_open.flow()), format!("{:?}", whole));
         prop_assert_eq!(format!("{:?}", half_open.view()), format!("{:?}", whole.view()));
         prop_assert_eq!(HalfOpen::gap_max(), whole.gap_max());
+
+        // and so it is when the SYN is repeated
+        let mut half_open = half_open;
+        let later = moment.time.moved(Span::seconds(1));
+        for _ in 0..repeats {
+            whole.seen = later;
+            whole.count(&packet, 0, ticket.direction, later);
+            let mut reading = Reading { wants, out: &mut tap.trail.observations };
+            tcp(&mut whole, &mut tap.flows.shards[0].streams, &packet, ticket.direction, &[], &mut reading);
+            prop_assert!(half_open.repeated(&packet, ticket.direction, later, later));
+        }
+        prop_assert_eq!(format!("{:?}", half_open.flow()), format!("{:?}", whole));
+        prop_assert_eq!(format!("{:?}", half_open.view()), format!("{:?}", whole.view()));
     }
+}
+
+/// Clients of whom 4,000 have asked half of something, in room for twice as many flows.
+const CLIENTS: u32 = 4_000;
+
+fn busy() -> Tap {
+    let mut tap = Tap::with(32 * SHARDS, 16 << 20);
+    for at in 0..CLIENTS {
+        tap.all([client(0).syn(), server(0).syn().acks(1), client(1).says(&GET[..20])].map(|said| real(at, said)));
+    }
+    tap
+}
+
+/// How many of them are still read when they ask the rest.
+fn still_read(mut tap: Tap) -> u32 {
+    tap.told.clear();
+    tap.all((0..CLIENTS).map(|at| real(at, client(21).says(&GET[20..]))));
+    tap.told.iter().filter(|told| *told == ASKED).count() as u32
+}
+
+#[test]
+fn a_flood_of_repeated_syns_pushes_out_nothing_that_was_answered() {
+    let mut tap = busy();
+    (0..20_000).for_each(|at| tap.all([knock(at), knock(at)]));
+    assert_eq!(tap.flows.counts().midstream, 0);
+    assert_eq!(still_read(tap), CLIENTS);
 }
 
 #[test]
 fn connections_that_were_answered_live_through_a_flood_of_those_that_were_not() {
-    let mut tap = Tap::with(32 * SHARDS, 16 << 20);
-    let clients = 4_000;
-    for at in 0..clients {
-        tap.all([client(0).syn(), server(0).syn().acks(1), client(1).says(&GET[..20])].map(|said| real(at, said)));
-    }
+    let mut tap = busy();
     tap.all((0..60_000).map(knock));
     assert_eq!(tap.flows.open(), tap.flows.counts().began as usize - tap.flows.counts().evicted as usize);
     assert!(tap.flows.open() <= 32 * SHARDS && tap.flows.counts().evicted > 50_000);
-    tap.told.clear();
-    for at in 0..clients {
-        tap.see(&real(at, client(21).says(&GET[20..])));
-    }
-    assert_eq!(tap.told.iter().filter(|told| *told == ASKED).count(), clients as usize);
+    assert_eq!(still_read(tap), CLIENTS);
 }
 
 #[test]
@@ -95,6 +126,20 @@ fn a_scan_that_stops_is_forgotten_after_its_gap_and_not_before() {
     tap.sweep();
     assert_eq!((tap.flows.open(), tap.flows.counts().evicted), (1, 0));
     assert_eq!(tap.told.iter().filter(|told| *told == "timeout attempted").count(), open);
+}
+
+#[test]
+fn a_clock_that_is_vouched_for_ends_no_flow() {
+    let mut tap = busy();
+    tap.all((0..100).map(knock));
+    let open = tap.flows.open();
+    for year in [400, -800, 400] {
+        tap.flows.shift(Span::seconds(year * 86_400));
+        tap.now = tap.now.moved(Span::seconds(year * 86_400));
+        tap.sweep();
+        assert_eq!(tap.flows.open(), open);
+    }
+    assert_eq!(still_read(tap), CLIENTS);
 }
 
 /// Ends of 4,096 flows to one server whose keys all have the same lower bits under a hash that a stranger can compute.

@@ -1,6 +1,7 @@
-//! A connection of which only the first SYN was seen, kept as small as it is: most are a scan's, and never become more.
+//! A connection of which only a SYN was seen, once or repeated, kept as small as it is: most are a scan's, and never become
+//! more.
 //!
-//! In: a packet without a flow. Out: that packet's flow, once a second packet comes; or its view, if none does. A scan of
+//! In: a packet without a flow. Out: its flow, once anything else comes; or its view, if nothing does. A scan of
 //! millions costs each of them one of these, given up oldest first, and no connection that was answered goes for them.
 
 use std::net::IpAddr;
@@ -25,10 +26,12 @@ pub struct HalfOpen {
     pub(super) hash: u32,
     seq: u32,
     pub(super) id: u64,
-    pub(super) time: Timestamp,
-    /// Its shard's clock at its packet.
+    pub(super) start: Timestamp,
+    pub(super) last: Timestamp,
+    /// Its shard's clock at its latest packet.
     pub(super) seen: Timestamp,
-    length: u32,
+    bytes: u64,
+    packets: u32,
     flags: u8,
     direction: u8,
     /// Its neighbours by age in the shard, or [`NONE`].
@@ -46,9 +49,11 @@ impl Default for HalfOpen {
             hash: 0,
             seq: 0,
             id: 0,
-            time: Timestamp::default(),
+            start: Timestamp::default(),
+            last: Timestamp::default(),
             seen: Timestamp::default(),
-            length: 0,
+            bytes: 0,
+            packets: 0,
             flags: 0,
             direction: 0,
             older: NONE,
@@ -60,10 +65,7 @@ impl Default for HalfOpen {
 impl HalfOpen {
     /// The half-open connection that a packet begins, if it says no more than SYN and came through no tunnel.
     pub(super) fn of(moment: Moment, packet: &Packet, ticket: &Ticket, seen: Timestamp) -> Option<HalfOpen> {
-        let flags = packet.segment.flags;
-        let asks = flags & (tcp_flag::SYN | tcp_flag::ACK | tcp_flag::RST | tcp_flag::FIN) == tcp_flag::SYN;
-        let says_nothing = packet.payload.is_empty() && packet.missing == 0;
-        if packet.protocol != protocol::TCP || !asks || !says_nothing || packet.tunnel.is_some() {
+        if !is_bare_syn(packet) || packet.tunnel.is_some() {
             return None;
         }
         let Key { low, high, ports, vlans, .. } = ticket.key;
@@ -75,10 +77,12 @@ impl HalfOpen {
             hash: ticket.hash,
             seq: packet.segment.seq,
             id: moment.packet,
-            time: moment.time,
+            start: moment.time,
+            last: moment.time,
             seen,
-            length: packet.length,
-            flags,
+            bytes: u64::from(packet.length),
+            packets: 1,
+            flags: packet.segment.flags,
             direction: ticket.direction as u8,
             ..HalfOpen::default()
         })
@@ -93,7 +97,27 @@ impl HalfOpen {
         FLOW_GAP_TCP_HALF_OPEN
     }
 
-    /// The flow of its one packet.
+    /// Takes note of the same SYN once more: senders without an answer repeat it. Whether it was that.
+    pub(super) fn repeated(&mut self, packet: &Packet, direction: usize, time: Timestamp, seen: Timestamp) -> bool {
+        let same = is_bare_syn(packet) && packet.segment.seq == self.seq && direction == usize::from(self.direction);
+        if same && self.packets < u32::MAX {
+            self.packets += 1;
+            self.bytes += u64::from(packet.length);
+            self.flags |= packet.segment.flags;
+            (self.last, self.seen) = (time, seen);
+            return true;
+        }
+        false
+    }
+
+    /// Moves its times.
+    pub(super) fn shift(&mut self, moved: Span) {
+        for time in [&mut self.start, &mut self.last, &mut self.seen] {
+            *time = time.moved(moved);
+        }
+    }
+
+    /// The flow of its packets.
     pub(super) fn flow(&self) -> Flow {
         let direction = usize::from(self.direction);
         let only = |value: u64| if direction == 0 { [value, 0] } else { [0, value] };
@@ -102,11 +126,11 @@ impl HalfOpen {
             key: self.key(),
             hash: self.hash,
             id: self.id,
-            start: self.time,
-            last: self.time,
+            start: self.start,
+            last: self.last,
             seen: self.seen,
-            packets: only(1),
-            bytes: only(u64::from(self.length)),
+            packets: only(u64::from(self.packets)),
+            bytes: only(self.bytes),
             syn: Some(self.seq),
             client_is_low,
             asker_is_low: client_is_low,
@@ -135,10 +159,10 @@ impl HalfOpen {
             protocol: protocol::TCP,
             vlans: self.vlans,
             tunnel: None,
-            start: self.time,
-            last: self.time,
-            packets: [1, 0],
-            bytes: [u64::from(self.length), 0],
+            start: self.start,
+            last: self.last,
+            packets: [u64::from(self.packets), 0],
+            bytes: [self.bytes, 0],
             payload: [0; 2],
             stage: Stage::Attempted,
             app_proto: None,
@@ -147,6 +171,13 @@ impl HalfOpen {
             tcp_flags: [self.flags, 0],
         }
     }
+}
+
+/// Whether a packet asks for a connection and says no more.
+fn is_bare_syn(packet: &Packet) -> bool {
+    let flags = packet.segment.flags & (tcp_flag::SYN | tcp_flag::ACK | tcp_flag::RST | tcp_flag::FIN);
+    let says_nothing = packet.payload.is_empty() && packet.missing == 0;
+    packet.protocol == protocol::TCP && flags == tcp_flag::SYN && says_nothing
 }
 
 /// A half-open connection that began, or is over. Of most nobody wants to know more than their addresses, so the scene is
@@ -166,7 +197,7 @@ impl Knock {
 
     /// When it began.
     pub fn start(&self) -> Timestamp {
-        self.half_open.time
+        self.half_open.start
     }
 
     /// The client's address and the server's.
@@ -192,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_of_them_take_less_room_than_two_flows() {
-        assert!(size_of::<HalfOpen>() <= 88, "{}", size_of::<HalfOpen>());
+    fn five_of_them_take_no_more_room_than_two_flows() {
+        assert!(size_of::<HalfOpen>() <= 104, "{}", size_of::<HalfOpen>());
     }
 }

@@ -128,6 +128,11 @@ impl Flows {
         let shard = usize::from(ticket.shard.0);
         self.shards[shard].tick(moment.time);
         let found = self.shards[shard].table.find(&self.room, ticket.hash, &ticket.key);
+        if let Some(Found::HalfOpen(number)) = found
+            && self.is_repeated(shard, number, moment, packet, ticket.direction)
+        {
+            return;
+        }
         let known = found.and_then(|found| self.go_on(shard, found, moment, packet, ticket.direction, trail));
         let begun = || self.begin(shard, moment, packet, payload.len(), ticket, trail);
         let Some(number) = known.or_else(begun) else { return };
@@ -147,6 +152,15 @@ impl Flows {
         trail.observed(before, moment, shard, flow);
     }
 
+    /// Whether a packet says to a half-open connection only what was said already, and in time.
+    fn is_repeated(&mut self, shard: usize, number: u32, moment: Moment, packet: &Packet, direction: usize) -> bool {
+        let ShardState { table, clock, .. } = &mut self.shards[shard];
+        let seen = clock.unwrap_or(moment.time);
+        let gap = moment.time.since(table.half_open(&self.room, number).last);
+        gap <= HalfOpen::gap_max()
+            && table.repeat_half_open(&mut self.room, number, packet, direction, (moment.time, seen))
+    }
+
     /// The flow that was found, unless it is over and this packet begins another.
     fn go_on(
         &mut self,
@@ -161,11 +175,10 @@ impl Flows {
         let (found, number) = match found {
             Found::Flow(number) => (found, number),
             Found::HalfOpen(number) => {
-                if moment.time.since(table.half_open(&self.room, number).time) > HalfOpen::gap_max() {
+                if moment.time.since(table.half_open(&self.room, number).last) > HalfOpen::gap_max() {
                     self.end(shard, found, Ended::Timeout, moment, trail);
                     return None;
                 }
-                // its second packet makes it a flow like any other
                 let half_open = table.remove_half_open(&mut self.room, number);
                 let number = table.insert(&mut self.room, half_open.flow());
                 (Found::Flow(number), number)
@@ -239,6 +252,14 @@ impl Flows {
         self.shards.iter_mut().filter(|shard| shard.clock.is_some()).for_each(|shard| shard.tick(now));
     }
 
+    /// Moves the times of all flows, and the clocks.
+    pub fn shift(&mut self, moved: Span) {
+        for ShardState { table, clock, .. } in &mut self.shards {
+            *clock = clock.map(|clock| clock.moved(moved));
+            table.shift(&mut self.room, moved);
+        }
+    }
+
     /// What readers are asked for from now on.
     pub fn want(&mut self, wants: Wants) {
         self.settings.wants = wants;
@@ -260,7 +281,7 @@ impl Flows {
             let silent = flows.filter(|(_, flow)| is_silent(flow.last.max(flow.seen), flow.gap_max()));
             self.idle.extend(silent.map(|(number, flow)| (flow.id, at, Found::Flow(number))));
             let lapsed = shard.table.by_age(&self.room).take_while(|(_, one)| is_silent(one.seen, HalfOpen::gap_max()));
-            let lapsed = lapsed.filter(|(_, one)| is_silent(one.time, HalfOpen::gap_max()));
+            let lapsed = lapsed.filter(|(_, one)| is_silent(one.last, HalfOpen::gap_max()));
             self.idle.extend(lapsed.map(|(number, one)| (one.id, at, Found::HalfOpen(number))));
         }
         self.idle.sort_unstable_by(|one, other| other.cmp(one)); // taken from the end
@@ -344,7 +365,7 @@ fn first(table: &Table, room: &Room, found: Found) -> Moment {
         }
         Found::HalfOpen(number) => {
             let one = table.half_open(room, number);
-            (one.id, one.time)
+            (one.id, one.last)
         }
     };
     Moment { packet, time }

@@ -8,8 +8,10 @@ use super::entry::Flow;
 use super::half_open::HalfOpen;
 use super::key::Key;
 use super::slab::{Blocks, Slab};
+use crate::decode::Packet;
 use crate::limits::EVICTION_LOOKS;
 use crate::pages;
+use crate::time::{Span, Timestamp};
 
 /// No number.
 pub(super) const NONE: u32 = u32::MAX;
@@ -94,6 +96,20 @@ impl Table {
         std::iter::successors(there(self.oldest), move |(_, half_open)| there(half_open.newer))
     }
 
+    /// Moves the times of all.
+    pub(super) fn shift(&self, room: &mut Room, moved: Span) {
+        for number in 0..self.flows.made() {
+            let flow = self.flows.get_mut(&mut room.flows, number);
+            for time in [&mut flow.start, &mut flow.last, &mut flow.seen] {
+                *time = time.moved(moved);
+            }
+        }
+        for number in 0..self.half_open.made() {
+            let one = self.half_open.get_mut(&mut room.half_open, number);
+            one.shift(moved);
+        }
+    }
+
     /// Fetches the slot that a look-up will begin at.
     pub(super) fn fetch_slot(&self, hash: u32) {
         pages::prefetch(&self.slots, hash as usize & self.slots.len().wrapping_sub(1));
@@ -172,16 +188,29 @@ impl Table {
     }
 
     /// Puts in a half-open connection whose key is not there: the newest now.
-    pub(super) fn insert_half_open(&mut self, room: &mut Room, mut half_open: HalfOpen) {
+    pub(super) fn insert_half_open(&mut self, room: &mut Room, half_open: HalfOpen) {
         let hash = half_open.hash;
-        (half_open.older, half_open.newer) = (self.newest, NONE);
         let number = self.half_open.put(&mut room.half_open, half_open);
-        match self.newest {
-            NONE => self.oldest = number,
-            before => self.half_open.get_mut(&mut room.half_open, before).newer = number,
-        }
-        self.newest = number;
+        self.append(room, number);
         self.enter(hash, Found::HalfOpen(number));
+    }
+
+    /// Takes note of a SYN that repeats the one that began it, which makes it the newest. Whether it was that.
+    pub(super) fn repeat_half_open(
+        &mut self,
+        room: &mut Room,
+        number: u32,
+        packet: &Packet,
+        direction: usize,
+        (time, seen): (Timestamp, Timestamp),
+    ) -> bool {
+        let one = self.half_open.get_mut(&mut room.half_open, number);
+        let repeated = one.repeated(packet, direction, time, seen);
+        if repeated && number != self.newest {
+            self.part(room, number);
+            self.append(room, number);
+        }
+        repeated
     }
 
     /// Takes a flow out.
@@ -193,17 +222,34 @@ impl Table {
 
     /// Takes a half-open connection out.
     pub(super) fn remove_half_open(&mut self, room: &mut Room, number: u32) -> HalfOpen {
+        self.part(room, number);
         let half_open = self.half_open.take(&mut room.half_open, number);
-        match half_open.older {
-            NONE => self.oldest = half_open.newer,
-            older => self.half_open.get_mut(&mut room.half_open, older).newer = half_open.newer,
-        }
-        match half_open.newer {
-            NONE => self.newest = half_open.older,
-            newer => self.half_open.get_mut(&mut room.half_open, newer).older = half_open.older,
-        }
         self.leave(half_open.hash, Found::HalfOpen(number));
         half_open
+    }
+
+    /// Puts it at the new end of the queue.
+    fn append(&mut self, room: &mut Room, number: u32) {
+        let one = self.half_open.get_mut(&mut room.half_open, number);
+        (one.older, one.newer) = (self.newest, NONE);
+        match self.newest {
+            NONE => self.oldest = number,
+            before => self.half_open.get_mut(&mut room.half_open, before).newer = number,
+        }
+        self.newest = number;
+    }
+
+    /// Takes it out of the queue.
+    fn part(&mut self, room: &mut Room, number: u32) {
+        let HalfOpen { older, newer, .. } = *self.half_open(room, number);
+        match older {
+            NONE => self.oldest = newer,
+            older => self.half_open.get_mut(&mut room.half_open, older).newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => self.half_open.get_mut(&mut room.half_open, newer).older = older,
+        }
     }
 
     /// Flows that are no longer or not yet half-open, as they lie in memory.

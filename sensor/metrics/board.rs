@@ -74,6 +74,11 @@ impl Board {
         self.0[worker].publish(tally);
     }
 
+    /// How often each worker has put something up: who stands still has stopped.
+    pub fn published(&self) -> Vec<u64> {
+        self.0.iter().map(|block| block.published.load(Ordering::Acquire)).collect()
+    }
+
     /// What each worker last put up, by worker.
     pub fn tallies(&self) -> Vec<Tally> {
         self.0.iter().map(Block::read).collect()

@@ -167,7 +167,7 @@ impl Saying<'_> {
         let mut canonical = Piece::default();
         if let Some(kind) = field.kinds.first().filter(|_| self.out.seeks(field)) {
             let start = self.out.bytes.len() as u32;
-            match (kind.canonical)(bytes, &mut self.out.bytes) {
+            match kind.seen(bytes, &mut self.out.bytes) {
                 Ok(()) => canonical = Piece { start, len: self.out.bytes.len() as u32 - start },
                 Err(_) => self.out.refused += 1,
             }

@@ -88,6 +88,35 @@ fn push_name(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
     if label == 0 { Err(Refused("empty label")) } else { Ok(()) }
 }
 
+/// What stands for labels that no feed may list: itself none (UTS 46 refuses it).
+const ODD: &[u8] = "\u{fffd}.".as_bytes();
+
+/// Appends the well-formed labels at the end of a name that is none as a whole, behind a mark for the rest: resolvers and
+/// servers take any byte in a label (RFC 2181 section 11), so who asks for `\xff.bad.example` asks at `bad.example`. Whether
+/// there are such labels.
+pub(super) fn push_tail(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    let bytes = bytes.strip_suffix(b".").unwrap_or(bytes);
+    let mut tail = bytes.len();
+    let (mut label, mut length) = (Vec::new(), 0);
+    for part in bytes.rsplit(|&byte| byte == b'.') {
+        label.clear();
+        let is_label = part.len() <= NAME_UTF8_BYTES_MAX && canonical(part, &mut label).is_ok();
+        length += label.len() + 1;
+        if !is_label || length > NAME_BYTES_MAX {
+            break;
+        }
+        tail = (tail - part.len()).saturating_sub(1);
+    }
+    let Some(tail) = bytes.get(tail..).map(|tail| tail.strip_prefix(b".").unwrap_or(tail)) else { return false };
+    let start = out.len();
+    out.extend_from_slice(ODD);
+    let whole = !tail.is_empty() && canonical(tail, out).is_ok();
+    if !whole {
+        out.truncate(start);
+    }
+    whole
+}
+
 fn text(canonical: &[u8]) -> String {
     String::from_utf8_lossy(canonical).into_owned()
 }
@@ -150,6 +179,43 @@ mod tests {
         assert_eq!(form("XN--A-\u{7e}.example"), Ok("xn--a-~.example".into()));
         assert_eq!(form("xn--99999999.example"), Ok("xn--99999999.example".into()));
         assert_eq!(form("xn--.example"), Ok("xn--.example".into()));
+    }
+
+    fn tail(name: &[u8]) -> Option<String> {
+        let mut out = b"before".to_vec();
+        let found = push_tail(name, &mut out);
+        assert!(found || out == b"before");
+        found.then(|| text(&out[b"before".len()..]))
+    }
+
+    #[test]
+    fn a_label_that_is_none_does_not_hide_what_it_stands_before() {
+        let below = Some("\u{fffd}.evil.test".to_owned());
+        let names: [&[u8]; 7] = [
+            b"\xff\xfe.Evil.test",
+            b"a b.evil.test.",
+            b"a\0b.evil.TEST",
+            b" .evil.test",
+            b"x..evil.test",
+            b"ok.\x01.evil.test",
+            &[&[b'a'; 64][..], b".evil.test"].concat(),
+        ];
+        for name in names {
+            assert_eq!(tail(name), below, "{}", name.escape_ascii());
+        }
+        assert_eq!(
+            tail(&[&b"a.".repeat(200)[..], b"evil.test"].concat()).map(|name| name.ends_with(".evil.test")),
+            Some(true)
+        );
+        assert_eq!(tail("\u{200d}.사이트.한국".as_bytes()), Some("\u{fffd}.xn--vf4b27jhrk.xn--3e0b707e".to_owned()));
+        for name in [&b"evil.te st"[..], b"", b".", b"a..", b"\xff"] {
+            assert_eq!(tail(name), None, "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn nobody_can_list_the_mark_of_an_odd_label() {
+        assert!(form("\u{fffd}.evil.test").is_err());
     }
 
     #[test]

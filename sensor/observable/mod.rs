@@ -57,6 +57,17 @@ pub struct Kind {
     pub index: u8,
 }
 
+impl Kind {
+    /// Appends the canonical form of what the wire shows. As [`Kind::canonical`], but a name that no feed may list because of
+    /// a label keeps what is below it: that may be listed with all above.
+    pub fn seen(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
+        (self.canonical)(bytes, out).or_else(|refused| {
+            let is_name = domain::KINDS.contains(&self);
+            if is_name && domain::push_tail(bytes, out) { Ok(()) } else { Err(refused) }
+        })
+    }
+}
+
 impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)

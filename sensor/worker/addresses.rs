@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::contact::Asked;
 use super::{Worker, timeline};
 use crate::decode::Packet;
 use crate::flow::{Knock, Scene};
@@ -35,18 +36,18 @@ impl Worker {
     fn meet(&mut self, step: u32, scene: &Scene, phase: u8, next: &mut usize) {
         while let Some(&hit) = self.address_hits.get(*next).filter(|hit| hit.asked == step) {
             *next += 1;
-            self.meet_one(scene, hit, phase);
+            self.meet_one(scene, hit, (phase, Asked::First));
         }
     }
 
     /// A hit that is not valid yet is asked again when the flow ends.
-    pub(super) fn meet_one(&mut self, scene: &Scene, hit: Hit, phase: u8) {
-        if self.address_sighted(scene, hit, phase) == Err(Refusal::NotYetValid) {
+    pub(super) fn meet_one(&mut self, scene: &Scene, hit: Hit, how: (u8, Asked)) {
+        if self.address_sighted(scene, hit, how) == Err(Refusal::NotYetValid) {
             self.early.entry(scene.flow.id).or_default().push(hit);
         }
     }
 
-    pub(super) fn address_sighted(&mut self, scene: &Scene, hit: Hit, phase: u8) -> Result<(), Refusal> {
+    pub(super) fn address_sighted(&mut self, scene: &Scene, hit: Hit, how: (u8, Asked)) -> Result<(), Refusal> {
         self.addresses.clear();
         let mut saying = self.addresses.begin(&FLOW, Side::Client);
         for (field, end) in ADDRESS_FIELDS.iter().zip(addresses_of(scene)) {
@@ -55,7 +56,7 @@ impl Worker {
             }
         }
         let observations = std::mem::take(&mut self.addresses);
-        let outcome = self.sight(&observations, 0, hit, scene, phase);
+        let outcome = self.sight(&observations, 0, hit, scene, how);
         self.addresses = observations;
         outcome
     }
@@ -65,6 +66,12 @@ impl Worker {
         self.questions.extend(
             ends.filter_map(|(field, end)| Some(AddressQuestion { asked, field: field as u32, address: end? })),
         );
+    }
+
+    /// Whether one of a flow's ends is never watched: since the last reload, or it would be no flow.
+    pub(super) fn is_unwatched(&self, scene: &Scene) -> bool {
+        let networks = &self.orders.networks;
+        !networks.watches_everything() && addresses_of(scene).into_iter().flatten().any(|end| networks.never_watch(end))
     }
 
     /// Whether one of its ends, tunnels included, is never watched.

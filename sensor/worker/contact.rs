@@ -9,6 +9,13 @@ use crate::flow::{Ended, Knock, Scene};
 use crate::indicator::{Circumstances, Hit, Refusal};
 use crate::observable::{Observations, Side};
 
+/// Whether a flow is asked for the first time, or again because the set or the time is another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    First,
+    Again,
+}
+
 impl Worker {
     /// A confirmed hit: policy is asked, and the first sighting of an indicator in a flow raises an alert.
     pub(super) fn sight(
@@ -17,7 +24,7 @@ impl Worker {
         at: usize,
         hit: Hit,
         scene: &Scene,
-        phase: u8,
+        (phase, asked): (u8, Asked),
     ) -> Result<(), Refusal> {
         let observation = &all.list()[at];
         let seen = all.fields(observation)[hit.field as usize];
@@ -30,13 +37,21 @@ impl Worker {
         let circumstances = Circumstances { at: scene.time, port };
         let glimpse =
             Glimpse { phase, hit, observations: all, observation, scene, circumstances, refused: None, alert: None };
+        let again = u64::from(asked == Asked::Again);
         let iocs = self.orders.set.admit(hit.entry, all.value(&seen), circumstances).inspect_err(|refusal| {
+            self.tally.hits += again;
             self.tally.refuse(*refusal);
             self.witness.iter_mut().for_each(|witness| witness(&Glimpse { refused: Some(*refusal), ..glimpse }));
         })?;
         let field = hit.field as usize;
-        let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene };
-        let raised = self.contacts[usize::from(scene.shard)].sight(sighting);
+        let clock_suspect = self.clock_suspect;
+        let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene, clock_suspect };
+        let contacts = &mut self.contacts[usize::from(scene.shard)];
+        if asked == Asked::Again && contacts.knows(&sighting) {
+            return Ok(()); // to ask is not to see
+        }
+        self.tally.hits += again;
+        let raised = contacts.sight(sighting);
         self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_ref(), ..glimpse }));
         if let Some(alert) = raised {
             self.tally.raise(alert.severity());
@@ -47,11 +62,15 @@ impl Worker {
 
     /// A flow is over: indicators that were not valid yet are asked again, and its alerts get their last revision.
     pub(super) fn ended(&mut self, scene: &Scene, how: Ended, phase: u8) {
-        for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
-            let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, phase);
+        if self.is_unwatched(scene) {
+            self.early.remove(&scene.flow.id);
+            return self.contacts[usize::from(scene.shard)].forget(scene.flow.id);
         }
         if usize::from(scene.shard) >= self.shards_asked {
             self.ask_again(&[Scene { time: scene.flow.last, ..*scene }], phase);
+        }
+        for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
+            let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, (phase, Asked::Again));
         }
         let contacts = &mut self.contacts[usize::from(scene.shard)];
         let alerted = contacts.has_met(scene.flow.id);

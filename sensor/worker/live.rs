@@ -7,6 +7,7 @@
 use std::mem;
 
 use super::addresses::addresses_of;
+use super::contact::Asked;
 use super::steer::Handed;
 use super::{Inbox, Orders, Outbox, Release, Worker};
 use crate::capture::Frame;
@@ -15,7 +16,7 @@ use crate::flow::{Ended, Moment, Scene, Ticket};
 use crate::limits::{
     BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS, SHARDS_ASKED_A_TICK,
 };
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::worker::Record;
 
 impl Worker {
@@ -104,7 +105,7 @@ impl Worker {
         if let Some(now) = now {
             self.flows.pass(now);
         }
-        self.ask_open();
+        self.ask_open(now);
         self.flows.find_idle(round);
         self.end_found(u64::MAX, Ended::Timeout);
         self.offer();
@@ -113,7 +114,7 @@ impl Worker {
 
     /// Whether the machine's clock is in doubt: alerts say so from now on.
     pub fn doubt(&mut self, clock_suspect: bool) {
-        self.release.clock_suspect = clock_suspect;
+        self.clock_suspect = clock_suspect;
     }
 
     /// Hands over if there is room. Else it waits here, up to a bound; then events are shed, and alerts last.
@@ -149,6 +150,11 @@ impl Worker {
         self.tally.alerts_shed += (alerts - records.len()) as u64;
     }
 
+    /// The clock has been vouched for, and was moved: so are the times of all flows, that none ends by it.
+    pub fn shift(&mut self, moved: Span) {
+        self.flows.shift(moved);
+    }
+
     /// Works by these orders from now on; what was raised before goes out under the old ones.
     pub fn adopt(&mut self, orders: Orders) {
         self.offer();
@@ -167,10 +173,13 @@ impl Worker {
 
     /// Asks the open flows of the next few shards for what the set lists since it is another. Whoever is talking to an
     /// address when it becomes listed is told now, not when that ends.
-    fn ask_open(&mut self) {
+    fn ask_open(&mut self, now: Option<Timestamp>) {
         let upto = (self.shards_asked + SHARDS_ASKED_A_TICK).min(SHARDS);
         for shard in mem::replace(&mut self.shards_asked, upto)..upto {
-            let open: Vec<Scene> = self.flows.open_in(shard).collect();
+            // what is valid now counts, whenever the flow was last heard
+            let at_now = |scene: Scene| Scene { time: now.map_or(scene.time, |now| scene.time.max(now)), ..scene };
+            let open: Vec<Scene> =
+                self.flows.open_in(shard).map(at_now).filter(|scene| !self.is_unwatched(scene)).collect();
             for scenes in open.chunks(BATCH_FRAMES_MAX) {
                 self.ask_again(scenes, 1);
             }
@@ -186,7 +195,7 @@ impl Worker {
         }
         self.orders.set.look_up_addresses(&self.questions, &mut self.room, &mut hits);
         for hit in hits {
-            self.meet_one(&scenes[hit.asked as usize], hit, phase);
+            self.meet_one(&scenes[hit.asked as usize], hit, (phase, Asked::Again));
         }
     }
 

@@ -35,8 +35,6 @@ pub struct Release {
     pub lines: Vec<u8>,
     /// Where its alerts are written, if not at the collector's own desk.
     pub desk: Option<Arc<Desk>>,
-    /// The machine's clock has jumped, and nobody has said yet that it is right: times are the sensor's own.
-    pub clock_suspect: bool,
 }
 
 impl Release {

@@ -159,7 +159,7 @@ fn an_address_that_becomes_listed_while_its_flow_is_open_is_sighted_at_the_flows
         for (alert, (at, which)) in alerts.into_iter().zip(expected) {
             assert_eq!((alert.0, alert.1.as_str()), (at, format!("alert {which}").as_str()));
         }
-        assert_eq!((tally.hits, tally.refusals.iter().sum::<u64>()), (2, 1));
+        assert_eq!((tally.hits, tally.refusals.iter().sum::<u64>(), tally.contacts.raised), (3, 1, 2));
     }
 }
 
@@ -195,7 +195,29 @@ fn who_talks_to_an_address_when_a_new_set_lists_it_is_told_at_once_and_once() {
         assert_eq!(raised(&releases), told, "valid from {valid_from}");
     }
     let tally = worker.finish();
-    assert_eq!((tally.hits, tally.unaccounted()), (0, 0));
+    // each hit has one outcome; to be asked again is no sighting
+    assert_eq!((tally.hits, tally.refusals.iter().sum::<u64>(), tally.contacts.raised), (79, 39, 40));
+    assert_eq!((tally.contacts.further, tally.unaccounted()), (0, 0));
+}
+
+#[test]
+fn who_is_never_watched_since_a_reload_is_not_asked_and_not_logged() {
+    let (send, releases) = unbounded();
+    let old = Orders { live: true, ..orders(0, 1, &Arc::default()) };
+    let mut worker = Worker::new(old.clone(), send, Laps::new(|| 0));
+    let frames = [ipv4(1, 17, 0, &question(1)), ipv4(2, 17, 0, &question(2))];
+    worker.breathe(&Reader::new(&pcap(&frames)[..]).expect("a capture").poll(256).expect("readable"));
+    worker.tick(None, 0);
+    let _before = releases.try_iter().count();
+    let written = crate::networks::Written { never_watch: vec!["10.0.0.1".to_owned()], ..Default::default() };
+    let networks = Arc::new(Networks::check(written).expect("networks"));
+    worker.adopt(Orders { set: listed_from(0), networks, ..old });
+    (0..SHARDS as u64 / 16).for_each(|_| worker.tick(None, 0));
+    let tally = worker.finish();
+    assert_eq!(tally.contacts.raised, 1);
+    let releases: Vec<Release> = releases.try_iter().collect();
+    let lines: String = releases.iter().map(|release| String::from_utf8_lossy(&release.lines)).collect();
+    assert!(lines.contains("10.0.0.2") && !lines.contains("10.0.0.1\""), "{lines}");
 }
 
 #[test]
