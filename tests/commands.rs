@@ -125,6 +125,7 @@ fn the_environment_and_arguments_reach_the_configuration() {
 fn the_configuration_that_holds_can_be_kept_in_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("rules.d")).expect("a folder");
+    std::fs::write(folder.path().join("rules.d/site.txt"), "203.0.113.66\n").expect("a file");
     let file = written(folder.path(), "rules: { local: [rules.d] }\nlimits: { workers: 3 }\n");
     let log = [("HAETAE_LOG", "debug,json"), ("HAETAE_CONFIG", file.as_str())];
     let (code, dumped, complaints) = in_surroundings(&["config", "dump", "--set", "limits.workers=2"], &log);
@@ -276,6 +277,59 @@ fn rules_that_are_no_rules_are_named() {
     let (code, out, complaints) = haetae(&["-r", &capture("tls13"), "-S", &empty]);
     assert_eq!((code, out.as_str()), (78, ""), "rules of which none is left must not look like a clean capture");
     assert!(complaints.contains("no indicator could be loaded, 2 were refused; the first: "), "{complaints}");
+}
+
+#[test]
+fn a_rule_file_that_is_cut_short_is_never_passed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (rules, cut) = (folder.path().display().to_string(), folder.path().join("cut.yaml"));
+    std::fs::write(folder.path().join("whole.txt"), "203.0.113.66\n").expect("a file");
+    std::fs::write(&cut, "format: haetae/1\nindicators:\n  - { ip: 203.0.113.67 }\n  - { ip: 203.0.1").expect("a file");
+    let words: [&[&str]; 4] = [
+        &["-r", &capture("tls13"), "-S", &rules],
+        &["lookup", "203.0.113.66", "-S", &rules],
+        &["rules", "test", "-S", &rules],
+        &["explain", "-r", &capture("tls13"), "-S", &rules, "--list"],
+    ];
+    for words in words {
+        let (code, out, complaints) = haetae(words);
+        assert_eq!((code, out.as_str()), (78, ""), "{words:?}: {complaints}");
+        assert!(complaints.starts_with(&format!("error: {}:4: YAML: ", cut.display())), "{complaints}");
+    }
+    std::fs::write(&cut, "format: haetae/1\nindicators: [{ ip: 203.0.113.999 }]\n").expect("a file");
+    let (code, out, _) = haetae(&["lookup", "203.0.113.67", "-S", &rules]);
+    assert_eq!((code, out.as_str()), (0, "203.0.113.67: not listed (1 indicator searched)\n"), "an entry loses itself");
+    std::fs::remove_file(folder.path().join("whole.txt")).expect("it was there");
+    let (code, out, complaints) = haetae(&["lookup", "203.0.113.67", "-S", &rules]);
+    assert_eq!((code, out.as_str()), (78, ""), "what was not searched is not said to be not listed");
+    assert!(complaints.contains("no indicator could be loaded, 1 were refused; the first: "), "{complaints}");
+}
+
+#[test]
+fn a_configuration_is_not_sound_whose_rules_would_keep_the_sensor_from_starting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = written(folder.path(), "rules: { local: [a.yaml, b.txt] }\n");
+    let rules = |yaml: &str, list: &str| {
+        std::fs::write(folder.path().join("a.yaml"), yaml).expect("a file");
+        std::fs::write(folder.path().join("b.txt"), list).expect("a file");
+    };
+    let place = folder.path().display();
+    let sound = "format: haetae/1\nindicators: [{ ip: 203.0.113.66 }]\n";
+    rules(&sound[..sound.len() - 4], "203.0.113.67\n");
+    let (code, out, complaints) = haetae(&["-T", "-c", &file]);
+    assert_eq!((code, out.as_str()), (78, ""), "{complaints}");
+    assert!(complaints.starts_with(&format!("error: {place}/a.yaml:2: YAML: ")), "{complaints}");
+    rules("format: haetae/1\n", "0.0.0.0\n");
+    let (code, out, complaints) = haetae(&["-T", "-c", &file]);
+    assert_eq!((code, out.as_str()), (78, ""), "{complaints}");
+    assert!(complaints.contains("error: no indicator could be loaded, 1 were refused"), "{complaints}");
+    rules(sound, "0.0.0.0\n");
+    let (code, out, complaints) = haetae(&["-T", "-c", &file]);
+    assert_eq!((code, out.as_str()), (0, "the configuration is sound\n"), "{complaints}");
+    assert!(complaints.starts_with(&format!("{place}/b.txt:1: ip: ")), "{complaints}");
+    assert!(complaints.ends_with("\n1 rule refused\n"), "{complaints}");
+    std::fs::remove_file(folder.path().join("b.txt")).expect("it was there");
+    assert_eq!(haetae(&["-T", "-c", &file, "-S", &folder.path().join("b.txt").display().to_string()]).0, 78);
 }
 
 /// Event types in the log that `-l` wrote.

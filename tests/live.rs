@@ -270,7 +270,16 @@ fn a_reload_is_all_or_nothing() {
         assert!(said["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{said}");
     }
     std::fs::write(path("haetae.yaml"), &sound).expect("a configuration");
-    std::fs::write(path("rules.yaml"), "format: haetae/1\nindicators:\n  - { ip: 10.0.0.1 }\n").expect("rules");
+    // a copy that is half done: what of it can be read is fewer indicators, and nobody would be told
+    let more = "format: haetae/1\nindicators:\n  - { ip: 10.0.0.1 }\n";
+    std::fs::write(path("rules.yaml"), &more[..more.len() - 4]).expect("rules");
+    std::fs::write(path("more.yaml"), more).expect("rules");
+    std::fs::write(path("haetae.yaml"), sound.replace("[rules.yaml]", "[more.yaml, rules.yaml]")).expect("a file");
+    service.signal("HUP");
+    let said = service.hear("not reloaded");
+    assert!(said["reason"].as_str().is_some_and(|reason| reason.contains("rules.yaml:3: YAML: ")), "{said}");
+    std::fs::write(path("haetae.yaml"), &sound).expect("a configuration");
+    std::fs::write(path("rules.yaml"), more).expect("rules");
     service.signal("HUP");
     assert_eq!(service.hear("reloaded")["indicators"], 1);
     std::fs::write(&capture, wire::pcap(&questions(2)[1..])).expect("a capture");

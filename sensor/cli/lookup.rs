@@ -25,12 +25,26 @@ pub fn run(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let first = || rules.first().cloned().unwrap_or_default();
-    let loaded = feed::load(rules, &config.policy([0; 16])).map_err(|error| Failure::Io(first(), error))?;
-    let written = |error| Failure::Io("standard output".into(), error);
-    refused(&loaded.refusals, loaded.refused.values().sum(), verbose, complaints).map_err(written)?;
+    let loaded = loaded(rules, config, verbose, complaints)?;
     write(out, value, loaded.taken, &loaded.set.explain(value, Some(now())), config.site.language.name())
-        .map_err(written)
+        .map_err(|error| Failure::Io("standard output".into(), error))
+}
+
+/// Loads the rules and tells of those that were refused; fails where nothing would start with them.
+///
+/// # Errors
+/// Rules that cannot be read or of which none is left, an output that cannot be written.
+pub fn loaded(
+    rules: &[PathBuf],
+    config: &Config,
+    verbose: bool,
+    complaints: &mut dyn Write,
+) -> Result<feed::Loaded, Failure> {
+    let loaded = feed::load(rules, &config.policy([0; 16])).map_err(Failure::of_rules)?;
+    let told = refused(&loaded.refusals, loaded.refused.values().sum(), verbose, complaints);
+    told.map_err(|error| Failure::Io("standard error".into(), error))?;
+    loaded.some_left().map_err(Failure::of_rules)?;
+    Ok(loaded)
 }
 
 /// Validity is judged as of now: a person asks about today.

@@ -236,6 +236,11 @@ impl Desk<'_> {
                 return Ok(self.refused(Refused::Faulty(faults), consequence)?);
             }
         }
+        let rules = order::rules(site, &config);
+        self.all_there(&rules)?;
+        if let Err(failure) = lookup::loaded(&rules, &config, true, self.complaints) {
+            return self.failed(&failure);
+        }
         for (option, name) in interfaces_absent(&config.capture) {
             writeln!(self.complaints, "warning: {option}: this machine has no interface `{name}` now")?;
         }

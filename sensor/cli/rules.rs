@@ -16,8 +16,7 @@ use crate::feed::{self, RuleTest};
 /// # Errors
 /// Captures and rules that cannot be read, an output that cannot be written.
 pub fn run(mut replay: Replay, out: &mut dyn Write, complaints: &mut dyn Write) -> Result<bool, Failure> {
-    let first = || replay.rules.first().cloned().unwrap_or_default();
-    let tests = feed::tests(&replay.rules).map_err(|error| Failure::Io(first(), error))?;
+    let tests = feed::tests(&replay.rules).map_err(Failure::of_rules)?;
     let folder = std::env::temp_dir().join(format!("haetae-rules-test-{}", std::process::id()));
     // Not `create_dir_all`: a folder that somebody else has put there is not ours to write into.
     std::fs::create_dir(&folder).map_err(|error| Failure::Io(folder.clone(), error))?;

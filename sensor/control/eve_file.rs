@@ -28,14 +28,24 @@ pub(super) struct EveFile {
     file: File,
     buffer: Vec<u8>,
     state: Arc<LogState>,
+    /// Whether alerts go to a centre too.
+    delivered: bool,
 }
 
 /// Lines are gathered up to this size, so that one costs a copy and not a system call.
 const BUFFER_BYTES: usize = 256 << 10;
 
 impl EveFile {
-    pub(super) fn open(path: &Path, state: Arc<LogState>) -> io::Result<EveFile> {
-        Ok(EveFile { path: path.to_path_buf(), file: opened(path)?, buffer: Vec::new(), state })
+    pub(super) fn open(path: &Path, state: Arc<LogState>, delivered: bool) -> io::Result<EveFile> {
+        Ok(EveFile { path: path.to_path_buf(), file: opened(path)?, buffer: Vec::new(), state, delivered })
+    }
+
+    /// What its failure costs: a log that is the only place for alerts loses them.
+    fn cost(&self) -> &'static str {
+        match self.delivered {
+            true => "the EVE log cannot be written; alerts are still delivered",
+            false => "the EVE log cannot be written; its lines, alerts too, are lost and counted",
+        }
     }
 
     fn put(&mut self) -> io::Result<()> {
@@ -91,7 +101,7 @@ impl Write for EveFile {
             Err(error) => {
                 self.state.lost.fetch_add(lines, Ordering::AcqRel);
                 if !failed {
-                    tracing::error!(path = %self.path.display(), %error, "the EVE log cannot be written; alerts are still delivered");
+                    tracing::error!(path = %self.path.display(), %error, "{}", self.cost());
                 }
             }
         }
@@ -108,7 +118,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, old) = (folder.path().join("eve.json"), folder.path().join("eve.json.1"));
         let state = Arc::new(LogState::default());
-        let mut log = EveFile::open(&path, Arc::clone(&state)).expect("a file");
+        let mut log = EveFile::open(&path, Arc::clone(&state), false).expect("a file");
         log.write_all(b"one\n").and_then(|()| log.flush()).expect("room");
         std::fs::rename(&path, &old).expect("rotated");
         log.write_all(b"two\n").and_then(|()| log.flush()).expect("room");
@@ -122,7 +132,8 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_counted_and_the_next_is_tried() {
         let state = Arc::new(LogState::default());
-        let mut log = EveFile::open(Path::new("/dev/full"), Arc::clone(&state)).expect("a device that is always full");
+        let mut log =
+            EveFile::open(Path::new("/dev/full"), Arc::clone(&state), true).expect("a device that is always full");
         log.write_all(b"one\ntwo\n").and_then(|()| log.flush()).expect("it is no error");
         assert_eq!((state.lost.load(Ordering::Acquire), state.failing.load(Ordering::Acquire)), (2, true));
         let folder = tempfile::tempdir().expect("a folder");
@@ -130,5 +141,14 @@ mod tests {
         state.reopen.store(true, Ordering::Release);
         log.write_all(b"three\n").and_then(|()| log.flush()).expect("room");
         assert_eq!((state.written.load(Ordering::Acquire), state.failing.load(Ordering::Acquire)), (1, false));
+    }
+
+    #[test]
+    fn alerts_are_said_to_be_delivered_only_where_a_centre_is() {
+        let said = |centre| {
+            let log = EveFile::open(Path::new("/dev/full"), Arc::default(), centre).expect("a device");
+            log.cost().contains("delivered")
+        };
+        assert!(said(true) && !said(false));
     }
 }

@@ -44,6 +44,7 @@ use std::time::Instant;
 
 use crate::alert::record::SetVersion;
 use crate::config::{Config, Digest, EventType};
+use crate::feed::NotLoaded;
 use crate::flow::Settings;
 use crate::indicator::IndicatorSet;
 use crate::observable::{Kind, digest, plain};
@@ -67,6 +68,17 @@ pub enum Failure {
     Configuration(String),
     /// The sensor is at fault: a thread died or frames are unaccounted for.
     Fault(String),
+}
+
+impl Failure {
+    /// Rules that were not loaded.
+    pub fn of_rules(reason: NotLoaded) -> Failure {
+        match reason {
+            // it names the file itself
+            NotLoaded::Unusable(error) => Failure::Io("the rules".into(), error),
+            NotLoaded::Broken(_) | NotLoaded::Nothing(..) => Failure::Configuration(reason.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for Failure {

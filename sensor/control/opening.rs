@@ -40,14 +40,12 @@ pub(super) fn load(config: &Config, rules: &[PathBuf]) -> Result<Loaded, Failure
     let mut key = [0; 16];
     key[..8].copy_from_slice(&random()?.to_ne_bytes());
     key[8..].copy_from_slice(&random()?.to_ne_bytes());
-    let loaded = feed::load(rules, &config.policy(key)).map_err(|error| Failure::Io("the rules".into(), error))?;
+    let loaded = feed::load(rules, &config.policy(key)).map_err(Failure::of_rules)?;
     let refused = loaded.refused.values().sum();
     for refusal in &loaded.refusals {
         tracing::warn!(file = %refusal.file.display(), line = refusal.line, reason = %refusal.reason, "indicator refused");
     }
-    if loaded.set.is_empty() && refused > 0 {
-        return Err(Failure::Configuration(format!("no indicator could be loaded, {refused} were refused")));
-    }
+    loaded.some_left().map_err(Failure::of_rules)?;
     Ok(Loaded { set: Arc::new(loaded.set), refused })
 }
 
@@ -210,4 +208,16 @@ pub(super) fn taps(sources: Vec<Source>, shared: &Arc<Shared>, send: &Sender<Rel
             Tap::new(index, worker, sources, Arc::clone(shared))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watched_folder_is_read_by_no_library() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = watch(folder.path(), 0, 0).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(source.backend(), "folder");
+    }
 }

@@ -28,7 +28,7 @@ pub(super) struct Opened {
     pub(super) events: Option<Named>,
     pub(super) log: Option<Named>,
     pub(super) stats: Option<Named>,
-    pub(super) report: Option<(Named, Findings)>,
+    pub(super) report: Option<(Page, Findings)>,
     pub(super) shown: Shown,
     pub(super) bar: Option<Bar>,
     /// The names of captures in a folder of events, one after the other.
@@ -54,7 +54,7 @@ pub(super) fn open(replay: &Replay, captures: &[Vec<PathBuf>]) -> Result<Opened,
         log,
         stats: given(&replay.stats)?,
         report: match &replay.report {
-            Some(report) => Some((named(&report.output)?, Findings::default())),
+            Some(report) => Some((Page::at(&report.output)?, Findings::default())),
             None => None,
         },
         shown: Shown::default(),
@@ -128,6 +128,76 @@ fn create(path: &Path) -> Result<Named, Failure> {
     Ok(Named { name: path.to_path_buf(), writer: Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)) })
 }
 
+/// A page that is there as a whole or not at all: it is written beside its place and moved there.
+pub(super) struct Page {
+    name: PathBuf,
+    way: Way,
+}
+
+/// How a page gets to its place.
+enum Way {
+    /// Standard output.
+    Stdout,
+    /// What is no file (a pipe, a device) cannot be replaced.
+    Straight,
+    /// The place, its links followed, and the name beside it.
+    Beside(PathBuf, PathBuf),
+}
+
+impl Page {
+    /// Finds out now whether it can be written: a replay may take hours.
+    fn at(output: &Output) -> Result<Page, Failure> {
+        let Output::File(path) = output else {
+            return Ok(Page { name: PathBuf::from("standard output"), way: Way::Stdout });
+        };
+        let failed = |error| Failure::Io(path.clone(), error);
+        let place = path.canonicalize().unwrap_or_else(|_| path.clone()); // not there yet
+        if std::fs::metadata(&place).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            File::options().write(true).open(&place).map_err(failed)?;
+            return Ok(Page { name: path.clone(), way: Way::Straight });
+        }
+        let Some(name) = place.file_name().filter(|_| !place.is_dir()) else {
+            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+        };
+        let beside = place.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+        let tried = File::create_new(&beside).and_then(|_| std::fs::remove_file(&beside));
+        tried.map_err(failed)?;
+        Ok(Page { name: path.clone(), way: Way::Beside(place, beside) })
+    }
+
+    /// Writes it; where that fails, what was there before is there still.
+    pub(super) fn write(&self, with: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        let written = match &self.way {
+            Way::Stdout => filled(io::stdout(), with),
+            Way::Straight => File::options().write(true).open(&self.name).and_then(|file| filled(file, with)),
+            Way::Beside(place, beside) => replaced(place, beside, with),
+        };
+        written.map_err(|error| Failure::Io(self.name.clone(), error))
+    }
+}
+
+fn filled(to: impl Write, with: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, to);
+    with(&mut writer)?;
+    writer.flush()
+}
+
+fn replaced(place: &Path, beside: &Path, with: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let file = File::create_new(beside)?;
+    let written = || {
+        // who may read it was decided for the page that it replaces
+        if let Ok(before) = std::fs::metadata(place) {
+            file.set_permissions(before.permissions())?;
+        }
+        filled(&file, with)?;
+        file.sync_all()?; // a disk may say only now that it is full
+        std::fs::rename(beside, place)
+    };
+    written().inspect_err(|_| {
+        let _nothing_is_left_beside = std::fs::remove_file(beside);
+    })
+}
+
 fn make_folder(path: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(path).map_err(|error| Failure::Io(path.to_path_buf(), error))
 }
@@ -174,5 +244,51 @@ mod tests {
         assert!(open(&replay, &[vec![capture.clone()]]).is_err());
         assert_eq!(std::fs::read(&capture).expect("still there"), b"evidence");
         assert!(open(&replay, &[]).is_ok());
+    }
+
+    fn written(page: &Page, text: &str) -> Result<(), String> {
+        page.write(|out| out.write_all(text.as_bytes())).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_written_to_its_end_leaves_what_was_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("r.html");
+        let inside = || std::fs::read_dir(folder.path()).expect("there").count();
+        let page = Page::at(&Output::File(path.clone())).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(inside(), 0, "a replay that is killed leaves nothing");
+        let full = |out: &mut dyn Write| {
+            out.write_all(&[b' '; BUFFER_BYTES + 1])?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        let said = page.write(full).expect_err("it is full").to_string();
+        assert_eq!((said, inside()), (format!("{}: no storage space", path.display()), 0));
+        written(&page, "first").expect("room");
+        assert!(page.write(full).is_err());
+        assert_eq!((std::fs::read(&path).expect("there"), inside()), (b"first".to_vec(), 1));
+    }
+
+    #[test]
+    fn a_page_takes_the_place_of_the_old_one_and_keeps_its_readers() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, link) = (folder.path().join("r.html"), folder.path().join("latest.html"));
+        std::fs::write(&path, "old").expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        let page = Page::at(&Output::File(link.clone())).unwrap_or_else(|failure| panic!("{failure}"));
+        written(&page, "new").expect("room");
+        assert_eq!(std::fs::read(&path).expect("there"), b"new");
+        assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert!(std::fs::symlink_metadata(&link).expect("there").is_symlink());
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_never_replaced() {
+        let page = Page::at(&Output::File("/dev/full".into())).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(written(&page, "page"), Err("/dev/full: No space left on device".to_owned()));
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(Page::at(&Output::File(folder.path().into())).is_err());
+        assert!(Page::at(&Output::File(folder.path().join("gone/r.html"))).is_err());
     }
 }

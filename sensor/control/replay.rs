@@ -104,10 +104,10 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
         let written = writeln!(stats.writer, "{document:#}").and_then(|()| stats.writer.flush());
         written.map_err(|error| stats.failed(error))?;
     }
-    if let Some((output, findings)) = &mut opened.report {
+    if let Some((page, findings)) = &opened.report {
         let come =
             explanation::Come { replay, all: &all, loaded: &loaded, networks: &networks, left: delivered.as_ref() };
-        come.write(findings, output).map_err(|error| output.failed(error))?;
+        page.write(|out| come.write(findings, out))?;
     }
     if replay.screen {
         let closing = Closing {
@@ -150,14 +150,11 @@ pub(super) fn captures(replay: &Replay) -> Result<Vec<Vec<PathBuf>>, Failure> {
 
 pub(super) fn load(replay: &Replay) -> Result<Rules, Failure> {
     let policy = replay.config.policy(REPLAY_SET_KEY);
-    let loaded = feed::load(&replay.rules, &policy).map_err(|error| Failure::Io("the rules".into(), error))?;
+    let loaded = feed::load(&replay.rules, &policy).map_err(Failure::of_rules)?;
     let refused = loaded.refused.values().sum();
     let told = crate::cli::lookup::refused(&loaded.refusals, refused, replay.verbose, &mut io::stderr());
     told.map_err(|error| Failure::Io("standard error".into(), error))?;
-    if loaded.set.is_empty() && refused > 0 {
-        let first = loaded.refusals.first().map_or_else(String::new, |refusal| format!("; the first: {refusal}"));
-        return Err(Failure::Configuration(format!("no indicator could be loaded, {refused} were refused{first}")));
-    }
+    loaded.some_left().map_err(Failure::of_rules)?;
     let refusals = loaded.refusals.iter().take(REPORT_REFUSALS_SHOWN_MAX).map(ToString::to_string).collect();
     let (set, given) = (Arc::new(loaded.set), !replay.rules.is_empty());
     Ok(Rules { set, given, refused, reasons: loaded.refused, refusals })

@@ -192,7 +192,7 @@ fn say_last_stats(account: &Account, eve: &mut EveFile) {
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
     let Some(path) = &config.outputs.path else { return Ok(None) };
-    let opened = EveFile::open(path, Arc::clone(state));
+    let opened = EveFile::open(path, Arc::clone(state), config.centre.is_some());
     opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::names::{self, Reading};
 use super::words::word;
-use super::{Refusal, poison};
+use super::{NotLoaded, Refusal, poison};
 use crate::indicator::{Builder, Said, Statement};
 use crate::limits::{FEED_WORD_BYTES_MAX, REFUSAL_REASONS_MAX, REFUSALS_KEPT_MAX};
 use crate::observable::address::Port;
@@ -27,9 +27,16 @@ pub(super) struct Refusals {
     pub(super) kept: Vec<Refusal>,
     /// All of them, by reason.
     pub(super) by_reason: BTreeMap<String, u64>,
+    /// The first file that is broken as a whole.
+    broken: Option<Refusal>,
 }
 
 impl Refusals {
+    /// Whether every file could be read as a whole.
+    pub(super) fn whole(&mut self) -> Result<(), NotLoaded> {
+        self.broken.take().map_or(Ok(()), |file| Err(NotLoaded::Broken(file)))
+    }
+
     fn note(&mut self, file: &Path, line: u64, reason: String) {
         let apart = self.by_reason.len() < REFUSAL_REASONS_MAX || self.by_reason.contains_key(&reason);
         let counted = if apart { reason.clone() } else { "other reasons".to_owned() };
@@ -45,6 +52,7 @@ pub(super) struct Intake<'a> {
     file: &'a Path,
     builder: &'a mut Builder,
     refusals: &'a mut Refusals,
+    for_all: bool,
     room: Vec<u8>,
     narrowed: HashMap<(Said, Port), Said>,
 }
@@ -52,7 +60,7 @@ pub(super) struct Intake<'a> {
 impl<'a> Intake<'a> {
     /// For one file.
     pub(super) fn of(file: &'a Path, builder: &'a mut Builder, refusals: &'a mut Refusals) -> Self {
-        Intake { file, builder, refusals, room: Vec::new(), narrowed: HashMap::new() }
+        Intake { file, builder, refusals, for_all: false, room: Vec::new(), narrowed: HashMap::new() }
     }
 
     /// The file.
@@ -68,11 +76,34 @@ impl<'a> Intake<'a> {
 
     /// Refuses one line.
     pub(super) fn refuse(&mut self, line: u64, reason: impl Into<String>) {
+        if self.for_all {
+            return self.refuse_file(line, reason);
+        }
         self.refusals.note(self.file, line, reason.into());
     }
 
-    /// Makes a statement known.
+    /// Reads what holds for all entries of the file: a line that is refused there refuses the file.
+    pub(super) fn for_all<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.for_all = true;
+        let come = read(self);
+        self.for_all = false;
+        come
+    }
+
+    /// Refuses the file: none of its entries can be told from the others.
+    pub(super) fn refuse_file(&mut self, line: u64, reason: impl Into<String>) {
+        let refusal = Refusal { file: self.file.to_owned(), line, reason: reason.into() };
+        self.refusals.broken.get_or_insert(refusal);
+    }
+
+    /// Makes a statement known; one that never holds, because it ends before it begins, is a slip.
     pub(super) fn say(&mut self, line: u64, statement: Statement) -> Option<Said> {
+        if let (Some(from), Some(until)) = (statement.valid_from, statement.valid_until)
+            && from >= until
+        {
+            self.refuse(line, "valid_from: not before valid_until");
+            return None;
+        }
         match self.builder.say(statement) {
             Ok(said) => Some(said),
             Err(refused) => {
@@ -259,5 +290,10 @@ fn defanged(kind: &Kind, value: &[u8]) -> bool {
 
 /// A feed's own word as a message may repeat it: short, and nothing that moves a terminal's cursor.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
+    bounded(text, 40)
+}
+
+/// As [`shown`], of this many letters at most.
+pub(super) fn bounded(text: &str, letters_max: usize) -> String {
+    text.chars().take(letters_max).map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -1,4 +1,5 @@
-//! Feeds: files of intelligence in, indicators and refusals out. A bad entry never loses its file.
+//! Feeds: files of intelligence in, indicators and refusals out. A bad entry never loses its file; a file that is broken
+//! as a whole is never passed over, for then everything in it would be gone without a word.
 //!
 //! A format is a row: the endings of its files, how it is recognised by its first bytes, and how it is read. All hand
 //! over to `intake.rs`, so that spelling, poison and refusals are the same in each. `rules/README.md` has the formats.
@@ -42,6 +43,36 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Why nothing was loaded.
+#[derive(Debug)]
+pub enum NotLoaded {
+    /// A path that cannot be read.
+    Unusable(io::Error),
+    /// A file that is broken as a whole: cut short, of another format, too large.
+    Broken(Refusal),
+    /// Every entry was refused: how many, and the first.
+    Nothing(u64, Option<Refusal>),
+}
+
+impl From<io::Error> for NotLoaded {
+    fn from(error: io::Error) -> Self {
+        NotLoaded::Unusable(error)
+    }
+}
+
+impl fmt::Display for NotLoaded {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotLoaded::Unusable(error) => error.fmt(out),
+            NotLoaded::Broken(file) => write!(out, "{file}; a file that is broken as a whole loads nothing"),
+            NotLoaded::Nothing(refused, first) => {
+                write!(out, "no indicator could be loaded, {refused} were refused")?;
+                first.as_ref().map_or(Ok(()), |first| write!(out, "; the first: {first}"))
+            }
+        }
+    }
+}
+
 /// What loading gave.
 pub struct Loaded {
     /// The set, frozen.
@@ -54,6 +85,20 @@ pub struct Loaded {
     pub taken: usize,
     /// The files read, in their order.
     pub files: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// Whether anything was taken of what there was: rules of which none is left must not look like clean traffic.
+    ///
+    /// # Errors
+    /// [`NotLoaded::Nothing`].
+    pub fn some_left(&self) -> Result<(), NotLoaded> {
+        let refused = self.refused.values().sum();
+        if self.set.is_empty() && refused > 0 {
+            return Err(NotLoaded::Nothing(refused, self.refusals.first().cloned()));
+        }
+        Ok(())
+    }
 }
 
 /// What the site asks of all indicators.
@@ -112,8 +157,8 @@ static FORMATS: [Format; 4] = [
 /// `allow` is an allow-list.
 ///
 /// # Errors
-/// A path that cannot be read.
-pub fn load(paths: &[PathBuf], policy: &Policy) -> io::Result<Loaded> {
+/// A path that cannot be read, a file that is broken as a whole.
+pub fn load(paths: &[PathBuf], policy: &Policy) -> Result<Loaded, NotLoaded> {
     let mut builder = Builder::new(policy.key, policy.confidence_min);
     builder.site(&policy.sectors, policy.tlp_max);
     let mut refusals = Refusals::default();
@@ -126,6 +171,7 @@ pub fn load(paths: &[PathBuf], policy: &Policy) -> io::Result<Loaded> {
         let mut intake = Intake::of(file, &mut builder, &mut refusals);
         read_file(file, &mut intake, Some(list::read_allowed))?;
     }
+    refusals.whole()?;
     let taken = builder.taken();
     Ok(Loaded { set: builder.build(), refusals: refusals.kept, refused: refusals.by_reason, taken, files })
 }
@@ -133,8 +179,8 @@ pub fn load(paths: &[PathBuf], policy: &Policy) -> io::Result<Loaded> {
 /// The tests that rule files carry, in the order of files and lines.
 ///
 /// # Errors
-/// A path that cannot be read.
-pub fn tests(paths: &[PathBuf]) -> io::Result<Vec<RuleTest>> {
+/// A path that cannot be read, a file that is broken as a whole: its tests would not be missed.
+pub fn tests(paths: &[PathBuf]) -> Result<Vec<RuleTest>, NotLoaded> {
     let mut tests = Vec::new();
     for file in some_files(paths)? {
         let mut from = open(&file)?;
@@ -148,13 +194,14 @@ pub fn tests(paths: &[PathBuf]) -> io::Result<Vec<RuleTest>> {
 /// One file's content from memory, in the format that its name's ending says. For the fuzz targets, which have no files.
 ///
 /// # Errors
-/// What the reader says of bytes that are no text of its format at all.
+/// A content that is broken as a whole.
 #[doc(hidden)]
-pub fn read(name: &Path, mut content: &[u8], policy: &Policy) -> io::Result<Loaded> {
+pub fn read(name: &Path, mut content: &[u8], policy: &Policy) -> Result<Loaded, NotLoaded> {
     let mut builder = Builder::new(policy.key, policy.confidence_min);
     let mut refusals = Refusals::default();
     let format = format_of(name, content);
     (format.read)(&mut content, &mut Intake::of(name, &mut builder, &mut refusals))?;
+    refusals.whole()?;
     let taken = builder.taken();
     let files = vec![name.to_path_buf()];
     Ok(Loaded { set: builder.build(), refusals: refusals.kept, refused: refusals.by_reason, taken, files })
@@ -171,22 +218,26 @@ type Reader = fn(&mut dyn BufRead, &mut Intake<'_>) -> io::Result<()>;
 fn read_file(file: &Path, intake: &mut Intake<'_>, reader: Option<Reader>) -> io::Result<()> {
     let mut from = open(file)?;
     if from.get_ref().limit() > FEED_FILE_BYTES_MAX {
-        intake.refuse(1, "file larger than 2 GiB");
+        intake.refuse_file(1, "file larger than 2 GiB");
         return Ok(());
     }
     let read = match reader {
         Some(read) => read,
-        None => format_of(file, from.fill_buf()?).read,
+        None => format_of(file, from.fill_buf().map_err(|error| named(file, error))?).read,
     };
-    read(&mut from, intake)
+    read(&mut from, intake).map_err(|error| named(file, error))
+}
+
+/// The error with the path that it is of.
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Opens a file, bounded by the length that it has now: one that grows while it is read ends all the same.
 fn open(file: &Path) -> io::Result<BufReader<io::Take<File>>> {
     const BUFFER_BYTES: usize = 1 << 18;
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-    let from = File::open(file).map_err(named)?;
-    let length = from.metadata().map_err(named)?.len();
+    let from = File::open(file).map_err(|error| named(file, error))?;
+    let length = from.metadata().map_err(|error| named(file, error))?.len();
     Ok(BufReader::with_capacity(BUFFER_BYTES, from.take(length)))
 }
 
@@ -220,7 +271,6 @@ fn some_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
 
 /// Files as given; of directories, every file in them whose ending is known, by name.
 fn files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
-    let named = |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let mut files = Vec::new();
     for path in paths {
         if !fs::metadata(path).map_err(|error| named(path, error))?.is_dir() {
@@ -229,7 +279,7 @@ fn files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
         }
         let mut inside = Vec::new();
         for entry in fs::read_dir(path).map_err(|error| named(path, error))? {
-            let file = entry?.path();
+            let file = entry.map_err(|error| named(path, error))?.path();
             let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
             if !hidden && by_ending(&file).is_some() && file.is_file() {
                 inside.push(file);

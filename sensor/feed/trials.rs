@@ -78,14 +78,59 @@ fn a_yaml_file_carries_its_tests() {
     );
 }
 
+/// Why a folder with this YAML file and a sound list beside it is not loaded; nothing if it is.
+fn broken(content: &[u8]) -> Option<Refusal> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.yaml"), content).unwrap();
+    fs::write(folder.path().join("b.txt"), "203.0.113.66\n").unwrap();
+    match load(&[folder.path().to_owned()], &Policy::default()) {
+        Ok(_) => None,
+        Err(NotLoaded::Broken(refusal)) => Some(refusal),
+        Err(other) => panic!("{other}"),
+    }
+}
+
 #[test]
-fn yaml_that_cannot_be_trusted_is_refused_whole_with_a_line() {
-    let first = |content: &str| reasons(&loaded("a.yaml", content.as_bytes())).first().map(|&(line, _)| line);
-    assert_eq!(first("format: haetae/2\nindicators: [{ ip: 192.0.2.1 }]\n"), Some(1));
-    assert_eq!(first("indicators: []\n"), Some(1));
-    assert!(first("format: haetae/1\nindicators:\n  - { ip: 192.0.2.1\n  - }\n").is_some());
-    let bad = loaded("a.yaml", b"format: haetae/1\ndefaults: { valid_until: soon }\nindicators: [{ ip: 192.0.2.1 }]\n");
-    assert_eq!((bad.taken, reasons(&bad)[0].0, reasons(&bad).len()), (0, 2, 2));
+fn a_file_that_is_broken_as_a_whole_loads_nothing_and_says_where() {
+    let cases: [(&[u8], u64, &str); 8] = [
+        (b"", 1, "not a map of format, defaults, indicators"),
+        (b"format: haetae/2\nindicators: [{ ip: 192.0.2.1 }]\n", 1, "format: this version reads haetae/1"),
+        (b"indicators: []\n", 1, "no `format: haetae/1`"),
+        (b"format: haetae/1\nindicators:\n  - { ip: 192.0.2.1 }\n  - ]\n", 4, "YAML: "),
+        (b"format: haetae/1\n# \xff\n", 2, "not UTF-8"),
+        (
+            b"format: haetae/1\ndefaults: { valid_until: soon }\nindicators: [{ ip: 192.0.2.1 }]\n",
+            2,
+            "valid_until: a date",
+        ),
+        (b"format: haetae/1\nindicators: [{ ip: 192.0.2.1 }]\ndefaults: { colour: red }\n", 3, "unknown key `colour`"),
+        (b"format: haetae/1\ndefaults: red\n", 2, "defaults: not a map"),
+    ];
+    for (content, line, why) in cases {
+        let refusal = broken(content).unwrap_or_else(|| panic!("loaded: {}", content.escape_ascii()));
+        assert_eq!(refusal.line, line, "{refusal}");
+        assert!(refusal.reason.starts_with(why), "{refusal}");
+    }
+    let large = [b"format: haetae/1\n".to_vec(), vec![b'#'; crate::limits::FEED_YAML_BYTES_MAX as usize]].concat();
+    assert!(broken(&large).expect("a reason").reason.starts_with("file larger than 8 MiB"));
+    assert_eq!(broken(b"format: haetae/1\nindicators: [{ ip: 192.0.2.1 }, { ip: x }, { colour: red }]\n"), None);
+}
+
+#[test]
+fn a_copy_that_is_cut_within_its_indicators_is_never_taken_for_fewer_of_them() {
+    let whole = &YAML[..YAML.find("  - domain: a..b").unwrap()];
+    let unclosed = |text: &str| text.matches('{').count() > text.matches('}').count();
+    let cuts = (0..whole.len()).filter_map(|cut| whole.get(..cut)).filter(|before| unclosed(before));
+    assert!(cuts.clone().count() > 300);
+    cuts.for_each(|before| assert!(broken(before.as_bytes()).is_some(), "{before}"));
+    assert_eq!(broken(whole.as_bytes()), None);
+}
+
+#[test]
+fn tests_of_a_broken_file_are_not_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("set.yaml"), &YAML[..150]).unwrap();
+    assert!(matches!(tests(&[folder.path().to_owned()]), Err(NotLoaded::Broken(_))));
 }
 
 #[test]
@@ -362,6 +407,26 @@ fn names_in_every_script_are_one_in_feeds() {
 }
 
 #[test]
+fn what_ends_before_it_begins_is_refused_in_every_format_with_its_line() {
+    let yaml = "format: haetae/1\ndefaults: { valid_until: 2027-01-31 }\nindicators:\n  \
+        - { ip: 192.0.2.1, valid_from: 2027-01-30 }\n  - { ip: 192.0.2.2, valid_from: 2027-02-01 }\n  \
+        - { ip: 192.0.2.3, valid_from: 2027-01-31 }\n";
+    let csv = "type,value,valid_from,valid_until\nip,192.0.2.1,2027-01-30,2027-01-31\nip,192.0.2.9,2027-01-30,\n\
+        \n ip,192.0.2.2,2027-02-01,2027-01-31\nip,192.0.2.3,2027-02-01,2027-01-31\n";
+    let line = |ip: &str, from: &str| {
+        let text = r#"{"type":"ip","value":"IP","valid_from":"FROM","valid_until":"2027-01-31T00:00:00Z"}"#;
+        text.replace("IP", ip).replace("FROM", from) + "\n"
+    };
+    let json = ["2027-01-30T23:59:59Z", "2027-01-31T00:00:01Z"].map(|from| line("192.0.2.1", from)).concat();
+    for (name, content, lines) in [("a.yaml", yaml, &[5, 6][..]), ("a.csv", csv, &[5, 6]), ("a.jsonl", &json, &[2])] {
+        let loaded = loaded(name, content.as_bytes());
+        let expected: Vec<_> = lines.iter().map(|&line| (line, "valid_from: not before valid_until")).collect();
+        assert_eq!(reasons(&loaded), expected, "{name}");
+        assert!(!loaded.set.explain("192.0.2.1", None).is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn sectors_are_a_word_in_every_format() {
     let yaml = "format: haetae/1\nindicators: [{ ip: 203.0.113.66, sectors: [Finance, energy] }]\n";
     let csv = "type,value,sectors\nip,203.0.113.66,finance;energy\n";
@@ -407,6 +472,7 @@ proptest! {
             list::read_allowed(&mut content.as_slice(), &mut intake).unwrap();
             builder.build();
         }
-        yaml::read_tests(&mut content.as_slice(), Path::new("any")).unwrap();
+        let tests = yaml::read_tests(&mut content.as_slice(), Path::new("any"));
+        assert!(!matches!(tests, Err(NotLoaded::Unusable(_))));
     }
 }

@@ -1,4 +1,5 @@
-//! haetae's own format, `haetae/1`: what a person writes. One bad indicator loses itself, not the file.
+//! haetae's own format, `haetae/1`: what a person writes. One bad indicator loses itself, not the file; what is no YAML to
+//! its end, says no `format:` or has `defaults` that cannot be read is refused as a whole.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -7,10 +8,9 @@ use std::path::PathBuf;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Spanned;
 
-use super::RuleTest;
-use super::intake::{Intake, names_kind, shown};
+use super::intake::{Intake, bounded, names_kind, shown};
 use super::names::Reading;
-use super::words;
+use super::{NotLoaded, Refusal, RuleTest, words};
 use crate::indicator::Statement;
 use crate::limits::FEED_YAML_BYTES_MAX;
 use crate::observable::domain;
@@ -36,15 +36,16 @@ pub(super) fn recognise(first: &[u8]) -> bool {
 /// Reads the indicators of a file.
 pub(super) fn read(from: &mut dyn BufRead, intake: &mut Intake<'_>) -> io::Result<()> {
     match parse(from)? {
-        Err((line, reason)) => intake.refuse(line, reason),
+        Err((line, reason)) => intake.refuse_file(line, reason),
         Ok(root) => read_root(root, intake),
     }
     Ok(())
 }
 
-/// Reads the tests of a file; what is wrong in it is [`read`]'s to say.
-pub(super) fn read_tests(from: &mut dyn BufRead, file: &std::path::Path) -> io::Result<Vec<RuleTest>> {
-    let Ok(At { node: Node::Map(entries), .. }) = parse(from)? else { return Ok(Vec::new()) };
+/// Reads the tests of a file; what is wrong in its entries is [`read`]'s to say.
+pub(super) fn read_tests(from: &mut dyn BufRead, file: &std::path::Path) -> Result<Vec<RuleTest>, NotLoaded> {
+    let broken = |(line, reason)| NotLoaded::Broken(Refusal { file: file.to_owned(), line, reason });
+    let Node::Map(entries) = parse(from)?.map_err(broken)?.node else { return Ok(Vec::new()) };
     let tests = entries.into_iter().filter(|(key, _)| key == "tests").flat_map(|(_, tests)| list(tests));
     Ok(tests.filter_map(|test| read_test(test, file).ok()).collect())
 }
@@ -70,29 +71,26 @@ fn parse(from: &mut dyn BufRead) -> io::Result<Result<At, (u64, String)>> {
     Ok(serde_yaml::from_str_with_options::<At>(text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
         let reason = error.without_snippet().to_string();
-        (
-            line.max(1),
-            format!("YAML: {}", reason.lines().next().unwrap_or_default().chars().take(200).collect::<String>()),
-        )
+        (line.max(1), format!("YAML: {}", bounded(reason.lines().next().unwrap_or_default(), 200)))
     }))
 }
 
 fn read_root(root: At, intake: &mut Intake<'_>) {
     let Node::Map(entries) = root.node else {
-        return intake.refuse(root.line, "not a map of format, defaults, indicators");
+        return intake.refuse_file(root.line, "not a map of format, defaults, indicators");
     };
     let format = entries.iter().find(|(key, _)| key == "format").map(|(_, at)| (at.line, text(at)));
     match format {
         Some((_, Some("haetae/1"))) => {}
-        Some((line, _)) => return intake.refuse(line, "format: this version reads haetae/1"),
-        None => return intake.refuse(root.line, "no `format: haetae/1`"),
+        Some((line, _)) => return intake.refuse_file(line, "format: this version reads haetae/1"),
+        None => return intake.refuse_file(root.line, "no `format: haetae/1`"),
     }
     let mut defaults = intake.unsaid();
     let (mut good, mut indicators) = (true, Vec::new());
     for (key, at) in entries {
         match key.as_str() {
             "format" => {}
-            "defaults" => good &= read_defaults(at, &mut defaults, intake),
+            "defaults" => good &= intake.for_all(|intake| read_defaults(at, &mut defaults, intake)),
             "indicators" => indicators.extend(list(at)),
             "tests" => list(at).into_iter().for_each(|test| {
                 if let Err((line, reason)) = read_test(test, intake.file()) {
@@ -103,12 +101,8 @@ fn read_root(root: At, intake: &mut Intake<'_>) {
         }
     }
     // A default that cannot be read could be the one that ends their validity: none of them is taken.
-    for at in indicators {
-        if good {
-            read_indicator(at, &defaults, intake);
-        } else {
-            intake.refuse(at.line, "not taken: the defaults were refused");
-        }
+    if good {
+        indicators.into_iter().for_each(|at| read_indicator(at, &defaults, intake));
     }
 }
 

@@ -78,9 +78,19 @@ fn a_name_off_the_wire_is_met_in_whatever_script_it_is_sent() {
     let hits: Vec<u32> = met(&set, &names(&seen)).iter().map(|(asked, ..)| *asked).collect();
     assert_eq!(hits, [0, 1, 3]);
     let mut odd = Observations::default();
-    odd.begin(&EVENT, Side::Client).field(&NAME, b"caf\xe9.example").field(&NAME, b"xn--99999999.example");
+    odd.begin(&EVENT, Side::Client).field(&NAME, b"xn--99999999.example").field(&NAME, b"caf\xe9");
     assert_eq!((met(&set, &odd), odd.refused()), (vec![], 1));
     assert_eq!(met(&set_of(&[(&domain::DOMAIN, "XN--99999999.example")]), &odd).len(), 1);
+}
+
+#[test]
+fn a_label_of_any_bytes_hides_no_name_that_is_listed_with_all_below() {
+    let seen: [&[u8]; 4] = [b"\xff\xfe.evil.test", b"a b.Evil.test", b"\x01.evil.test.", b"evil.test\xff"];
+    let mut odd = Observations::default();
+    seen.into_iter().for_each(|name| drop(odd.begin(&EVENT, Side::Client).field(&NAME, name)));
+    let hits = |kind| met(&set_of(&[(kind, "evil.test")]), &odd).iter().map(|(asked, ..)| *asked).collect::<Vec<_>>();
+    assert_eq!(hits(&domain::DOMAIN_SUFFIX), [0, 1, 2]);
+    assert_eq!(hits(&domain::DOMAIN), Vec::<u32>::new(), "exactly this name was asked by nobody");
 }
 
 #[test]
