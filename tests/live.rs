@@ -4,6 +4,7 @@
 mod asked;
 mod clock;
 mod notify;
+mod xdp;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

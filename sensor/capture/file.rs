@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::packed::{Damage, Unpacked};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
-use super::{Batch, Record, foreign};
+use super::{Batch, Bytes, Record, foreign};
 use crate::limits::{CHUNK_BYTES, DIRECTORY_DEPTH_MAX, FRAME_BYTES_MAX};
 
 /// What a format makes of the bytes at the reading place.
@@ -169,7 +169,7 @@ impl<R: Read> Reader<R> {
 
     /// What the last poll gave.
     pub(super) fn batch(&self) -> Batch<'_> {
-        Batch { chunk: &self.chunk, records: &self.records, first: self.first }
+        Batch { bytes: Bytes::Chunk(&self.chunk), records: &self.records, first: self.first }
     }
 
     /// How many frames were handed out.

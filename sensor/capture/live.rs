@@ -1,28 +1,40 @@
-//! A link through libpcap: frames are copied out of the kernel's ring into one chunk that is used again and again.
+//! A link, whichever backend reads it: one door for those who poll it, wait on it and ask what it lost.
 //!
-//! In: an interface. Out: batches, empty ones at once where nothing waits; the descriptor that the caller waits on; the
-//! kernel's counters as differences. A link that went away is said once and opened again by the caller. Never here: a
-//! clock, a wait (libpcap blocks for ever on a quiet link whatever its timeout says), a thread.
+//! In: an interface and how it is read. Out: batches, empty ones at once where nothing waits; the descriptors that the caller
+//! waits on; counters that only grow. A link that went away is said once and opened again by the caller. Never here: a
+//! clock, a wait, a thread.
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
-use pcap::{Active, Capture, Precision};
-
-use super::{Batch, Link, Record};
+use super::af_xdp::AfXdp;
+use super::libpcap::Libpcap;
+pub use super::libpcap::filter_flaw;
+use super::{Batch, Bytes, Record};
 use crate::time::Timestamp;
 
-/// How long the kernel may keep a block of its ring that is not full, in milliseconds: what a packet on a quiet link waits.
-const BLOCK_MILLISECONDS: i32 = 2;
+/// How a link is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The kernel copies what passes into a ring.
+    Libpcap,
+    /// The driver hands everything that comes to the sensor, and to nobody else.
+    AfXdp {
+        /// Whether that may be an interface that this machine lives by.
+        allow_cut_off: bool,
+    },
+}
 
 /// How a link is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `tap0`.
     pub interface: String,
-    /// A filter in libpcap's language; what it refuses is not offered to us, and not counted.
+    /// How it is read.
+    pub backend: Backend,
+    /// A filter in libpcap's language; what it refuses is not offered to us, and not counted. AF_XDP has none.
     pub filter: Option<String>,
-    /// The kernel's ring.
+    /// The kernel's ring; with AF_XDP that of each receive queue.
     pub ring_bytes: usize,
     /// Longer frames are cut.
     pub snap_bytes: u32,
@@ -33,53 +45,49 @@ pub struct Options {
 /// Why a link cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The process may not capture.
-    Permission(String),
+    /// The process may not capture: it lacks these capabilities.
+    Permission(&'static str),
     /// There is no such interface, or it went away.
     Absent(String),
     /// It is there and down.
     Down(String),
     /// The filter is none.
     Filter(String),
-    /// Anything else that libpcap says.
+    /// This machine lives by it, and nobody said that it may be cut off.
+    InUse(String),
+    /// Another program reads it; or one did, that has just ended.
+    Busy(String),
+    /// Anything else that the backend says.
     Other(String),
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Permission(_) => f.write_str("capturing needs CAP_NET_RAW: run as root, or setcap cap_net_raw+ep"),
+            Refused::Permission(lacks) => {
+                let names = lacks.to_uppercase();
+                write!(f, "capturing needs {names}: run as root, or setcap {lacks}+ep")
+            }
             Refused::Absent(_) => f.write_str("there is no such interface (`ip link` lists them)"),
             Refused::Down(_) => f.write_str("the interface is down (`ip link set NAME up`)"),
             Refused::Filter(why) => write!(f, "the filter is none: {why}"),
-            Refused::Other(why) => f.write_str(why),
+            Refused::InUse(why) | Refused::Busy(why) | Refused::Other(why) => f.write_str(why),
         }
     }
 }
 
-impl From<pcap::Error> for Refused {
-    fn from(error: pcap::Error) -> Self {
-        let text = error.to_string();
-        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        if says(&["permission", "Operation not permitted"]) {
-            Refused::Permission(text)
-        } else if says(&["No such device", "disappeared", "No such interface", "doesn't exist"]) {
-            Refused::Absent(text)
-        } else if says(&["not up", "is down", "went down", "Network is down"]) {
-            Refused::Down(text)
-        } else {
-            Refused::Other(text)
-        }
-    }
-}
-
-/// What the kernel counted, since the link was first opened.
+/// What was counted since the link was first opened. Offered is the sum of what was handed out, of what the kernel dropped,
+/// and of what waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Frames that passed the filter, dropped ones included.
+    /// Frames that came to the kernel (and passed the filter), dropped ones included.
     pub offered: u64,
     /// Dropped because the ring was full.
     pub ring_full: u64,
+    /// Dropped because no memory for them was free: AF_XDP alone.
+    pub no_frame: u64,
+    /// Dropped because they came by a queue that nobody reads: AF_XDP alone, and never while its queues stay as they are.
+    pub unclaimed: u64,
     /// Dropped by the interface, where its driver says so.
     pub interface: u64,
     /// Frames that were handed out.
@@ -88,11 +96,21 @@ pub struct Counters {
     pub reopened: u64,
 }
 
-struct Opened {
-    capture: Capture<Active>,
-    link: Link,
-    /// Its 32-bit counters when they were last asked: only differences mean anything.
-    seen: (u32, u32, u32),
+impl Counters {
+    /// Frames that the kernel had and could not hand out.
+    pub fn kernel_drops(&self) -> u64 {
+        self.ring_full + self.no_frame + self.unclaimed
+    }
+
+    /// Frames that wait in a ring, or did when it was closed.
+    pub fn waiting(&self) -> u64 {
+        self.offered.saturating_sub(self.kernel_drops()).saturating_sub(self.handed)
+    }
+}
+
+enum Opened {
+    Libpcap(Libpcap),
+    AfXdp(Box<AfXdp>),
 }
 
 /// A link being read.
@@ -117,9 +135,34 @@ impl Live {
         Ok(Live { options, opened, counters, chunk: Vec::new(), records: Vec::new(), first })
     }
 
-    /// The interface's name.
-    pub fn interface(&self) -> &str {
-        &self.options.interface
+    /// What reads it, in a word.
+    pub fn backend(&self) -> &'static str {
+        match self.options.backend {
+            Backend::Libpcap => "libpcap",
+            Backend::AfXdp { .. } => "af_xdp",
+        }
+    }
+
+    /// How it is read, in words for whoever starts it.
+    pub fn manner(&self) -> String {
+        match &self.opened {
+            Some(Opened::AfXdp(port)) => port.manner(),
+            Some(Opened::Libpcap(_)) => format!("copied by the kernel, ring of {} bytes", self.options.ring_bytes),
+            None => "not open".to_owned(),
+        }
+    }
+
+    /// Whether whoever waits on its descriptors is woken for every frame; libpcap's ring gathers them.
+    pub fn wakes_for_each(&self) -> bool {
+        matches!(self.opened, Some(Opened::AfXdp(_)))
+    }
+
+    /// Frames handed out by each receive queue, where the backend tells them apart.
+    pub fn by_queue(&self) -> Option<Vec<u64>> {
+        match &self.opened {
+            Some(Opened::AfXdp(port)) => Some(port.by_queue()),
+            _ => None,
+        }
     }
 
     /// Whether it is open; a link that went away is not.
@@ -128,35 +171,45 @@ impl Live {
     }
 
     /// What to wait on for frames.
-    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.opened.as_ref().map(|opened| opened.capture.as_fd())
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let (libpcap, port) = match &self.opened {
+            Some(Opened::Libpcap(libpcap)) => (Some(libpcap.descriptor()), None),
+            Some(Opened::AfXdp(port)) => (None, Some(port.descriptors())),
+            None => (None, None),
+        };
+        libpcap.into_iter().chain(port.into_iter().flatten())
     }
 
-    /// Up to `budget` frames, at once; `time` says what a frame's time means here.
+    /// Up to `budget` frames, at once. `now` is the time of frames that nobody stamped; `time` says what a stamp means here.
     ///
     /// # Errors
     /// The link went away; it is closed now, and [`Live::reopen`] may be tried.
-    pub fn poll(&mut self, budget: usize, time: impl Fn(Timestamp) -> Timestamp) -> Result<Batch<'_>, Refused> {
+    pub fn poll(
+        &mut self,
+        budget: usize,
+        now: Timestamp,
+        time: impl Fn(Timestamp) -> Timestamp,
+    ) -> Result<Batch<'_>, Refused> {
         self.chunk.clear();
         self.records.clear();
-        let Some(opened) = &mut self.opened else { return Ok(Batch { chunk: &[], records: &[], first: 0 }) };
-        let (chunk, records, link) = (&mut self.chunk, &mut self.records, opened.link);
-        let polled = opened.capture.dispatch(Some(budget), |packet| {
-            let (start, len) = (chunk.len(), packet.data.len());
-            chunk.extend_from_slice(packet.data);
-            let stamp = packet.header.ts;
-            // with nanosecond precision the field for microseconds holds nanoseconds
-            let time = time(Timestamp::from_parts(stamp.tv_sec, stamp.tv_usec));
-            records.push(Record { start, len, length: packet.header.len.max(len as u32), time, link });
-        });
-        if let Err(error) = polled {
+        let snap = self.options.snap_bytes;
+        let polled = match &mut self.opened {
+            None => return Ok(Batch { bytes: Bytes::Chunk(&[]), records: &[], first: 0 }),
+            Some(Opened::Libpcap(libpcap)) => libpcap.poll(budget, time, &mut self.chunk, &mut self.records),
+            Some(Opened::AfXdp(port)) => port.poll(budget, now, snap as usize, &mut self.records),
+        };
+        if let Err(why) = polled {
             self.count();
             self.opened = None;
-            return Err(error.into());
+            return Err(why);
         }
         let first = self.first + self.counters.handed + 1;
         self.counters.handed += self.records.len() as u64;
-        Ok(Batch { chunk: &self.chunk, records: &self.records, first })
+        let bytes = match &self.opened {
+            Some(Opened::AfXdp(port)) => Bytes::Packets(port.packets()),
+            _ => Bytes::Chunk(&self.chunk),
+        };
+        Ok(Batch { bytes, records: &self.records, first })
     }
 
     /// Opens it again after it went away.
@@ -176,47 +229,39 @@ impl Live {
     }
 
     fn count(&mut self) {
-        let Some(opened) = &mut self.opened else { return };
-        let Ok(now) = opened.capture.stats() else { return };
-        let before = std::mem::replace(&mut opened.seen, (now.received, now.dropped, now.if_dropped));
-        self.counters.offered += u64::from(now.received.wrapping_sub(before.0));
-        self.counters.ring_full += u64::from(now.dropped.wrapping_sub(before.1));
-        self.counters.interface += u64::from(now.if_dropped.wrapping_sub(before.2));
-    }
-}
-
-/// Links that a filter may be meant for: its words depend on them (`wlan`, `ether`), and which one an interface has shows
-/// only when it is opened.
-const FILTER_LINKS: [pcap::Linktype; 4] =
-    [pcap::Linktype::ETHERNET, pcap::Linktype::RAW, pcap::Linktype::IEEE802_11_RADIOTAP, pcap::Linktype::LINUX_SLL2];
-
-/// Why a text is a packet filter on no link; `None`: it is one.
-pub fn filter_flaw(filter: &str) -> Option<String> {
-    let mut first = None;
-    for link in FILTER_LINKS {
-        let compiled = Capture::dead(link).and_then(|dead| dead.compile(filter, true).map(drop));
-        match compiled {
-            Ok(()) => return None,
-            Err(error) => first = first.or(Some(error.to_string())),
+        match &mut self.opened {
+            Some(Opened::Libpcap(libpcap)) => libpcap.count(&mut self.counters),
+            Some(Opened::AfXdp(port)) => port.count(&mut self.counters),
+            None => {}
         }
     }
-    first
 }
 
 impl Opened {
     fn new(options: &Options) -> Result<Opened, Refused> {
-        let capture = Capture::from_device(options.interface.as_str())?
-            .promisc(options.promiscuous)
-            .snaplen(options.snap_bytes as i32)
-            .buffer_size(options.ring_bytes.min(i32::MAX as usize) as i32)
-            .timeout(BLOCK_MILLISECONDS)
-            .precision(Precision::Nano)
-            .open()?;
-        let mut capture = capture.setnonblock()?;
-        if let Some(filter) = &options.filter {
-            capture.filter(filter, true).map_err(|error| Refused::Filter(error.to_string()))?;
+        match options.backend {
+            Backend::Libpcap => Libpcap::open(options).map(Opened::Libpcap),
+            Backend::AfXdp { allow_cut_off } => {
+                AfXdp::open(options, allow_cut_off).map(|port| Opened::AfXdp(Box::new(port)))
+            }
         }
-        let link = Link::of_datalink(capture.get_datalink().0);
-        Ok(Opened { capture, link, seen: (0, 0, 0) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_what_is_left_of_what_was_offered() {
+        let counters =
+            Counters { offered: 100, ring_full: 7, no_frame: 5, unclaimed: 3, handed: 80, ..Counters::default() };
+        assert_eq!((counters.kernel_drops(), counters.waiting()), (15, 5));
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_type() {
+        let said = Refused::Permission("cap_net_raw,cap_bpf").to_string();
+        assert_eq!(said, "capturing needs CAP_NET_RAW,CAP_BPF: run as root, or setcap cap_net_raw,cap_bpf+ep");
     }
 }

@@ -1,10 +1,14 @@
 //! Frames as seen on a link, up to 256 at once, with time, true length and link type.
 //!
-//! In: capture files, packed or plain, and pipes. Out: [`Batch`]es of [`Frame`]s that borrow the source's chunk. Never here: a header is looked at.
+//! In: capture files, packed or plain, pipes, and links. Out: [`Batch`]es of [`Frame`]s that borrow the source's chunk. Never here: a header is looked at.
 
+#[cfg(feature = "libpcap")]
+mod af_xdp;
 pub mod file;
 mod followed;
 mod foreign;
+#[cfg(feature = "libpcap")]
+mod libpcap;
 #[cfg(feature = "libpcap")]
 pub mod live;
 mod packed;
@@ -61,10 +65,20 @@ pub(crate) struct Record {
     pub(crate) link: Link,
 }
 
+/// Where the bytes of a batch lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bytes<'a> {
+    /// Together, each record where it says.
+    Chunk(&'a [u8]),
+    /// In the frames into which the kernel put them; records say how much of each is kept.
+    #[cfg(feature = "libpcap")]
+    Packets(::af_xdp::Packets<'a>),
+}
+
 /// Frames handed out together; none outlives the next poll.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    chunk: &'a [u8],
+    bytes: Bytes<'a>,
     records: &'a [Record],
     first: u64,
 }
@@ -91,7 +105,11 @@ impl<'a> Batch<'a> {
         Frame {
             number: self.first + at as u64,
             time: record.time,
-            bytes: &self.chunk[record.start..record.start + record.len],
+            bytes: match self.bytes {
+                Bytes::Chunk(chunk) => &chunk[record.start..record.start + record.len],
+                #[cfg(feature = "libpcap")]
+                Bytes::Packets(packets) => &packets.get(at)[..record.len],
+            },
             length: record.length,
             link: record.link,
         }

@@ -4,13 +4,12 @@
 //! In: the sections as they are written. Out: checked values, or faults. Never here: an interface or a socket; whether
 //! they are there is known only when they are opened.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, EnumAccess, VariantAccess, Visitor};
 
+use super::backend::Backend;
 use super::check::Desk;
 use super::written::Size;
 use crate::limits::{
@@ -28,6 +27,7 @@ pub(crate) struct WrittenCapture {
     pub(crate) ring: Option<Size>,
     pub(crate) snaplen: Option<u64>,
     pub(crate) promiscuous: Option<bool>,
+    pub(crate) allow_cut_off: Option<bool>,
 }
 
 /// One place where packets come from.
@@ -43,6 +43,8 @@ pub struct Capture {
     pub snap_bytes: u32,
     /// Whether packets for others are taken too.
     pub promiscuous: bool,
+    /// Whether AF_XDP may take an interface that this machine lives by.
+    pub allow_cut_off: bool,
 }
 
 impl Capture {
@@ -54,6 +56,7 @@ impl Capture {
             ring_bytes: RING_BYTES_DEFAULT as usize,
             snap_bytes: SNAP_BYTES_DEFAULT,
             promiscuous: true,
+            allow_cut_off: false,
         }
     }
 }
@@ -70,49 +73,6 @@ pub enum Source {
     },
     /// A folder into which somebody else rotates capture files.
     Directory(PathBuf),
-}
-
-/// How an interface is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backend {
-    /// The best there is: libpcap in this version.
-    #[default]
-    Auto,
-    /// libpcap.
-    Libpcap,
-}
-
-impl Backend {
-    /// What may be written.
-    const WORDS: &'static [&'static str] = &["auto", "libpcap"];
-}
-
-impl<'de> Deserialize<'de> for Backend {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_enum("Backend", Backend::WORDS, BackendWord)
-    }
-}
-
-struct BackendWord;
-
-impl<'de> Visitor<'de> for BackendWord {
-    type Value = Backend;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a backend")
-    }
-
-    fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<Backend, A::Error> {
-        let (word, variant) = access.variant::<String>()?;
-        variant.unit_variant()?;
-        match word.as_str() {
-            "auto" => Ok(Backend::Auto),
-            "libpcap" => Ok(Backend::Libpcap),
-            // Documented elsewhere as a backend, so whoever writes it made no slip.
-            "af_xdp" => Err(de::Error::custom("`af_xdp` is not in this version yet\none of auto, libpcap")),
-            _ => Err(de::Error::custom(format!("`{word}` is not a backend\none of auto, libpcap"))),
-        }
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -231,6 +191,7 @@ impl Desk<'_> {
             ("ring", written.ring.is_some()),
             ("snaplen", written.snaplen.is_some()),
             ("promiscuous", written.promiscuous.is_some()),
+            ("allow_cut_off", written.allow_cut_off.is_some()),
         ];
         let source = match (written.interface, written.directory) {
             (Some(name), None) => self.interface(path, name, written.backend.unwrap_or_default()),
@@ -254,12 +215,16 @@ impl Desk<'_> {
         if written.filter.as_ref().is_some_and(|filter| filter.trim().is_empty()) {
             self.fault(&format!("{path}.filter"), "is empty".to_string(), "leave it out to take every packet");
         }
+        if let Source::Interface { name, backend } = &source {
+            self.fits_backend(path, name, *backend, written.filter.is_some(), written.allow_cut_off == Some(true));
+        }
         Some(Capture {
             source,
             filter: written.filter,
             ring_bytes: self.ring(path, written.ring),
             snap_bytes: self.snaplen(path, written.snaplen),
             promiscuous: written.promiscuous.unwrap_or(true),
+            allow_cut_off: written.allow_cut_off.unwrap_or(false),
         })
     }
 
@@ -388,7 +353,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let text = format!(
             "capture:\n  - {{ interface: tap0, filter: \"not port 10514\", ring: 8MiB, snaplen: 1600, promiscuous: false }}\n\
-             \x20 - {{ interface: tap1, backend: libpcap }}\n  - {{ directory: {} }}\n",
+             \x20 - {{ interface: tap1, backend: libpcap }}\n  - {{ directory: {} }}\n\
+             \x20 - {{ interface: tap2, backend: af_xdp, allow_cut_off: true }}\n",
             folder.path().display()
         );
         let captures = parsed(&text).capture;
@@ -402,6 +368,8 @@ mod tests {
             (64 << 20, 262_144, true)
         );
         assert_eq!(captures[2].source, Source::Directory(folder.path().into()));
+        assert_eq!((&captures[3].source, captures[3].allow_cut_off), (&interface("tap2", Backend::AfXdp), true));
+        assert!(captures[..3].iter().all(|capture| !capture.allow_cut_off));
     }
 
     #[test]

@@ -16,6 +16,7 @@ static WITHIN: &[(&str, &str)] = &[
     ("capture[].ring", "64MiB"),
     ("capture[].snaplen", "262144"),
     ("capture[].promiscuous", "true"),
+    ("capture[].allow_cut_off", "false"),
     ("centre.spool", "/var/lib/haetae/spool"),
     ("metrics.allow_remote", "false"),
 ];

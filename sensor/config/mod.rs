@@ -4,6 +4,7 @@
 //! In: one YAML file, `--set` arguments, the environment for `${NAME}`. Out: a [`Config`], or *all* faults with file, line,
 //! column and a way out. Never here: an option that nobody obeys.
 
+mod backend;
 mod check;
 mod dump;
 pub mod fault;
@@ -28,9 +29,10 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
+pub use backend::Backend;
 pub use check::{Config, Eve, Limits, Rules, Site, fixed_differences};
 pub use fault::{Fault, Place};
-pub use live::{Backend, Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Source, interfaces_absent};
+pub use live::{Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Source, interfaces_absent};
 pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;
 pub use written::{EventType, Language, Size, Workers, Written};

@@ -206,7 +206,7 @@ mod tests {
             "capture: [{}]",
             "capture: [{ interface: a, directory: b }]",
             "capture: [{ directory: b, ring: 8MiB }]",
-            "capture: [{ interface: a, backend: af_xdp }]",
+            "capture: [{ interface: a, backend: afxdp }]",
             "outputs: { eve: { events: [] } }",
             "events: { digests: [crc32] }",
         ] {
@@ -222,6 +222,7 @@ mod tests {
             "site: { id: 17, language: \"${LANGUAGE}\" }",
             "limits: { workers: \"${WORKERS}\", reassembly_max: \"256 MiB\" }",
             "networks: { home: [10.0.0.0/8], named: { a: 10.0.0.0/9, b: [10.128.0.0/9] } }",
+            "capture: [{ interface: tap0, backend: af_xdp, allow_cut_off: false }]",
             "capture: [{ interface: tap0, backend: libpcap, ring: 8388608 }, { directory: /data }]",
         ] {
             assert!(valid(&schema, right), "{right}");

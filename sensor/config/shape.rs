@@ -243,6 +243,6 @@ mod tests {
         assert_eq!(*member(&written, "limits.flows_max"), Shape::Number(u64::MAX));
         assert_eq!(*member(&written, "networks.named"), Shape::Names(Box::new(Shape::OneOrMany)));
         let Shape::List(capture) = member(&written, "capture") else { panic!("a list") };
-        assert_eq!(*member(capture, "backend"), Shape::Word(&["auto", "libpcap"]));
+        assert_eq!(*member(capture, "backend"), Shape::Word(&["auto", "af_xdp", "libpcap"]));
     }
 }

@@ -53,7 +53,7 @@ impl Account {
             bytes: sum.bytes,
             malformed: sum.fates.malformed(),
             kernel_packets: Some(self.of_links(|state| state.counters.offered)),
-            kernel_drops: Some(self.of_links(|state| state.counters.ring_full)),
+            kernel_drops: Some(self.of_links(|state| state.counters.kernel_drops())),
             flows: sum.flows.began,
             gaps: sum.streams.gaps,
             alerts: sum.alerts,
@@ -65,15 +65,18 @@ impl Account {
 
     /// The last words.
     pub(super) fn say(&self) {
-        for (interface, LinkState { counters, .. }) in &self.links {
-            let left = counters.offered.saturating_sub(counters.ring_full).saturating_sub(counters.handed);
+        for (interface, LinkState { backend, counters, .. }) in &self.links {
             tracing::info!(
                 interface,
+                backend,
                 offered = counters.offered,
                 received = counters.handed,
-                kernel_drops = counters.ring_full,
+                kernel_drops = counters.kernel_drops(),
+                ring_full = counters.ring_full,
+                no_frame = counters.no_frame,
+                unclaimed = counters.unclaimed,
                 interface_drops = counters.interface,
-                left_in_ring = left,
+                left_in_ring = counters.waiting(),
                 reopened = counters.reopened,
                 "link"
             );

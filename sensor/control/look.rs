@@ -20,8 +20,7 @@ use crate::observable::KINDS;
 /// See the head of this file.
 pub(super) struct Look<'a> {
     pub(super) shared: Arc<Shared>,
-    /// Each link's name, and what reads it.
-    pub(super) interfaces: Vec<(String, &'static str)>,
+    pub(super) interfaces: Vec<String>,
     pub(super) progress: &'a Progress,
     pub(super) log: Arc<LogState>,
     pub(super) delivery: Option<View>,
@@ -73,7 +72,7 @@ impl Look<'_> {
             started: seconds(self.started).as_secs_f64(),
             uptime: self.shared.started.elapsed(),
             not_ready: self.not_ready(&tallies, &links, &facts),
-            links: self.interfaces.iter().zip(&links).map(|(of, state)| link(of, state)).collect(),
+            links: self.interfaces.iter().zip(&links).map(|(name, state)| link(name, state)).collect(),
             rings: self.rings(),
             set: SetState {
                 version: facts.version,
@@ -97,7 +96,7 @@ impl Look<'_> {
     /// Why nobody should rely on it now; what delivery waits for is no such reason, nothing is lost by it.
     fn not_ready(&self, tallies: &[Tally], links: &[LinkState], facts: &SetFacts) -> Vec<String> {
         let mut reasons = Vec::new();
-        for ((name, _), _) in self.interfaces.iter().zip(links).filter(|(_, state)| !state.open) {
+        for (name, _) in self.interfaces.iter().zip(links).filter(|(_, state)| !state.open) {
             reasons.push(format!("{name}: the link cannot be read"));
         }
         if facts.is_empty() {
@@ -150,12 +149,13 @@ impl Look<'_> {
     }
 }
 
-fn link((name, backend): &(String, &'static str), state: &LinkState) -> Link {
+fn link(name: &str, state: &LinkState) -> Link {
     Link {
-        name: name.clone(),
-        backend,
+        name: name.to_owned(),
+        backend: state.backend,
         received: state.counters.handed,
-        kernel_drops: state.counters.ring_full,
+        kernel_drops: state.counters.kernel_drops(),
+        unclaimed: state.counters.unclaimed,
         interface_drops: state.counters.interface,
         up: state.open,
     }

@@ -1,10 +1,12 @@
 //! What a running sensor begins with, and what a reload makes anew: indicators, sources, who we are, orders, workers.
 //!
-//! In: the checked configuration. Out: the parts, or why one cannot be had. Never here: a thread, a signal.
+//! In: the checked configuration. Out: the parts, or why one cannot be had. Never here: a thread that is started, a signal.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -19,6 +21,7 @@ use crate::capture::watched::{Begin, Watched};
 use crate::config::{self, Capture, Config};
 use crate::feed;
 use crate::indicator::IndicatorSet;
+use crate::limits::QUEUE_FREE_TIME_MAX;
 use crate::metrics::Laps;
 use crate::networks::Networks;
 use crate::worker::{Inbox, Orders, Outbox, Release, Worker, ring};
@@ -59,8 +62,8 @@ pub(super) fn open_sources(captures: &[Capture]) -> Result<Vec<Source>, Failure>
     let mut sources = Vec::new();
     for (link, capture) in captures.iter().enumerate() {
         let before = link as u64 * LINK_NUMBERS;
-        let name = match &capture.source {
-            config::Source::Interface { name, .. } => name,
+        let (name, backend) = match &capture.source {
+            config::Source::Interface { name, backend } => (name, *backend),
             config::Source::Directory(folder) => {
                 sources.push(watch(folder, link, before)?);
                 continue;
@@ -68,12 +71,17 @@ pub(super) fn open_sources(captures: &[Capture]) -> Result<Vec<Source>, Failure>
         };
         let options = live::Options {
             interface: name.clone(),
+            backend: match backend {
+                config::Backend::Auto | config::Backend::Libpcap => live::Backend::Libpcap,
+                config::Backend::AfXdp => live::Backend::AfXdp { allow_cut_off: capture.allow_cut_off },
+            },
             filter: capture.filter.clone(),
             ring_bytes: capture.ring_bytes,
             snap_bytes: capture.snap_bytes,
             promiscuous: capture.promiscuous,
         };
-        let live = Live::open(options, before).map_err(|refused| not_opened(name, &refused))?;
+        let live = opened(options, before).map_err(|refused| not_opened(name, &refused))?;
+        tracing::info!(interface = name, backend = live.backend(), manner = live.manner(), "capturing");
         sources.push(Source { name: name.clone(), from: From::Link(live), link });
     }
     if sources.is_empty() {
@@ -81,6 +89,20 @@ pub(super) fn open_sources(captures: &[Capture]) -> Result<Vec<Source>, Failure>
         return Err(Failure::Configuration(what));
     }
     Ok(sources)
+}
+
+/// How often it is looked whether a queue has become free.
+const FREE_EVERY: Duration = Duration::from_millis(20);
+
+/// A restart follows a death closely, and the kernel frees the queues of the dead a moment after.
+fn opened(options: live::Options, before: u64) -> Result<Live, Refused> {
+    let began = Instant::now();
+    loop {
+        match Live::open(options.clone(), before) {
+            Err(Refused::Busy(_)) if began.elapsed() < QUEUE_FREE_TIME_MAX => thread::sleep(FREE_EVERY),
+            other => return other,
+        }
+    }
 }
 
 /// What was read of a watched folder is remembered in it; writers of captures pass over hidden files, and so do we.
@@ -99,18 +121,11 @@ pub(super) fn sensor_name(sources: &[Source]) -> String {
     link.map_or_else(|| "folder".to_owned(), |source| source.name.clone())
 }
 
-/// What reads a source, as metrics name it.
-pub(super) fn backend(source: &Source) -> &'static str {
-    match source.from {
-        From::Link(_) => "libpcap",
-        From::Folder { .. } => "folder",
-    }
-}
-
 fn not_opened(interface: &str, refused: &Refused) -> Failure {
     let kind = match refused {
         Refused::Permission(_) => io::ErrorKind::PermissionDenied,
-        Refused::Filter(_) => return Failure::Configuration(format!("{interface}: {refused}")),
+        Refused::Filter(_) | Refused::InUse(_) => return Failure::Configuration(format!("{interface}: {refused}")),
+        Refused::Busy(_) => io::ErrorKind::ResourceBusy,
         Refused::Absent(_) | Refused::Down(_) | Refused::Other(_) => io::ErrorKind::NotFound,
     };
     Failure::Io(interface.into(), io::Error::new(kind, refused.to_string()))
@@ -203,6 +218,6 @@ mod tests {
     fn a_watched_folder_is_read_by_no_library() {
         let folder = tempfile::tempdir().expect("a folder");
         let source = watch(folder.path(), 0, 0).unwrap_or_else(|failure| panic!("{failure}"));
-        assert_eq!(backend(&source), "folder");
+        assert_eq!(source.backend(), "folder");
     }
 }

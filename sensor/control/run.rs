@@ -18,7 +18,7 @@ use super::account::Account;
 use super::delivery::Delivery;
 use super::eve_file::{EveFile, LogState};
 use super::look::{Look, SetFacts};
-use super::opening::{Loaded, backend, load, open_sources, orders, random, sensor_name, site, taps};
+use super::opening::{Loaded, load, open_sources, orders, random, sensor_name, site, taps};
 use super::shared::Shared;
 use super::tap::Tap;
 use super::{Failure, logs, notify, version_of};
@@ -95,12 +95,11 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
-    let interfaces: Vec<_> = sources.iter().map(|source| (source.name.clone(), backend(source))).collect();
-    let names: Vec<_> = interfaces.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
     let taps = taps(sources, &shared, &send);
     let look = Look {
         shared: Arc::clone(&shared),
-        interfaces,
+        interfaces: names.clone(),
         progress: &progress,
         log: Arc::clone(&log),
         delivery: delivery.as_ref().map(Delivery::view),

@@ -18,6 +18,8 @@ use crate::worker::Orders;
 /// A link as a scrape sees it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LinkState {
+    /// What reads it.
+    pub(super) backend: &'static str,
     pub(super) open: bool,
     pub(super) counters: Counters,
 }
@@ -52,10 +54,11 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(started: Instant, orders: Orders, set: SetFacts, sources: &[Source]) -> std::io::Result<Shared> {
-        let links = sources.len();
+        let state = |source: &Source| LinkState { backend: source.backend(), ..LinkState::default() };
+        let links: Vec<LinkState> = sources.iter().map(state).collect();
         let by_frames = sources.iter().any(|source| matches!(source.from, From::Folder { .. }));
         let workers = orders.workers;
-        let readers = workers.min(links);
+        let readers = workers.min(links.len());
         let pairs = (0..readers).flat_map(|from| (0..workers).map(move |to| (from, to)));
         let bell = |_| eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         Ok(Shared {
@@ -74,7 +77,7 @@ impl Shared {
             reloads_refused: AtomicU64::new(0),
             set: Mutex::new(set),
             orders: Mutex::new(orders),
-            links: Mutex::new(vec![LinkState::default(); links]),
+            links: Mutex::new(links),
         })
     }
 

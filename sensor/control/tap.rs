@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -27,6 +28,13 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// How long what the kernel holds at the end may take.
 const LAST_FRAMES: Duration = Duration::from_millis(1_500);
+
+/// A nap, where a link would wake its reader for every single frame (AF_XDP does, and the sender's side pays for it too): so
+/// frames come in batches. A ring of default size holds four times as long of 14.9 million frames a second.
+const NAP: Duration = Duration::from_micros(250);
+
+/// Naps after the last frame; then the link is quiet, and its next frame may well wake somebody.
+const NAPS: u32 = 2;
 
 /// Where a worker's frames come from.
 pub(super) struct Source {
@@ -61,6 +69,8 @@ pub(super) struct Tap {
     generation: u64,
     round: u64,
     looked: Instant,
+    /// Naps left before it waits to be woken.
+    naps: u32,
     /// Whether other workers may stop waiting for its packets.
     done: bool,
 }
@@ -71,7 +81,7 @@ impl Tap {
         let generation = shared.generation.load(Ordering::Acquire);
         let looked = Instant::now();
         let clock = Steady::new(wall, steady);
-        Tap { index, worker, sources, shared, clock, generation, round: 0, looked, done: false }
+        Tap { index, worker, sources, shared, clock, generation, round: 0, looked, naps: 0, done: false }
     }
 
     /// Reads until told to stop; then what is left, and all flows end.
@@ -85,7 +95,7 @@ impl Tap {
             }
             let (wall, steady) = clock::both();
             let time = self.clock.look(wall, steady);
-            let busy = self.read() + self.take();
+            let busy = self.read(time) + self.take();
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
@@ -94,15 +104,17 @@ impl Tap {
             if stopping && self.is_finished(busy, *end_by.get_or_insert(now + LAST_FRAMES), now) {
                 break;
             }
-            if busy == 0 {
+            if busy > 0 {
+                self.naps = NAPS;
+            } else {
                 self.wait(next_tick.saturating_duration_since(now));
             }
         }
         self.finish();
     }
 
-    /// One batch of each link.
-    fn read(&mut self) -> usize {
+    /// One batch of each link; `now` is the time of frames that nobody stamped.
+    fn read(&mut self, now: Timestamp) -> usize {
         if self.done {
             return 0;
         }
@@ -110,7 +122,7 @@ impl Tap {
         for source in &mut self.sources {
             let clock = &self.clock;
             let batch = match &mut source.from {
-                From::Link(live) => match live.poll(BATCH_FRAMES_MAX, |stamp| clock.frame(stamp)) {
+                From::Link(live) => match live.poll(BATCH_FRAMES_MAX, now, |stamp| clock.frame(stamp)) {
                     Ok(batch) => batch,
                     Err(why) => {
                         went_away(&self.shared, &source.name, source.link, &why);
@@ -185,13 +197,19 @@ impl Tap {
     }
 
     fn wait(&mut self, at_most: Duration) {
+        if self.naps > 0 && self.sources.iter().any(Source::wakes_for_each) {
+            self.naps -= 1;
+            thread::sleep(NAP.min(at_most));
+            self.worker.waited();
+            return;
+        }
         self.shared.sleeping[self.index].store(true, Ordering::SeqCst);
         // what was handed over before the flag was seen would wait for the next tick
         if !self.worker.is_waited_for() {
             let bell = self.shared.bell(self.index);
             let mut waited: Vec<PollFd<'_>> = vec![PollFd::from_borrowed_fd(bell, PollFlags::IN)];
             if !self.done {
-                let descriptors = self.sources.iter().filter_map(Source::descriptor);
+                let descriptors = self.sources.iter().flat_map(Source::descriptors);
                 waited.extend(descriptors.map(|fd: BorrowedFd<'_>| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             }
             let timeout = Timespec { tv_sec: 0, tv_nsec: at_most.as_nanos().min(999_999_999) as i64 };
@@ -205,6 +223,7 @@ impl Tap {
     fn finish(mut self) {
         for source in &mut self.sources {
             source.save();
+            source.say_queues();
             self.shared.set_link(source.link, LinkState { open: false, ..source.state() });
         }
         let (index, shared) = (self.index, self.shared);
@@ -213,17 +232,41 @@ impl Tap {
 }
 
 impl Source {
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.from {
-            From::Link(live) => live.descriptor(),
+    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let live = match &self.from {
+            From::Link(live) => Some(live),
             From::Folder { .. } => None,
+        };
+        live.into_iter().flat_map(Live::descriptors)
+    }
+
+    fn wakes_for_each(&self) -> bool {
+        matches!(&self.from, From::Link(live) if live.wakes_for_each())
+    }
+
+    /// What reads it.
+    pub(super) fn backend(&self) -> &'static str {
+        match &self.from {
+            From::Link(live) => live.backend(),
+            From::Folder { .. } => "folder",
+        }
+    }
+
+    /// Whether its receive queues carry alike shows at the end.
+    fn say_queues(&self) {
+        let From::Link(live) = &self.from else { return };
+        if let Some(queues) = live.by_queue() {
+            let received = queues.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+            tracing::info!(interface = self.name, received, "frames by receive queue");
         }
     }
 
     fn state(&mut self) -> LinkState {
+        let backend = self.backend();
         match &mut self.from {
-            From::Link(live) => LinkState { open: live.is_open(), counters: live.counters() },
+            From::Link(live) => LinkState { backend, open: live.is_open(), counters: live.counters() },
             From::Folder { handed, open, .. } => LinkState {
+                backend,
                 open: *open,
                 counters: Counters { offered: *handed, handed: *handed, ..Counters::default() },
             },

@@ -93,6 +93,7 @@ fn shown(links: &[Link]) -> Vec<Link> {
         });
         sum.received += link.received;
         sum.kernel_drops += link.kernel_drops;
+        sum.unclaimed += link.unclaimed;
         sum.interface_drops += link.interface_drops;
         sum.up &= link.up;
     }

@@ -59,6 +59,11 @@ pub(super) static FAMILIES: &[Family] = &[
         Links(|link| link.kernel_drops),
     ),
     counter(
+        "haetae_link_unclaimed_frames_total",
+        "Those of haetae_link_kernel_drops_total that came by a receive queue the sensor does not read. Anything but 0: the interface has other queues than at the start; restart the sensor.",
+        Links(|link| link.unclaimed),
+    ),
+    counter(
         "haetae_link_interface_drops_total",
         "Frames lost by the interface or its driver before the kernel had them. Nobody looked at them.",
         Links(|link| link.interface_drops),

@@ -64,6 +64,8 @@ pub struct Link {
     pub received: u64,
     /// Frames that the kernel had no room to keep for the sensor.
     pub kernel_drops: u64,
+    /// Those of them that came by a receive queue that the sensor does not read.
+    pub unclaimed: u64,
     /// Frames that the interface or its driver lost.
     pub interface_drops: u64,
     /// Whether it can be read.

@@ -130,6 +130,7 @@ pub fn ill(seconds: f64) -> Sight {
         backend: "libpcap",
         received: counted(seconds, rate),
         kernel_drops: counted(seconds, rate / 10),
+        unclaimed: counted(seconds, rate / 1_000),
         interface_drops: counted(seconds, rate / 100),
         up,
     };

@@ -16,6 +16,7 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 pub struct Link {
     sender: String,
     sensor: String,
+    queues: u32,
 }
 
 /// Whether this machine lets us make namespaces; else the test says so, and fails where it should have run.
@@ -38,8 +39,13 @@ fn ran(program: &str, words: &[&str]) -> Result<Output, String> {
 impl Link {
     /// Makes both and brings the link up, with room for large frames and without chatter of the kernel's own.
     pub fn new() -> Link {
+        Link::of_queues(1)
+    }
+
+    /// The same, with so many queues each way.
+    pub fn of_queues(queues: u32) -> Link {
         let number = format!("{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let link = Link { sender: format!("haetae-a-{number}"), sensor: format!("haetae-b-{number}") };
+        let link = Link { sender: format!("haetae-a-{number}"), sensor: format!("haetae-b-{number}"), queues };
         for name in [&link.sender, &link.sensor] {
             ran("ip", &["netns", "add", name]).expect("a namespace");
             let quiet = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"];
@@ -52,8 +58,11 @@ impl Link {
 
     /// Makes the link itself.
     pub fn plug(&self) {
-        let peer = ["type", "veth", "peer", "name", "b0", "netns", &self.sensor];
-        ran("ip", &[&["-n", &self.sender, "link", "add", "a0"][..], &peer[..]].concat()).expect("a link");
+        let count = self.queues.to_string();
+        let queues = ["numrxqueues", &count, "numtxqueues", &count];
+        let near = ["-n", &self.sender, "link", "add", "a0"];
+        let far = ["type", "veth", "peer", "name", "b0", "netns", &self.sensor];
+        ran("ip", &[&near[..], &queues, &far, &queues].concat()).expect("a link");
         for (name, interface) in [(&self.sender, "a0"), (&self.sensor, "b0")] {
             // frames that are put on it go out as they are; nothing answers
             let up = ["-n", name, "link", "set", interface, "mtu", "9000", "arp", "off", "up"];
@@ -64,6 +73,12 @@ impl Link {
     /// Takes the link away; both ends go.
     pub fn unplug(&self) {
         ran("ip", &["-n", &self.sender, "link", "del", "a0"]).expect("the link goes");
+    }
+
+    /// What `ip` says on the sensor's side.
+    pub fn ip_at_sensor(&self, words: &[&str]) -> String {
+        let output = ran("ip", &[&["-n", &self.sensor], words].concat()).expect("it is told");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// A command on the sensor's side.

@@ -1,0 +1,317 @@
+//! The XDP program: which packets go to a socket. Two maps, 17 instructions, one link, and `bpf(2)`.
+//!
+//! In: sockets by queue. Out: a program that hands every packet of a queue to its socket, drops what has none, and counts
+//! what it dropped; and a link that ties it to an interface for as long as it is open. Nothing is pinned: when the process
+//! ends, however it does, the kernel closes the link and the interface is as it was. Never here: a packet.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::Error;
+
+#[cfg(target_endian = "big")]
+compile_error!("instructions are encoded for little-endian machines alone");
+
+// commands, kinds and flags of linux/bpf.h
+const MAP_CREATE: libc::c_int = 0;
+const MAP_LOOKUP: libc::c_int = 1;
+const MAP_UPDATE: libc::c_int = 2;
+const PROGRAM_LOAD: libc::c_int = 5;
+const LINK_CREATE: libc::c_int = 28;
+const KIND_ARRAY: u32 = 2;
+const KIND_SOCKETS: u32 = 17;
+const PROGRAM_XDP: u32 = 6;
+const ATTACH_XDP: u32 = 37;
+/// The program takes packets of several pieces; without it an interface with a large MTU refuses it.
+const HAS_FRAGMENTS: u32 = 1 << 5;
+/// In the driver, before the kernel makes a packet of its own of the frame; never the generic mode.
+const IN_DRIVER: u32 = 1 << 2;
+
+/// What the program says of a packet.
+const DROP: i32 = 1;
+
+const HELPER_LOOKUP: i32 = 1;
+const HELPER_REDIRECT: i32 = 51;
+
+const NAME: [u8; 16] = *b"haetae\0\0\0\0\0\0\0\0\0\0";
+
+/// The helpers used are open to every licence; the kernel wants the word.
+const LICENCE: &[u8] = b"Dual MIT/GPL\0";
+
+/// One instruction: `code | registers << 8 | offset << 16 | immediate << 32`.
+const fn instruction(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> u64 {
+    code as u64 | ((to | from << 4) as u64) << 8 | (offset as u16 as u64) << 16 | (immediate as u32 as u64) << 32
+}
+
+/// Every packet to the socket of its queue; what has none is counted and dropped.
+const fn program(sockets: i32, unclaimed: i32) -> [u64; 17] {
+    [
+        instruction(0x61, 2, 1, 16, 0),              // r2 = context.rx_queue_index
+        instruction(0x18, 1, 1, 0, sockets),         // r1 = the map of sockets,
+        0,                                           //      in two halves
+        instruction(0xb7, 3, 0, 0, DROP),            // r3 = what is done where there is no socket
+        instruction(0x85, 0, 0, 0, HELPER_REDIRECT), // r0 = redirect_map(r1, r2, r3)
+        instruction(0x55, 0, 0, 10, DROP),           // if r0 != DROP: done
+        instruction(0x62, 10, 0, -4, 0),             // key, on the stack = 0
+        instruction(0xbf, 2, 10, 0, 0),              // r2 = the stack,
+        instruction(0x07, 2, 0, 0, -4),              //      where the key is
+        instruction(0x18, 1, 1, 0, unclaimed),       // r1 = the map with the counter,
+        0,                                           //      in two halves
+        instruction(0x85, 0, 0, 0, HELPER_LOOKUP),   // r0 = map_lookup(r1, r2)
+        instruction(0x15, 0, 0, 2, 0),               // if r0 == null: not counted (it is always there)
+        instruction(0xb7, 1, 0, 0, 1),               // r1 = 1
+        instruction(0xdb, 0, 1, 0, 0),               // atomic: *r0 += r1
+        instruction(0xb7, 0, 0, 0, DROP),            // r0 = DROP
+        instruction(0x95, 0, 0, 0, 0),               // done
+    ]
+}
+
+#[repr(C)]
+struct MapCreate {
+    kind: u32,
+    key_bytes: u32,
+    value_bytes: u32,
+    entries_max: u32,
+    flags: u32,
+    inner: u32,
+    node: u32,
+    name: [u8; 16],
+}
+
+#[repr(C)]
+struct MapElement {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct ProgramLoad {
+    kind: u32,
+    instructions: u32,
+    first: u64,
+    licence: u64,
+    log_level: u32,
+    log_bytes: u32,
+    log: u64,
+    kernel: u32,
+    flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    attach: u32,
+}
+
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    interface: u32,
+    attach: u32,
+    flags: u32,
+}
+
+/// `bpf(2)`; the answer is a descriptor or 0.
+///
+/// # Safety
+/// `request` must be laid out as the kernel's for this command, and addresses in it must be those of memory that is valid
+/// for it, long enough, for the time of the call.
+unsafe fn bpf<T>(command: libc::c_int, request: &mut T, what: &'static str) -> Result<libc::c_int, Error> {
+    // SAFETY: the pointer and the size are those of `request`; the caller answers for what is in it.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(request), size_of::<T>()) };
+    if answer < 0 { Err(Error::last(what)) } else { Ok(answer as libc::c_int) }
+}
+
+/// As `bpf`, where the answer is a descriptor.
+///
+/// # Safety
+/// As `bpf`, and the command must be one that answers with a new descriptor.
+unsafe fn opened<T>(command: libc::c_int, request: &mut T, what: &'static str) -> Result<OwnedFd, Error> {
+    // SAFETY: the caller's promises are the same; the descriptor is new, and nobody else has it.
+    unsafe { Ok(OwnedFd::from_raw_fd(bpf(command, request, what)?)) }
+}
+
+fn address_of<T: ?Sized>(of: &T) -> u64 {
+    std::ptr::from_ref(of).cast::<u8>().expose_provenance() as u64
+}
+
+fn map(kind: u32, value_bytes: u32, entries_max: u32) -> Result<OwnedFd, Error> {
+    let mut request =
+        MapCreate { kind, key_bytes: 4, value_bytes, entries_max, flags: 0, inner: 0, node: 0, name: NAME };
+    // SAFETY: the layout is that of BPF_MAP_CREATE, which has no address in it and answers with a descriptor.
+    unsafe { opened(MAP_CREATE, &mut request, "BPF_MAP_CREATE") }
+}
+
+/// The program with its maps, in the kernel, not attached.
+pub(crate) struct Program {
+    fd: OwnedFd,
+    sockets: OwnedFd,
+    unclaimed: OwnedFd,
+}
+
+impl Program {
+    /// For `queues` queues, none of which has a socket yet.
+    pub(crate) fn load(queues: u32) -> Result<Program, Error> {
+        let sockets = map(KIND_SOCKETS, size_of::<u32>() as u32, queues)?;
+        let unclaimed = map(KIND_ARRAY, size_of::<u64>() as u32, 1)?;
+        let instructions = program(sockets.as_raw_fd(), unclaimed.as_raw_fd());
+        let mut request = ProgramLoad {
+            kind: PROGRAM_XDP,
+            instructions: instructions.len() as u32,
+            first: address_of(&instructions),
+            licence: address_of(LICENCE),
+            log_level: 0,
+            log_bytes: 0,
+            log: 0,
+            kernel: 0,
+            flags: HAS_FRAGMENTS,
+            name: NAME,
+            interface: 0,
+            attach: ATTACH_XDP,
+        };
+        // SAFETY: the layout is that of BPF_PROG_LOAD, which answers with a descriptor; the instructions and the licence
+        // with its closing NUL outlive the call, and so many instructions there are.
+        let fd = unsafe { opened(PROGRAM_LOAD, &mut request, "BPF_PROG_LOAD") }?;
+        Ok(Program { fd, sockets, unclaimed })
+    }
+
+    /// From now on the packets of `queue` go to `socket`.
+    pub(crate) fn give(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        let value = socket.as_raw_fd() as u32;
+        let mut request = MapElement {
+            map: self.sockets.as_raw_fd() as u32,
+            padding: 0,
+            key: address_of(&queue),
+            value: address_of(&value),
+            flags: 0,
+        };
+        // SAFETY: the layout is that of BPF_MAP_UPDATE_ELEM; key and value are four bytes each, as the map was made for,
+        // and outlive the call.
+        unsafe { bpf(MAP_UPDATE, &mut request, "BPF_MAP_UPDATE_ELEM") }.map(drop)
+    }
+
+    /// Packets that came by a queue without a socket.
+    pub(crate) fn unclaimed(&self) -> Result<u64, Error> {
+        let (key, mut value) = (0_u32, 0_u64);
+        let mut request = MapElement {
+            map: self.unclaimed.as_raw_fd() as u32,
+            padding: 0,
+            key: address_of(&key),
+            value: std::ptr::from_mut(&mut value).expose_provenance() as u64,
+            flags: 0,
+        };
+        // SAFETY: the layout is that of BPF_MAP_LOOKUP_ELEM; the key is four bytes and the value eight, as the map was
+        // made for, and the kernel may write the value.
+        unsafe { bpf(MAP_LOOKUP, &mut request, "BPF_MAP_LOOKUP_ELEM") }?;
+        Ok(value)
+    }
+
+    /// Ties it to an interface until what is returned is dropped.
+    pub(crate) fn attach(&self, interface: u32) -> Result<OwnedFd, Error> {
+        let program = self.fd.as_fd().as_raw_fd() as u32;
+        let mut request = LinkCreate { program, interface, attach: ATTACH_XDP, flags: IN_DRIVER };
+        // SAFETY: the layout is that of BPF_LINK_CREATE, which has no address in it and answers with a descriptor.
+        let link = unsafe { opened(LINK_CREATE, &mut request, "BPF_LINK_CREATE") };
+        link.map_err(|error| match error {
+            Error::Call { error, .. } if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Error::NotNative,
+            Error::Call { error, .. } if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => {
+                Error::Occupied
+            }
+            other => other,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_encoded_as_the_kernel_reads_them() {
+        // code, registers (the second in the high half), offset, immediate, each in little-endian order
+        assert_eq!(instruction(0x61, 2, 1, 16, 0).to_le_bytes(), [0x61, 0x12, 16, 0, 0, 0, 0, 0]);
+        assert_eq!(instruction(0x62, 10, 0, -4, 0).to_le_bytes(), [0x62, 0x0a, 0xfc, 0xff, 0, 0, 0, 0]);
+        assert_eq!(instruction(0x07, 2, 0, 0, -4).to_le_bytes(), [0x07, 0x02, 0, 0, 0xfc, 0xff, 0xff, 0xff]);
+        assert_eq!(instruction(0x85, 0, 0, 0, 51).to_le_bytes(), [0x85, 0, 0, 0, 51, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_program_names_its_maps_and_jumps_to_where_it_means() {
+        let program = program(7, 9);
+        let at = |place: usize| program[place].to_le_bytes();
+        assert_eq!((at(1)[0], at(1)[1] >> 4, at(1)[4]), (0x18, 1, 7), "the map of sockets, by its descriptor");
+        assert_eq!((at(9)[0], at(9)[1] >> 4, at(9)[4]), (0x18, 1, 9), "the counter's map");
+        assert_eq!((program[2], program[10]), (0, 0), "second halves");
+        let target = |place: usize| place + 1 + usize::from(at(place)[2]);
+        assert_eq!(at(target(5))[0], 0x95, "what has a socket: done");
+        assert_eq!(program[target(12)], program[15], "what cannot be counted is dropped like the rest");
+        assert_eq!(program[16], 0x95);
+    }
+
+    #[test]
+    fn requests_are_as_long_as_the_kernel_has_them() {
+        // offsets of linux/bpf.h: map_name ends at 44, expected_attach_type at 72, link_create.flags at 16
+        assert_eq!((size_of::<MapCreate>(), size_of::<MapElement>()), (44, 32));
+        assert_eq!((size_of::<ProgramLoad>(), std::mem::offset_of!(ProgramLoad, attach)), (72, 68));
+        assert_eq!(size_of::<LinkCreate>(), 16);
+    }
+
+    const PROGRAM_RUN: libc::c_int = 10;
+
+    #[repr(C)]
+    struct ProgramRun {
+        program: u32,
+        answer: u32,
+        bytes_in: u32,
+        bytes_out: u32,
+        data_in: u64,
+        data_out: u64,
+        times: u32,
+        nanoseconds: u32,
+        context_in_bytes: u32,
+        context_out_bytes: u32,
+        context_in: u64,
+        context_out: u64,
+        flags: u32,
+        processor: u32,
+    }
+
+    /// What the program says of a packet that no interface has seen, `times` over.
+    fn asked(program: &Program, times: u32) -> u32 {
+        let packet = [0_u8; 64];
+        let mut request = ProgramRun {
+            program: program.fd.as_raw_fd() as u32,
+            answer: 0,
+            bytes_in: packet.len() as u32,
+            bytes_out: 0,
+            data_in: address_of(&packet),
+            data_out: 0,
+            times,
+            nanoseconds: 0,
+            context_in_bytes: 0,
+            context_out_bytes: 0,
+            context_in: 0,
+            context_out: 0,
+            flags: 0,
+            processor: 0,
+        };
+        // SAFETY: the layout is that of BPF_PROG_TEST_RUN; the packet outlives the call, and nothing is to be written out.
+        unsafe { bpf(PROGRAM_RUN, &mut request, "BPF_PROG_TEST_RUN") }.expect("it runs");
+        request.answer
+    }
+
+    #[test]
+    fn the_kernel_takes_the_program_and_it_counts_what_no_socket_claims() {
+        let program = match Program::load(4) {
+            Err(Error::Permission(_)) => {
+                assert!(std::env::var_os("CI").is_none(), "needs root, and CI has it");
+                eprintln!("\n*** the XDP program: NOT TESTED: loading it needs root ***\n");
+                return;
+            }
+            other => other.expect("the verifier finds nothing"),
+        };
+        assert_eq!(program.unclaimed().expect("a number"), 0);
+        assert_eq!(asked(&program, 1), DROP as u32);
+        assert_eq!(asked(&program, 1_000), DROP as u32);
+        assert_eq!(program.unclaimed().expect("a number"), 1_001);
+    }
+}

@@ -1,0 +1,195 @@
+//! A link through AF_XDP: the driver hands over every packet of the interface, in frames that are ours until the next batch.
+//!
+//! In: an interface that this machine does not live by. Out: frames, of the time that the caller gives (nobody stamps them);
+//! a descriptor for each receive queue; counters of which the kernel's add up. Never here: the generic mode of XDP, which is
+//! no faster than libpcap; a clock, a wait, a thread.
+
+use std::os::fd::BorrowedFd;
+
+use ::af_xdp::{Error, FRAME_BYTES, Interface, Lost, Packets, Port, Use};
+
+use super::live::{Counters, Options, Refused};
+use super::{Link, Record};
+use crate::time::Timestamp;
+
+/// See the head of this file.
+pub(super) struct AfXdp {
+    interface: Interface,
+    port: Port,
+    promiscuous: bool,
+    /// What was counted when it was last asked.
+    seen: ::af_xdp::Counters,
+    /// What the interface had lost before it was taken.
+    lost_before: Lost,
+    /// What it alone lost since then, as of the last count.
+    lost: u64,
+    /// Whether the sockets are asked for complaints when the rings are empty: a call that is not made for every batch.
+    ask: bool,
+}
+
+impl AfXdp {
+    /// Takes an interface. `allow_cut_off`: also one by which this machine lives.
+    pub(super) fn open(options: &Options, allow_cut_off: bool) -> Result<AfXdp, Refused> {
+        let name = &options.interface;
+        let told = |error: Error| refused(name, &error);
+        let interface = Interface::named(name).map_err(told)?;
+        if !allow_cut_off {
+            let uses = interface.uses().map_err(|error| Refused::Other(format!("who uses {name}: {error}")))?;
+            uses.first().map_or(Ok(()), |first| Err(in_use(first)))?;
+        }
+        let lost_before = interface.lost().unwrap_or_default();
+        let wanted = ::af_xdp::Options { queue_bytes: options.ring_bytes, promiscuous: options.promiscuous };
+        let port = Port::open(&interface, wanted).map_err(told)?;
+        let (promiscuous, seen) = (options.promiscuous, ::af_xdp::Counters::default());
+        Ok(AfXdp { interface, port, promiscuous, seen, lost_before, lost: 0, ask: false })
+    }
+
+    /// In words, for whoever starts it.
+    pub(super) fn manner(&self) -> String {
+        let copies = if self.port.is_zero_copy() { "zero-copy" } else { "copy" };
+        let promiscuous = if self.promiscuous { "promiscuous" } else { "not promiscuous" };
+        let (queues, frames) = (self.port.descriptors().count(), self.port.frames());
+        format!(
+            "native, {copies}, {promiscuous}, receive queues: {queues}, each of {frames} frames of {FRAME_BYTES} bytes"
+        )
+    }
+
+    pub(super) fn by_queue(&self) -> Vec<u64> {
+        self.port.received_by_queue().collect()
+    }
+
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.port.descriptors()
+    }
+
+    /// Up to `budget` frames, at once; [`AfXdp::packets`] has their bytes.
+    pub(super) fn poll(
+        &mut self,
+        budget: usize,
+        time: Timestamp,
+        snap_bytes: usize,
+        records: &mut Vec<Record>,
+    ) -> Result<(), Refused> {
+        let packets = self.port.receive(budget);
+        records.extend((0..packets.len()).map(|at| {
+            let len = packets.get(at).len();
+            Record { start: 0, len: len.min(snap_bytes), length: len as u32, time, link: Link::ETHERNET }
+        }));
+        if !records.is_empty() || !std::mem::take(&mut self.ask) {
+            return Ok(());
+        }
+        let complaint = self.port.complaint();
+        complaint.map_or(Ok(()), |error| Err(refused("", &error)))
+    }
+
+    /// The packets of the last poll.
+    pub(super) fn packets(&self) -> Packets<'_> {
+        self.port.packets()
+    }
+
+    /// Adds what was counted since it was last asked.
+    pub(super) fn count(&mut self, counters: &mut Counters) {
+        self.ask = true;
+        // before the sockets' counters, so that what it is compared with has not grown less
+        let lost = self.interface.lost();
+        let Ok(now) = self.port.counters() else { return };
+        if let Ok(lost) = lost {
+            let lost = lost_alone(self.lost_before, lost, &now);
+            counters.interface += lost.saturating_sub(self.lost);
+            self.lost = self.lost.max(lost);
+        }
+        let before = std::mem::replace(&mut self.seen, now);
+        counters.offered += now.came().saturating_sub(before.came());
+        counters.ring_full += now.ring_full.saturating_sub(before.ring_full);
+        counters.no_frame += now.no_frame.saturating_sub(before.no_frame);
+        counters.unclaimed += now.unclaimed.saturating_sub(before.unclaimed);
+    }
+}
+
+/// What an interface lost beside what its sockets say. Whether a driver's drops hold theirs depends on the driver (veth's
+/// do); taking them off counts no frame twice, and on the other drivers tells too little only where both lose.
+fn lost_alone(before: Lost, now: Lost, sockets: &::af_xdp::Counters) -> u64 {
+    let dropped = now.dropped.saturating_sub(before.dropped).saturating_sub(sockets.ring_full + sockets.no_frame);
+    dropped + now.missed.saturating_sub(before.missed)
+}
+
+fn in_use(by: &Use) -> Refused {
+    let what = match by {
+        Use::Address(address) => format!("has the address {address}"),
+        Use::DefaultRoute => "carries the default route".to_owned(),
+        Use::Below(other) => format!("is a part of {other}"),
+    };
+    Refused::InUse(format!(
+        "the interface {what}, and AF_XDP takes all that comes to it: this machine would be cut off there; \
+         set `backend: libpcap`, or `allow_cut_off: true` if that is what you want"
+    ))
+}
+
+fn refused(interface: &str, error: &Error) -> Refused {
+    let text = error.to_string();
+    match error {
+        Error::Absent => Refused::Absent(text),
+        Error::Down => Refused::Down(text),
+        Error::Permission(_) => Refused::Permission("cap_net_raw,cap_net_admin,cap_bpf"),
+        Error::QueueTaken(_) => Refused::Busy(format!("{text} (`ss --xdp -p` tells which)")),
+        Error::Occupied => Refused::Other(format!(
+            "{text} (`ip -d link show {interface}` names it, `ip link set {interface} xdp off` removes it)"
+        )),
+        Error::NotNative => Refused::Other(format!("{text}: set `backend: libpcap`")),
+        Error::Memory { .. } => Refused::Other(format!(
+            "{text}: raise it (`LimitMEMLOCK=infinity` in the service's unit), or set a smaller `ring`"
+        )),
+        Error::Strange | Error::Call { .. } => Refused::Other(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_why_and_what_to_type() {
+        for (by, why) in [
+            (Use::Address([10, 0, 0, 1].into()), "has the address 10.0.0.1"),
+            (Use::DefaultRoute, "carries the default route"),
+            (Use::Below("br0".into()), "is a part of br0"),
+        ] {
+            let said = in_use(&by).to_string();
+            let words = [why, "cut off", "`backend: libpcap`", "`allow_cut_off: true`"];
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        }
+        let of = |error| refused("tap0", &error).to_string();
+        assert!(of(Error::QueueTaken(2)).starts_with("another program holds queue 2 ("));
+        assert!(of(Error::Occupied).contains("`ip link set tap0 xdp off`"));
+        assert!(of(Error::Memory { bytes: 1 }).contains("RLIMIT_MEMLOCK"));
+        assert!(of(Error::NotNative).contains("`backend: libpcap`"));
+        assert!(of(Error::Permission("bind")).contains("CAP_BPF"));
+    }
+
+    #[test]
+    fn a_drop_that_driver_and_socket_both_count_is_one() {
+        let sockets = ::af_xdp::Counters { ring_full: 60, no_frame: 10, ..Default::default() };
+        let before = Lost { dropped: 1_000, missed: 5 };
+        let alone = |dropped, missed| lost_alone(before, Lost { dropped, missed }, &sockets);
+        assert_eq!(alone(1_070, 5), 0, "the driver repeats the sockets");
+        assert_eq!(alone(1_090, 8), 23, "and lost some by itself");
+        assert_eq!(alone(1_000, 5), 0, "the driver keeps to its own");
+    }
+
+    #[test]
+    fn an_interface_that_the_machine_lives_by_is_not_taken() {
+        let options = Options {
+            interface: "lo".to_owned(),
+            backend: super::super::live::Backend::AfXdp { allow_cut_off: false },
+            filter: None,
+            ring_bytes: 1 << 20,
+            snap_bytes: 1 << 16,
+            promiscuous: true,
+        };
+        if Interface::named("lo").is_ok_and(|lo| lo.is_up()) {
+            assert!(matches!(AfXdp::open(&options, false), Err(Refused::InUse(_))));
+        }
+        let absent = Options { interface: "nosuchtap9".to_owned(), ..options };
+        assert!(matches!(AfXdp::open(&absent, false), Err(Refused::Absent(_))));
+    }
+}

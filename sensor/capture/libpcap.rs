@@ -1,0 +1,108 @@
+//! A link through libpcap: frames are copied out of the kernel's ring into one chunk that is used again and again.
+//!
+//! In: an interface. Out: frames with the kernel's stamps; the descriptor to wait on; the kernel's counters as differences.
+//! Never here: a clock, a wait (libpcap blocks for ever on a quiet link whatever its timeout says), a thread.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use pcap::{Active, Capture, Precision};
+
+use super::live::{Counters, Options, Refused};
+use super::{Link, Record};
+use crate::time::Timestamp;
+
+/// How long the kernel may keep a block of its ring that is not full, in milliseconds: what a packet on a quiet link waits.
+const BLOCK_MILLISECONDS: i32 = 2;
+
+impl From<pcap::Error> for Refused {
+    fn from(error: pcap::Error) -> Self {
+        let text = error.to_string();
+        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        if says(&["permission", "Operation not permitted"]) {
+            Refused::Permission("cap_net_raw")
+        } else if says(&["No such device", "disappeared", "No such interface", "doesn't exist"]) {
+            Refused::Absent(text)
+        } else if says(&["not up", "is down", "went down", "Network is down"]) {
+            Refused::Down(text)
+        } else {
+            Refused::Other(text)
+        }
+    }
+}
+
+/// See the head of this file.
+pub(super) struct Libpcap {
+    capture: Capture<Active>,
+    link: Link,
+    /// Its 32-bit counters when they were last asked: only differences mean anything.
+    seen: (u32, u32, u32),
+}
+
+impl Libpcap {
+    pub(super) fn open(options: &Options) -> Result<Libpcap, Refused> {
+        let capture = Capture::from_device(options.interface.as_str())?
+            .promisc(options.promiscuous)
+            .snaplen(options.snap_bytes as i32)
+            .buffer_size(options.ring_bytes.min(i32::MAX as usize) as i32)
+            .timeout(BLOCK_MILLISECONDS)
+            .precision(Precision::Nano)
+            .open()?;
+        let mut capture = capture.setnonblock()?;
+        if let Some(filter) = &options.filter {
+            capture.filter(filter, true).map_err(|error| Refused::Filter(error.to_string()))?;
+        }
+        let link = Link::of_datalink(capture.get_datalink().0);
+        Ok(Libpcap { capture, link, seen: (0, 0, 0) })
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.capture.as_fd()
+    }
+
+    /// Up to `budget` frames, at once.
+    pub(super) fn poll(
+        &mut self,
+        budget: usize,
+        time: impl Fn(Timestamp) -> Timestamp,
+        chunk: &mut Vec<u8>,
+        records: &mut Vec<Record>,
+    ) -> Result<(), Refused> {
+        let link = self.link;
+        let polled = self.capture.dispatch(Some(budget), |packet| {
+            let (start, len) = (chunk.len(), packet.data.len());
+            chunk.extend_from_slice(packet.data);
+            let stamp = packet.header.ts;
+            // with nanosecond precision the field for microseconds holds nanoseconds
+            let time = time(Timestamp::from_parts(stamp.tv_sec, stamp.tv_usec));
+            records.push(Record { start, len, length: packet.header.len.max(len as u32), time, link });
+        });
+        polled.map(drop).map_err(Refused::from)
+    }
+
+    /// Adds what the kernel counted since it was last asked.
+    pub(super) fn count(&mut self, counters: &mut Counters) {
+        let Ok(now) = self.capture.stats() else { return };
+        let before = std::mem::replace(&mut self.seen, (now.received, now.dropped, now.if_dropped));
+        counters.offered += u64::from(now.received.wrapping_sub(before.0));
+        counters.ring_full += u64::from(now.dropped.wrapping_sub(before.1));
+        counters.interface += u64::from(now.if_dropped.wrapping_sub(before.2));
+    }
+}
+
+/// Links that a filter may be meant for: its words depend on them (`wlan`, `ether`), and which one an interface has shows
+/// only when it is opened.
+const FILTER_LINKS: [pcap::Linktype; 4] =
+    [pcap::Linktype::ETHERNET, pcap::Linktype::RAW, pcap::Linktype::IEEE802_11_RADIOTAP, pcap::Linktype::LINUX_SLL2];
+
+/// Why a text is a packet filter on no link; `None`: it is one.
+pub fn filter_flaw(filter: &str) -> Option<String> {
+    let mut first = None;
+    for link in FILTER_LINKS {
+        let compiled = Capture::dead(link).and_then(|dead| dead.compile(filter, true).map(drop));
+        match compiled {
+            Ok(()) => return None,
+            Err(error) => first = first.or(Some(error.to_string())),
+        }
+    }
+    first
+}
