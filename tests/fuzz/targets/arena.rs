@@ -33,10 +33,10 @@ pub fn canonical(input: &[u8]) -> usize {
     }
 }
 
-/// Asserts that a canonical form, written for a person and read again, is the same.
+/// Asserts that a canonical form, written for a person and read again as the wire's is read, is the same.
 pub fn is_settled(kind: &Kind, canonical: &[u8]) {
     let (text, mut again) = ((kind.text)(canonical), Vec::new());
-    let read = (kind.canonical)(text.as_bytes(), &mut again);
+    let read = kind.seen(text.as_bytes(), &mut again);
     assert_eq!(read, Ok(()), "{}: {text:?} is refused, but is how {canonical:?} is written", kind.name);
     assert_eq!(again, canonical, "{}: {text:?} is canonical and has another canonical form", kind.name);
 }
