@@ -149,8 +149,28 @@ fn a_link_tells_what_a_replay_of_its_packets_tells() {
     if !possible("a_link_tells_what_a_replay_of_its_packets_tells") {
         return;
     }
+    tells_as_replayed(
+        Link::new,
+        |link, folder, workers| Service::start(link, folder, &["--workers", workers]),
+        |service, sent| {
+            let (kernel, account, status, _) = service.end();
+            assert!(status.success(), "{account}");
+            let counts = ["offered", "received", "kernel_drops", "left_in_ring"].map(|count| number(&kernel, count));
+            assert_eq!(counts, [sent, sent, 0, 0], "{kernel}");
+            account
+        },
+    );
+}
+
+/// Sends each case over a link of its own, and holds what the service says of it against a replay of the same packets. `end`
+/// is told how many were sent, and gives the account.
+fn tells_as_replayed(
+    link: impl Fn() -> Link,
+    start: impl Fn(&Link, &Path, &str) -> Service,
+    end: impl Fn(Service, u64) -> Value,
+) {
     for (at, name) in CASES.iter().enumerate() {
-        let workers = [1, 2, 4][at % 3];
+        let workers = ["1", "2", "4"][at % 3];
         let (case, rules) = (case(name), std::fs::read_to_string(case(name).join("indicators.yaml")).expect("rules"));
         let replay = Replay {
             folder: &case,
@@ -159,14 +179,11 @@ fn a_link_tells_what_a_replay_of_its_packets_tells() {
             options: Vec::new(),
         };
         let wanted = stories(&binary::lines(&replay.run(1, 64).expect(name).alerts).expect(name));
-        let (link, folder) = (Link::new(), site(&rules, ""));
-        let service = Service::start(&link, folder.path(), &["--workers", &workers.to_string()]);
+        let (link, folder) = (link(), site(&rules, ""));
+        let service = start(&link, folder.path(), workers);
         let sent = link.send(&case.join("traffic.pcap"), 1, Some(2_000));
-        let (kernel, account, status, _) = service.end();
-        assert!(status.success(), "{name}: {account}");
-        let counts = ["offered", "received", "kernel_drops", "left_in_ring"].map(|count| number(&kernel, count));
-        assert_eq!(counts, [sent, sent, 0, 0], "{name}");
-        assert_eq!((number(&account, "packets"), &account["unaccounted"]), (sent, &0.into()), "{name}");
+        let account = end(service, sent);
+        assert_eq!((number(&account, "packets"), &account["unaccounted"]), (sent, &0.into()), "{name}: {account}");
         let found = stories(&binary::lines(&std::fs::read(folder.path().join("eve.json")).expect(name)).expect(name));
         assert_eq!(found, wanted, "{name} with {workers} workers");
         assert!(!wanted.is_empty(), "{name} has a story");

@@ -97,6 +97,18 @@ impl HalfOpen {
         FLOW_GAP_TCP_HALF_OPEN
     }
 
+    /// Whether a packet of that time comes too late for it.
+    pub(super) fn is_over(&self, time: Timestamp) -> bool {
+        time.since(self.last) > HalfOpen::gap_max()
+    }
+
+    /// The client's end and the server's.
+    fn ends(&self) -> ((IpAddr, u16), (IpAddr, u16)) {
+        let low = (decode::ip(&self.low), self.ports.0);
+        let high = (decode::ip(&self.high), self.ports.1);
+        if self.direction == 0 { (low, high) } else { (high, low) }
+    }
+
     /// Takes note of the same SYN once more: senders without an answer repeat it. Whether it was that.
     pub(super) fn repeated(&mut self, packet: &Packet, direction: usize, time: Timestamp, seen: Timestamp) -> bool {
         let same = is_bare_syn(packet) && packet.segment.seq == self.seq && direction == usize::from(self.direction);
@@ -145,11 +157,7 @@ impl HalfOpen {
 
     /// What is told of it, as of any flow.
     pub(super) fn view(&self) -> FlowView {
-        let (low, high) = (decode::ip(&self.low), decode::ip(&self.high));
-        let ((client, client_port), (server, server_port)) = match self.direction {
-            0 => ((low, self.ports.0), (high, self.ports.1)),
-            _ => ((high, self.ports.1), (low, self.ports.0)),
-        };
+        let ((client, client_port), (server, server_port)) = self.ends();
         FlowView {
             id: self.id,
             client,
@@ -202,8 +210,8 @@ impl Knock {
 
     /// The client's address and the server's.
     pub fn ends(&self) -> (IpAddr, IpAddr) {
-        let (low, high) = (decode::ip(&self.half_open.low), decode::ip(&self.half_open.high));
-        if self.half_open.direction == 0 { (low, high) } else { (high, low) }
+        let ((client, _), (server, _)) = self.half_open.ends();
+        (client, server)
     }
 
     /// The shard that it lives in.

@@ -156,8 +156,7 @@ impl Flows {
     fn is_repeated(&mut self, shard: usize, number: u32, moment: Moment, packet: &Packet, direction: usize) -> bool {
         let ShardState { table, clock, .. } = &mut self.shards[shard];
         let seen = clock.unwrap_or(moment.time);
-        let gap = moment.time.since(table.half_open(&self.room, number).last);
-        gap <= HalfOpen::gap_max()
+        !table.half_open(&self.room, number).is_over(moment.time)
             && table.repeat_half_open(&mut self.room, number, packet, direction, (moment.time, seen))
     }
 
@@ -175,7 +174,7 @@ impl Flows {
         let (found, number) = match found {
             Found::Flow(number) => (found, number),
             Found::HalfOpen(number) => {
-                if moment.time.since(table.half_open(&self.room, number).last) > HalfOpen::gap_max() {
+                if table.half_open(&self.room, number).is_over(moment.time) {
                     self.end(shard, found, Ended::Timeout, moment, trail);
                     return None;
                 }

@@ -45,26 +45,15 @@ fn af_xdp_tells_what_a_replay_of_its_packets_tells() {
     if !possible("af_xdp_tells_what_a_replay_of_its_packets_tells") {
         return;
     }
-    for (at, name) in CASES.iter().enumerate() {
-        let workers = ["1", "2", "4"][at % 3];
-        let (case, rules) = (case(name), std::fs::read_to_string(case(name).join("indicators.yaml")).expect("rules"));
-        let replay = Replay {
-            folder: &case,
-            captures: vec!["traffic.pcap".into()],
-            rules: Some("indicators.yaml".into()),
-            options: Vec::new(),
-        };
-        let wanted = stories(&binary::lines(&replay.run(1, 64).expect(name).alerts).expect(name));
-        let (link, folder) = (Link::of_queues(2), site(&rules, ""));
-        let service = on_af_xdp(&link, folder.path(), workers, "");
-        let sent = link.send(&case.join("traffic.pcap"), 1, Some(2_000));
-        let (_, counted, account) = ended(service);
-        lost_nothing(&counted, sent);
-        assert_eq!(number(&account, "packets"), sent, "{name}: {account}");
-        let found = stories(&binary::lines(&std::fs::read(folder.path().join("eve.json")).expect(name)).expect(name));
-        assert_eq!(found, wanted, "{name} with {workers} workers");
-        assert!(!wanted.is_empty(), "{name} has a story");
-    }
+    tells_as_replayed(
+        || Link::of_queues(2),
+        |link, folder, workers| on_af_xdp(link, folder, workers, ""),
+        |service, sent| {
+            let (_, counted, account) = ended(service);
+            lost_nothing(&counted, sent);
+            account
+        },
+    );
 }
 
 #[test]
