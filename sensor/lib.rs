@@ -38,4 +38,6 @@ pub mod control;
 pub mod metrics;
 pub mod pages;
 pub mod report;
+#[cfg(feature = "libpcap")]
+pub mod sandbox;
 pub mod worker;

@@ -590,6 +590,9 @@ pub const EXPLAIN_VALUE_BYTES_MAX: usize = 200;
 /// Any one line of an explanation.
 pub const EXPLAIN_LINE_BYTES_MAX: usize = 1_000;
 
+/// How long a start waits for its threads to enter the sandbox: each takes some milliseconds, and a thread that died never does.
+pub const SANDBOX_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// How long a start waits for a receive queue that another program holds: the kernel frees those of a program that has died
 /// within some milliseconds, and one that lives keeps them.
 pub const QUEUE_FREE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(2);

@@ -4,6 +4,7 @@
 mod asked;
 mod clock;
 mod notify;
+mod sandbox;
 mod xdp;
 
 use std::collections::BTreeMap;

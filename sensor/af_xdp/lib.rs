@@ -9,6 +9,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the rings of a socket lie at offsets beyond 32 bits");
 
+mod attempt;
 mod bpf;
 mod interface;
 mod mapping;
@@ -21,7 +22,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub use interface::{Interface, Lost, Use};
+pub use attempt::Call;
+pub use interface::{Interface, Lost, Use, bind_again, hardware, is_up};
 pub use packets::Packets;
 use socket::Socket;
 

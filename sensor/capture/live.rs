@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 
 use super::af_xdp::AfXdp;
 use super::libpcap::Libpcap;
-pub use super::libpcap::filter_flaw;
+pub use super::libpcap::{filter_flaw, missed};
 use super::{Batch, Bytes, Record};
 use crate::time::Timestamp;
 
@@ -88,7 +88,7 @@ pub struct Counters {
     pub no_frame: u64,
     /// Dropped because they came by a queue that nobody reads: AF_XDP alone, and never while its queues stay as they are.
     pub unclaimed: u64,
-    /// Dropped by the interface, where its driver says so.
+    /// Dropped by the interface, where its driver says so. Of libpcap's links [`missed`] tells it, to who may read files.
     pub interface: u64,
     /// Frames that were handed out.
     pub handed: u64,
@@ -117,6 +117,8 @@ enum Opened {
 pub struct Live {
     options: Options,
     opened: Option<Opened>,
+    /// What read the link that went away, where it can read it again without any right.
+    away: Option<Libpcap>,
     counters: Counters,
     chunk: Vec<u8>,
     records: Vec<Record>,
@@ -132,7 +134,7 @@ impl Live {
     pub fn open(options: Options, first: u64) -> Result<Live, Refused> {
         let opened = Some(Opened::new(&options)?);
         let counters = Counters::default();
-        Ok(Live { options, opened, counters, chunk: Vec::new(), records: Vec::new(), first })
+        Ok(Live { options, opened, away: None, counters, chunk: Vec::new(), records: Vec::new(), first })
     }
 
     /// What reads it, in a word.
@@ -200,7 +202,9 @@ impl Live {
         };
         if let Err(why) = polled {
             self.count();
-            self.opened = None;
+            if let Some(Opened::Libpcap(libpcap)) = self.opened.take() {
+                self.away = Some(libpcap);
+            }
             return Err(why);
         }
         let first = self.first + self.counters.handed + 1;
@@ -217,7 +221,17 @@ impl Live {
     /// # Errors
     /// Why it cannot be read.
     pub fn reopen(&mut self) -> Result<(), Refused> {
-        self.opened = Some(Opened::new(&self.options)?);
+        let opened = match self.away.take() {
+            Some(libpcap) => match libpcap.reopen() {
+                Ok(()) => Opened::Libpcap(libpcap),
+                Err(why) => {
+                    self.away = Some(libpcap);
+                    return Err(why);
+                }
+            },
+            None => Opened::new(&self.options)?,
+        };
+        self.opened = Some(opened);
         self.counters.reopened += 1;
         Ok(())
     }

@@ -28,7 +28,8 @@ Examples:
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
 Exit codes: 0; 1 a match with --fail-on-match, or a failing rule test; 2 usage; 65 damaged capture with --strict;
-70 a fault of the sensor; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
+70 a fault of the sensor; 71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration,
+or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
 What is said twice: the file, then the environment, then --set has the last word.";
 

@@ -177,14 +177,14 @@ impl Desk<'_> {
         let environment = self.environment;
         let again = || {
             let mut config =
-                crate::config::load(file.as_deref(), &site.set, environment).map_err(|why| why.to_string())?;
+                crate::config::load_again(file.as_deref(), &site.set, environment).map_err(|why| why.to_string())?;
             over(&mut config);
             let rules = order::rules(site, &config);
             Ok((config, rules))
         };
         let workers = order::count(workers.unwrap_or(config.limits.workers));
         let colours = (self.environment)("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let service = control::Service { config, rules, workers, colours, again: &again };
+        let service = control::Service { config, file: file.clone(), rules, workers, colours, again: &again };
         match control::run(service) {
             Ok(()) => Ok(exit::SOUND),
             Err(failure) => self.failed(&failure),

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Place};
 use super::gate;
-use super::live::{Capture, Events, Logs, Metrics};
+use super::live::{Capture, Events, Logs, Metrics, Sandbox};
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
-use crate::emit;
+use crate::emit::{self, Secrets};
 use crate::feed::{Policy, Tlp};
 use crate::gate::SiteKey;
 use crate::limits::{
@@ -46,6 +46,8 @@ pub struct Config {
     pub logs: Logs,
     /// How much of the machine is ours.
     pub limits: Limits,
+    /// How much of its own rights the running sensor must have given up.
+    pub sandbox: Sandbox,
 }
 
 /// Who we are.
@@ -110,6 +112,7 @@ pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
         ("metrics", before.metrics == after.metrics),
         ("logs", before.logs == after.logs),
         ("limits", before.limits == after.limits),
+        ("sandbox", before.sandbox == after.sandbox),
     ];
     fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
@@ -160,12 +163,12 @@ impl Default for Limits {
 /// Checks every section. The result is worth something only if no fault was added.
 pub(crate) fn check(
     written: Written,
-    tree: &Tree,
-    left_out: &BTreeSet<String>,
+    (tree, left_out): (&Tree, &BTreeSet<String>),
     folder: &Path,
+    secrets: Secrets,
     faults: &mut Vec<Fault>,
 ) -> Config {
-    let mut desk = Desk { tree, left_out, folder, faults };
+    let mut desk = Desk { tree, left_out, folder, secrets, faults };
     if written.centre.is_some() && written.networks.is_none() && !left_out.contains("networks") {
         let help = "without `networks: { home: [...] }` nothing says what is inside and must not leave";
         desk.fault("networks", "is missing, and `centre` needs it".to_string(), help);
@@ -181,6 +184,7 @@ pub(crate) fn check(
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
         logs: written.logs.into(),
         limits: desk.limits(&written.limits),
+        sandbox: written.sandbox.unwrap_or_default(),
     }
 }
 
@@ -192,6 +196,7 @@ pub(super) struct Desk<'a> {
     tree: &'a Tree,
     pub(super) left_out: &'a BTreeSet<String>,
     folder: &'a Path,
+    pub(super) secrets: Secrets,
     pub(super) faults: &'a mut Vec<Fault>,
 }
 
@@ -218,6 +223,7 @@ impl Desk<'_> {
         }
         let key = written.key.map(|path| self.plain_file("site.key", path, KEY_HELP));
         if let Some(path) = key.as_deref().filter(|path| path.exists() && !self.told("site.key"))
+            && self.secrets == Secrets::Opened
             && let Err(error) = SiteKey::open(path)
         {
             self.fault("site.key", error.to_string(), KEY_HELP);
@@ -286,7 +292,7 @@ impl Desk<'_> {
         if let Some(gate) = &written.gate {
             self.gate(&self.folder.join(gate));
         }
-        let problems = match emit::Section::check(written, self.folder) {
+        let problems = match emit::Section::check(written, self.folder, self.secrets) {
             Ok(section) => return Some(section),
             Err(problems) => problems,
         };

@@ -131,6 +131,19 @@ pub enum Level {
     Debug,
 }
 
+/// How much of its own rights the running sensor must have given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sandbox {
+    /// All of it, or it does not run.
+    Required,
+    /// As much as the kernel knows how to take; what is missing is said.
+    #[default]
+    BestEffort,
+    /// None.
+    Off,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WrittenEvents {

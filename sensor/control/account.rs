@@ -65,7 +65,8 @@ impl Account {
 
     /// The last words.
     pub(super) fn say(&self) {
-        for (interface, LinkState { backend, counters, .. }) in &self.links {
+        for (interface, state) in &self.links {
+            let LinkState { backend, counters, .. } = state;
             tracing::info!(
                 interface,
                 backend,
@@ -75,7 +76,7 @@ impl Account {
                 ring_full = counters.ring_full,
                 no_frame = counters.no_frame,
                 unclaimed = counters.unclaimed,
-                interface_drops = counters.interface,
+                interface_drops = state.interface_drops(),
                 left_in_ring = counters.waiting(),
                 reopened = counters.reopened,
                 "link"

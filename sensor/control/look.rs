@@ -16,6 +16,7 @@ use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
 use crate::metrics::{DeliveryState, Link, OutputState, Ring, SetState, Sight, SpoolState, Tally};
 use crate::observable::KINDS;
+use crate::sandbox::{Layer, Sandbox};
 
 /// See the head of this file.
 pub(super) struct Look<'a> {
@@ -24,6 +25,7 @@ pub(super) struct Look<'a> {
     pub(super) progress: &'a Progress,
     pub(super) log: Arc<LogState>,
     pub(super) delivery: Option<View>,
+    pub(super) sandbox: &'a Sandbox,
     pub(super) started: SystemTime,
 }
 
@@ -87,6 +89,7 @@ impl Look<'_> {
             outputs: self.outputs(),
             spool: self.delivery.as_ref().map(|view| self.spool(view)),
             delivery: self.delivery.as_ref().map(View::state),
+            sandbox: Layer::ALL.map(|layer| (layer.name(), self.sandbox.holds(layer))).to_vec(),
             clock_suspect: self.shared.clock_suspect.load(Ordering::Acquire),
             tallies,
             ..Sight::default()
@@ -156,7 +159,7 @@ fn link(name: &str, state: &LinkState) -> Link {
         received: state.counters.handed,
         kernel_drops: state.counters.kernel_drops(),
         unclaimed: state.counters.unclaimed,
-        interface_drops: state.counters.interface,
+        interface_drops: state.interface_drops(),
         up: state.open,
     }
 }

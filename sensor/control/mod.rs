@@ -6,6 +6,8 @@
 mod account;
 mod bar;
 #[cfg(feature = "libpcap")]
+mod bounds;
+#[cfg(feature = "libpcap")]
 mod clock;
 mod closing;
 mod delivery;
@@ -17,6 +19,8 @@ mod explanation;
 mod logs;
 #[cfg(feature = "libpcap")]
 mod look;
+#[cfg(feature = "libpcap")]
+mod missed;
 #[cfg(feature = "libpcap")]
 mod notify;
 #[cfg(feature = "libpcap")]
@@ -68,6 +72,8 @@ pub enum Failure {
     Configuration(String),
     /// The sensor is at fault: a thread died or frames are unaccounted for.
     Fault(String),
+    /// More rights would have to be given up than this machine lets anybody give up.
+    Sandbox(String),
 }
 
 impl Failure {
@@ -85,7 +91,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Io(path, error) => write!(f, "{}: {}", path.display(), plainly(error)),
-            Failure::Configuration(reason) | Failure::Fault(reason) => f.write_str(reason),
+            Failure::Configuration(reason) | Failure::Fault(reason) | Failure::Sandbox(reason) => f.write_str(reason),
         }
     }
 }

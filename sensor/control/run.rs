@@ -15,13 +15,15 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Prepared};
 use super::eve_file::{EveFile, LogState};
 use super::look::{Look, SetFacts};
+use super::missed::Missed;
+use super::notify::Manager;
 use super::opening::{Loaded, load, open_sources, orders, random, sensor_name, site, taps};
 use super::shared::Shared;
 use super::tap::Tap;
-use super::{Failure, logs, notify, version_of};
+use super::{Failure, bounds, logs, version_of};
 use crate::alert::record::{Desk, Site};
 use crate::collector::{Collected, Collector, Log, Outputs, Progress};
 use crate::config::{self, Config, EventType};
@@ -29,6 +31,7 @@ use crate::gate;
 use crate::indicator::IndicatorSet;
 use crate::limits::{RELEASES_LIVE_MAX, STOP_TIME_MAX};
 use crate::metrics::Server;
+use crate::sandbox::{Role, Sandbox};
 use crate::spool::Spool;
 use crate::worker::Release;
 
@@ -45,6 +48,8 @@ const STATS_EVERY: Duration = Duration::from_secs(10);
 pub struct Service<'a> {
     /// The checked configuration.
     pub config: Config,
+    /// Its file; `None`: there is none.
+    pub file: Option<PathBuf>,
     /// Indicator files and folders.
     pub rules: Vec<PathBuf>,
     /// How many workers, 1 to 256.
@@ -67,6 +72,9 @@ struct Running<'a> {
     site: Site,
     set: Arc<IndicatorSet>,
     refused: u64,
+    sandbox: Arc<Sandbox>,
+    manager: Manager,
+    missed: Missed,
 }
 
 /// Runs until it is told to end.
@@ -84,9 +92,9 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
     let sources = open_sources(&config.capture)?;
-    let open = |centre| Delivery::open(centre, &config, &networks, &sensor_name(&sources), gate::Mode::Live);
-    let mut delivery = config.centre.as_ref().map(open).transpose()?;
-    let site = site(&config, &networks, delivery.as_ref(), &sources)?;
+    let open = |centre| Prepared::open(centre, &config, &networks, &sensor_name(&sources), gate::Mode::Live);
+    let prepared = config.centre.as_ref().map(open).transpose()?;
+    let site = site(&config, &networks, prepared.as_ref(), &sources)?;
     let log = Arc::new(LogState::default());
     let mut eve = open_log(&config, &log)?;
     let server = open_server(&config)?;
@@ -94,6 +102,14 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
+    let (manager, missed) = (Manager::find(), Missed::of(&sources));
+    let sandbox = Arc::new(bounds::sandbox(&service, &config));
+    // all is open, and no thread has started
+    sandbox.give_up(bounds::rights(&sources));
+    let mut delivery = prepared.map(|prepared| {
+        let sandbox = Arc::clone(&sandbox);
+        prepared.start(move || sandbox.enter(Role::Uplink, &[]))
+    });
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let names: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
     let taps = taps(sources, &shared, &send);
@@ -103,12 +119,24 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         progress: &progress,
         log: Arc::clone(&log),
         delivery: delivery.as_ref().map(Delivery::view),
+        sandbox: &sandbox,
         started: SystemTime::now(),
     };
-    let refused = loaded.refused;
     let (shared_too, log_too) = (Arc::clone(&shared), Arc::clone(&log));
-    let running =
-        Running { service: &service, shared, log, releases: send, key, set: loaded.set, refused, site, config };
+    let running = Running {
+        service: &service,
+        shared,
+        log,
+        releases: send,
+        key,
+        refused: loaded.refused,
+        set: loaded.set,
+        site,
+        config,
+        sandbox: Arc::clone(&sandbox),
+        manager,
+        missed,
+    };
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
     let ended = together(running, &mut signals, taps, releases, (eve.as_mut(), spool), &look, server.as_ref());
@@ -136,6 +164,8 @@ struct Over {
     died: usize,
     /// Whether the log lists `stats`, as the last reload has it.
     stats: bool,
+    /// Whether the sandbox holds as much as it must.
+    settled: Result<(), Failure>,
     collected: io::Result<Collected>,
 }
 
@@ -154,23 +184,43 @@ fn together(
     thread::scope(|scope| {
         if let Some(server) = server {
             tracing::info!(address = %server.address(), "metrics are served");
-            scope.spawn(|| match server.serve(&ended, &|| look.sight()) {
-                Ok(()) => {}
-                Err(error) => tracing::error!(%error, "metrics are served no more"),
+            scope.spawn(|| {
+                look.sandbox.enter(Role::Metrics, &[]);
+                match server.serve(&ended, &|| look.sight()) {
+                    Ok(()) => {}
+                    Err(error) => tracing::error!(%error, "metrics are served no more"),
+                }
             });
         }
         let (desk, progress) = (&desk, look.progress);
         let collector = scope.spawn(move || {
-            let log = eve.map(|eve| Log { writer: eve, alerts });
+            look.sandbox.enter(Role::Collector, &[]);
+            let mut eve = eve;
+            let log = eve.as_deref_mut().map(|eve| Log { writer: eve, alerts });
             let outputs = Outputs { log, spool, ..Outputs::default() };
-            Collector::new(desk, outputs).run_live(&releases, progress)
+            let collected = Collector::new(desk, outputs).run_live(&releases, progress);
+            // whoever writes the last line may not open it
+            eve.into_iter().for_each(EveFile::renew);
+            collected
         });
-        let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(move || tap.run())).collect();
-        let (shared, over) = (Arc::clone(&running.shared), &ended);
-        scope.spawn(move || notify::watch(&shared, over));
-        notify::ready(&running.status());
-        let told = running.control(signals);
-        notify::stopping();
+        let work = |tap: Tap| {
+            move || {
+                let (role, folders) = tap.role();
+                look.sandbox.enter(role, &folders);
+                tap.run();
+            }
+        };
+        let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(work(tap))).collect();
+        let (shared, over, manager) = (Arc::clone(&running.shared), &ended, running.manager.clone());
+        scope.spawn(move || {
+            look.sandbox.enter(Role::Watchdog, &[]);
+            manager.watch(&shared, over);
+        });
+        // collector, watchdog and this one
+        let threads = workers.len() + 3 + usize::from(server.is_some()) + usize::from(look.delivery.is_some());
+        let settled = running.settle(threads);
+        let told = if settled.is_ok() { running.control(signals) } else { Instant::now() };
+        running.manager.stopping();
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();
         let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
@@ -178,7 +228,7 @@ fn together(
         drop(running); // it has the last sender: the collector comes to its end
         let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
         ended.store(true, Ordering::Release);
-        Over { told, died, stats, collected }
+        Over { told, died, stats, settled, collected }
     })
 }
 
@@ -203,6 +253,7 @@ fn open_server(config: &Config) -> Result<Option<Server>, Failure> {
 }
 
 fn end(account: &Account, over: Over) -> Result<(), Failure> {
+    over.settled?;
     over.collected.map_err(|error| Failure::Io("the outputs".into(), error))?;
     if over.died > 0 {
         return Err(Failure::Fault(format!("{} of the workers died: please report this", over.died)));
@@ -240,6 +291,14 @@ impl Running<'_> {
         }
     }
 
+    /// This thread enters its role like all others; then the sensor is ready.
+    fn settle(&self, threads: usize) -> Result<(), Failure> {
+        self.sandbox.enter(Role::Control, &[]);
+        bounds::settle(&self.sandbox, threads)?;
+        self.manager.ready(&self.status());
+        Ok(())
+    }
+
     /// Hears signals and checks the books, until it is told to end; when that was.
     fn control(&mut self, signals: &mut Signals) -> Instant {
         let (mut checked, mut said) = (Instant::now(), Instant::now());
@@ -257,6 +316,7 @@ impl Running<'_> {
             if checked.elapsed() >= CHECK_EVERY {
                 checked = Instant::now();
                 self.check_books();
+                self.missed.look(&self.shared);
             }
             if said.elapsed() >= STATS_EVERY {
                 said = Instant::now();
@@ -302,7 +362,7 @@ impl Running<'_> {
     /// Reads everything again. Only if all of it is sound does any of it hold.
     fn reload(&mut self) {
         self.reopen();
-        notify::reloading();
+        self.manager.reloading();
         match self.read_again() {
             Ok((config, loaded)) => {
                 let networks = Arc::new(config.networks.clone().unwrap_or_default());
@@ -321,7 +381,7 @@ impl Running<'_> {
                 tracing::error!(%reason, "not reloaded; everything goes on as before");
             }
         }
-        notify::ready(&self.status());
+        self.manager.ready(&self.status());
     }
 
     fn read_again(&self) -> Result<(Config, Loaded), String> {
@@ -329,6 +389,12 @@ impl Running<'_> {
         let fixed = config::fixed_differences(&self.config, &config);
         if !fixed.is_empty() {
             return Err(format!("{} changed, which needs a restart", fixed.join(", ")));
+        }
+        if let Some(path) = bounds::out_of_reach(&self.sandbox, &config, &rules) {
+            return Err(format!(
+                "{}: outside of what the sensor has been able to read since its start, which needs a restart",
+                path.display()
+            ));
         }
         let loaded = load(&config, &rules).map_err(|failure| failure.to_string())?;
         Ok((config, loaded))

@@ -22,6 +22,20 @@ pub(super) struct LinkState {
     pub(super) backend: &'static str,
     pub(super) open: bool,
     pub(super) counters: Counters,
+    /// What the interface had no room for, where its backend does not count that.
+    pub(super) missed: u64,
+}
+
+impl LinkState {
+    /// As a worker sees it.
+    pub(super) fn of(backend: &'static str, open: bool, counters: Counters) -> LinkState {
+        LinkState { backend, open, counters, missed: 0 }
+    }
+
+    /// Frames that the interface or its driver lost.
+    pub(super) fn interface_drops(&self) -> u64 {
+        self.counters.interface + self.missed
+    }
 }
 
 /// See the head of this file.
@@ -109,7 +123,12 @@ impl Shared {
     }
 
     pub(super) fn set_link(&self, at: usize, state: LinkState) {
-        held(&self.links)[at] = state;
+        let mut links = held(&self.links);
+        links[at] = LinkState { missed: links[at].missed, ..state };
+    }
+
+    pub(super) fn add_missed(&self, at: usize, frames: u64) {
+        held(&self.links)[at].missed += frames;
     }
 
     pub(super) fn link(&self, at: usize) -> LinkState {

@@ -4,7 +4,7 @@
 //! counters on the board. It waits only where nothing is to be done, for frames or for a wake-up, and never for a sink.
 
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::bounds::needs_rights;
 use super::clock::{self, Steady};
 use super::shared::{LinkState, Shared};
 use crate::capture::live::{Counters, Live, Refused};
 use crate::capture::watched::{Watched, What};
 use crate::limits::BATCH_FRAMES_MAX;
+use crate::sandbox::Role;
 use crate::time::{Span, Timestamp};
 use crate::worker::Worker;
 
@@ -82,6 +84,24 @@ impl Tap {
         let looked = Instant::now();
         let clock = Steady::new(wall, steady);
         Tap { index, worker, sources, shared, clock, generation, round: 0, looked, naps: 0, done: false }
+    }
+
+    /// What its thread is for, and the folders that it reads.
+    pub(super) fn role(&self) -> (Role, Vec<PathBuf>) {
+        let folder = |source: &Source| match &source.from {
+            From::Folder { watched, .. } => Some(watched.folder().to_path_buf()),
+            From::Link(_) => None,
+        };
+        let folders: Vec<_> = self.sources.iter().filter_map(folder).collect();
+        let ports = self.sources.iter().any(|source| matches!(&source.from, From::Link(live) if needs_rights(live)));
+        let role = if ports {
+            Role::Porter
+        } else if folders.is_empty() {
+            Role::Worker
+        } else {
+            Role::Reader
+        };
+        (role, folders)
     }
 
     /// Reads until told to stop; then what is left, and all flows end.
@@ -264,12 +284,11 @@ impl Source {
     fn state(&mut self) -> LinkState {
         let backend = self.backend();
         match &mut self.from {
-            From::Link(live) => LinkState { backend, open: live.is_open(), counters: live.counters() },
-            From::Folder { handed, open, .. } => LinkState {
-                backend,
-                open: *open,
-                counters: Counters { offered: *handed, handed: *handed, ..Counters::default() },
-            },
+            From::Link(live) => LinkState::of(backend, live.is_open(), live.counters()),
+            From::Folder { handed, open, .. } => {
+                let counters = Counters { offered: *handed, handed: *handed, ..Counters::default() };
+                LinkState::of(backend, *open, counters)
+            }
         }
     }
 

@@ -46,6 +46,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "1 while the sensor goes by its own time because the machine's clock has jumped; a reload says that it is right now.",
         Sight(|sight| Some(f64::from(sight.clock_suspect))),
     ),
+    gauge(
+        "haetae_sandbox_enforced",
+        "1 if every thread has given up what its role has no need of, by layer. At 0, the log of the start says why.",
+        Any(samples::sandbox),
+    ),
     // ---- what it sees
     gauge("haetae_link_up", "1 while the interface can be read.", Any(samples::links)),
     counter(
