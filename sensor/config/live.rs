@@ -28,6 +28,7 @@ pub(crate) struct WrittenCapture {
     pub(crate) snaplen: Option<u64>,
     pub(crate) promiscuous: Option<bool>,
     pub(crate) allow_cut_off: Option<bool>,
+    pub(crate) busy_poll: Option<u64>,
 }
 
 /// One place where packets come from.
@@ -45,6 +46,8 @@ pub struct Capture {
     pub promiscuous: bool,
     /// Whether AF_XDP may take an interface that this machine lives by.
     pub allow_cut_off: bool,
+    /// How long a look at an empty ring of AF_XDP keeps the driver busy, in microseconds; `None`: it is waited for frames.
+    pub busy_poll: Option<u32>,
 }
 
 impl Capture {
@@ -57,6 +60,7 @@ impl Capture {
             snap_bytes: SNAP_BYTES_DEFAULT,
             promiscuous: true,
             allow_cut_off: false,
+            busy_poll: None,
         }
     }
 }
@@ -192,6 +196,7 @@ impl Desk<'_> {
             ("snaplen", written.snaplen.is_some()),
             ("promiscuous", written.promiscuous.is_some()),
             ("allow_cut_off", written.allow_cut_off.is_some()),
+            ("busy_poll", written.busy_poll.is_some()),
         ];
         let source = match (written.interface, written.directory) {
             (Some(name), None) => self.interface(path, name, written.backend.unwrap_or_default()),
@@ -217,6 +222,7 @@ impl Desk<'_> {
         }
         if let Source::Interface { name, backend } = &source {
             self.fits_backend(path, name, *backend, written.filter.is_some(), written.allow_cut_off == Some(true));
+            self.fits_busy_poll(path, *backend, written.busy_poll);
         }
         Some(Capture {
             source,
@@ -225,6 +231,7 @@ impl Desk<'_> {
             snap_bytes: self.snaplen(path, written.snaplen),
             promiscuous: written.promiscuous.unwrap_or(true),
             allow_cut_off: written.allow_cut_off.unwrap_or(false),
+            busy_poll: written.busy_poll.and_then(|time| u32::try_from(time).ok()).filter(|time| *time > 0),
         })
     }
 

@@ -14,6 +14,8 @@ mod eve_file;
 mod explain;
 mod explanation;
 #[cfg(feature = "libpcap")]
+mod keep;
+#[cfg(feature = "libpcap")]
 mod logs;
 #[cfg(feature = "libpcap")]
 mod look;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use af_xdp::OwnRights;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -17,8 +18,9 @@ use signal_hook::iterator::Signals;
 use super::account::Account;
 use super::delivery::Delivery;
 use super::eve_file::{EveFile, LogState};
+use super::keep::Keep;
 use super::look::{Look, SetFacts};
-use super::opening::{Loaded, load, open_sources, orders, random, sensor_name, site, taps};
+use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
 use super::shared::Shared;
 use super::tap::Tap;
 use super::{Failure, logs, notify, version_of};
@@ -83,8 +85,9 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let sources = open_sources(&config.capture)?;
-    let open = |centre| Delivery::open(centre, &config, &networks, &sensor_name(&sources), gate::Mode::Live);
+    let mut rights = Box::new(OwnRights::default());
+    let sources = open_sources(&config.capture, service.workers, rights.as_mut())?;
+    let open = |centre| Delivery::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
     let mut delivery = config.centre.as_ref().map(open).transpose()?;
     let site = site(&config, &networks, delivery.as_ref(), &sources)?;
     let log = Arc::new(LogState::default());
@@ -95,8 +98,10 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
-    let names: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
-    let taps = taps(sources, &shared, &send);
+    let Sources { names, keepers, of_worker } = sources;
+    let taps = taps(of_worker, &shared, &send);
+    let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
+    keep.tell();
     let look = Look {
         shared: Arc::clone(&shared),
         interfaces: names.clone(),
@@ -111,7 +116,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         Running { service: &service, shared, log, releases: send, key, set: loaded.set, refused, site, config };
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
-    let ended = together(running, &mut signals, taps, releases, (eve.as_mut(), spool), &look, server.as_ref());
+    let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, server.as_ref());
     let mut account = Account {
         tallies: shared_too.board.tallies(),
         links: names.into_iter().zip(shared_too.links()).collect(),
@@ -143,13 +148,13 @@ struct Over {
 fn together(
     mut running: Running<'_>,
     signals: &mut Signals,
-    taps: Vec<Tap>,
+    (taps, keep): (Vec<Tap>, Keep),
     releases: Receiver<Release>,
     (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
     look: &Look<'_>,
     server: Option<&Server>,
 ) -> Over {
-    let (desk, ended) = (Desk::new(running.site.clone()), AtomicBool::new(false));
+    let (desk, ended, unkept) = (Desk::new(running.site.clone()), AtomicBool::new(false), AtomicBool::new(false));
     let alerts = running.config.outputs.events.contains(&EventType::Alert);
     thread::scope(|scope| {
         if let Some(server) = server {
@@ -168,9 +173,14 @@ fn together(
         let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(move || tap.run())).collect();
         let (shared, over) = (Arc::clone(&running.shared), &ended);
         scope.spawn(move || notify::watch(&shared, over));
+        let unkept = &unkept;
+        let keep = scope.spawn(move || keep.run(unkept));
         notify::ready(&running.status());
         let told = running.control(signals);
         notify::stopping();
+        // first nothing more comes, then what came is read to its end
+        unkept.store(true, Ordering::Release);
+        let _dead_keeps_nothing = keep.join();
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();
         let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
