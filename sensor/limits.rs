@@ -596,3 +596,13 @@ pub const SANDBOX_TIME_MAX: std::time::Duration = std::time::Duration::from_secs
 /// How long a start waits for a receive queue that another program holds: the kernel frees those of a program that has died
 /// within some milliseconds, and one that lives keeps them.
 pub const QUEUE_FREE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Memory for packets of all receive queues of one AF_XDP port, unless one queue alone is given more: a card with 128 queues
+/// must not take the machine's.
+pub const PORT_BYTES_MAX: usize = 1 << 30;
+
+/// Workers and links, multiplied: each reader of a link numbers its frames on its own, and together they keep below 2^53.
+pub const READERS_MAX: usize = 255;
+
+/// How long a look at an empty ring may keep the driver busy, at most, in microseconds: a batch of the slowest link.
+pub const BUSY_POLL_MICROSECONDS_SETTABLE_MAX: u64 = 1_000;

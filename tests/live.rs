@@ -3,6 +3,7 @@
 
 mod asked;
 mod clock;
+mod links;
 mod notify;
 mod sandbox;
 mod xdp;
@@ -102,7 +103,12 @@ impl Service {
     fn end(mut self) -> (Value, Value, ExitStatus, Duration) {
         let began = Instant::now();
         self.signal("TERM");
-        let link = self.hear("link");
+        let link = loop {
+            let line = self.hear("link");
+            if line["message"] == "link" {
+                break line;
+            }
+        };
         let account = self.hear("ended");
         let status = self.child.wait().expect("it ends");
         (link, account, status, began.elapsed())
@@ -124,7 +130,7 @@ fn site(rules: &str, more: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("rules.yaml"), rules).expect("rules");
     let text = format!(
-        "capture: [{{ interface: b0 }}]\nrules: {{ local: [rules.yaml] }}\n\
+        "capture: [{{ interface: b0, backend: libpcap }}]\nrules: {{ local: [rules.yaml] }}\n\
          outputs: {{ eve: {{ path: eve.json, events: [alert] }} }}\n{more}"
     );
     std::fs::write(folder.path().join("haetae.yaml"), text).expect("a configuration");
@@ -322,7 +328,8 @@ fn a_folder_that_is_written_to_is_read_once_even_over_a_restart() {
     let rotated = path("rotated");
     std::fs::create_dir(&rotated).expect("a folder");
     let text = std::fs::read_to_string(path("haetae.yaml")).expect("there");
-    std::fs::write(path("haetae.yaml"), text.replace("interface: b0", "directory: rotated")).expect("a configuration");
+    std::fs::write(path("haetae.yaml"), text.replace("interface: b0, backend: libpcap", "directory: rotated"))
+        .expect("a configuration");
     let frames = questions(40);
     for round in 0..2 {
         let service = Service::start(&link, folder.path(), &["--workers", "2"]);

@@ -5,15 +5,16 @@
 //! ends, however it does, the kernel closes the link and the interface is as it was. Never here: a packet.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Error;
+use crate::mapping::Mapping;
 
 #[cfg(target_endian = "big")]
 compile_error!("instructions are encoded for little-endian machines alone");
 
 // commands, kinds and flags of linux/bpf.h
 const MAP_CREATE: libc::c_int = 0;
-const MAP_LOOKUP: libc::c_int = 1;
 const MAP_UPDATE: libc::c_int = 2;
 const PROGRAM_LOAD: libc::c_int = 5;
 const LINK_CREATE: libc::c_int = 28;
@@ -23,6 +24,8 @@ const PROGRAM_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
 /// The program takes packets of several pieces; without it an interface with a large MTU refuses it.
 const HAS_FRAGMENTS: u32 = 1 << 5;
+/// The map can be seen as memory: who reads it needs no right to call `bpf(2)`.
+const IS_MEMORY: u32 = 1 << 10;
 /// In the driver, before the kernel makes a packet of its own of the frame; never the generic mode.
 const IN_DRIVER: u32 = 1 << 2;
 
@@ -134,9 +137,8 @@ fn address_of<T: ?Sized>(of: &T) -> u64 {
     std::ptr::from_ref(of).cast::<u8>().expose_provenance() as u64
 }
 
-fn map(kind: u32, value_bytes: u32, entries_max: u32) -> Result<OwnedFd, Error> {
-    let mut request =
-        MapCreate { kind, key_bytes: 4, value_bytes, entries_max, flags: 0, inner: 0, node: 0, name: NAME };
+fn map(kind: u32, value_bytes: u32, entries_max: u32, flags: u32) -> Result<OwnedFd, Error> {
+    let mut request = MapCreate { kind, key_bytes: 4, value_bytes, entries_max, flags, inner: 0, node: 0, name: NAME };
     // SAFETY: the layout is that of BPF_MAP_CREATE, which has no address in it and answers with a descriptor.
     unsafe { opened(MAP_CREATE, &mut request, "BPF_MAP_CREATE") }
 }
@@ -151,8 +153,8 @@ pub(crate) struct Program {
 impl Program {
     /// For `queues` queues, none of which has a socket yet.
     pub(crate) fn load(queues: u32) -> Result<Program, Error> {
-        let sockets = map(KIND_SOCKETS, size_of::<u32>() as u32, queues)?;
-        let unclaimed = map(KIND_ARRAY, size_of::<u64>() as u32, 1)?;
+        let sockets = map(KIND_SOCKETS, size_of::<u32>() as u32, queues, 0)?;
+        let unclaimed = map(KIND_ARRAY, size_of::<u64>() as u32, 1, IS_MEMORY)?;
         let instructions = program(sockets.as_raw_fd(), unclaimed.as_raw_fd());
         let mut request = ProgramLoad {
             kind: PROGRAM_XDP,
@@ -189,20 +191,9 @@ impl Program {
         unsafe { bpf(MAP_UPDATE, &mut request, "BPF_MAP_UPDATE_ELEM") }.map(drop)
     }
 
-    /// Packets that came by a queue without a socket.
-    pub(crate) fn unclaimed(&self) -> Result<u64, Error> {
-        let (key, mut value) = (0_u32, 0_u64);
-        let mut request = MapElement {
-            map: self.unclaimed.as_raw_fd() as u32,
-            padding: 0,
-            key: address_of(&key),
-            value: std::ptr::from_mut(&mut value).expose_provenance() as u64,
-            flags: 0,
-        };
-        // SAFETY: the layout is that of BPF_MAP_LOOKUP_ELEM; the key is four bytes and the value eight, as the map was
-        // made for, and the kernel may write the value.
-        unsafe { bpf(MAP_LOOKUP, &mut request, "BPF_MAP_LOOKUP_ELEM") }?;
-        Ok(value)
+    /// The map that counts packets of queues without a socket: [`Unclaimed`] reads it.
+    pub(crate) fn counter(&self) -> Result<OwnedFd, Error> {
+        self.unclaimed.try_clone().map_err(|error| Error::of("dup", error))
     }
 
     /// Ties it to an interface until what is returned is dropped.
@@ -218,6 +209,22 @@ impl Program {
             }
             other => other,
         })
+    }
+}
+
+/// The number of packets that came by a queue without a socket, as long as the program runs.
+pub(crate) struct Unclaimed(Mapping);
+
+impl Unclaimed {
+    /// Of the descriptor that [`Program::counter`] gives.
+    pub(crate) fn of(counter: BorrowedFd<'_>) -> Result<Unclaimed, Error> {
+        Mapping::of_map(counter, size_of::<u64>()).map(Unclaimed).map_err(|error| Error::of("mmap of a map", error))
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        // SAFETY: the mapping is at least eight bytes long and begins on a page; the program changes them by atomic
+        // additions alone, and nobody else writes to them.
+        unsafe { self.0.first().cast::<AtomicU64>().as_ref() }.load(Ordering::Relaxed)
     }
 }
 
@@ -309,9 +316,11 @@ mod tests {
             }
             other => other.expect("the verifier finds nothing"),
         };
-        assert_eq!(program.unclaimed().expect("a number"), 0);
+        let counter = program.counter().expect("a descriptor");
+        let unclaimed = Unclaimed::of(counter.as_fd()).expect("memory");
+        assert_eq!(unclaimed.count(), 0);
         assert_eq!(asked(&program, 1), DROP as u32);
         assert_eq!(asked(&program, 1_000), DROP as u32);
-        assert_eq!(program.unclaimed().expect("a number"), 1_001);
+        assert_eq!(unclaimed.count(), 1_001);
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use crate::Error;
@@ -132,7 +132,7 @@ impl Interface {
 }
 
 /// As long as the socket lives, the interface takes frames for others too.
-fn take_for_others(socket: BorrowedFd<'_>, interface: u32) -> Result<(), Error> {
+pub(crate) fn take_for_others(socket: BorrowedFd<'_>, interface: u32) -> Result<(), Error> {
     let membership = libc::packet_mreq {
         mr_ifindex: interface as libc::c_int,
         mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
@@ -140,75 +140,6 @@ fn take_for_others(socket: BorrowedFd<'_>, interface: u32) -> Result<(), Error> 
         mr_address: [0; 8],
     };
     set(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership, "PACKET_ADD_MEMBERSHIP")
-}
-
-/// What kind of device a packet socket is bound to (`ARPHRD_` of the kernel); 0: to none any more.
-///
-/// # Errors
-/// It is no packet socket.
-pub fn hardware(packet_socket: BorrowedFd<'_>) -> io::Result<u16> {
-    let (mut address, mut len) = (nowhere(), size_of::<libc::sockaddr_ll>() as libc::socklen_t);
-    let at = std::ptr::from_mut(&mut address).cast();
-    // SAFETY: the kernel writes at most `len` bytes, the size of `address`, of which every bit pattern is one.
-    match unsafe { libc::getsockname(packet_socket.as_raw_fd(), at, std::ptr::from_mut(&mut len)) } {
-        0 if i32::from(address.sll_family) == libc::AF_PACKET => Ok(address.sll_hatype),
-        0 => Err(io::Error::from(io::ErrorKind::InvalidInput)),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Whether the interface of this name is switched on, asked through any socket: `/sys` may be out of reach.
-///
-/// # Errors
-/// There is none.
-pub fn is_up(socket: BorrowedFd<'_>, name: &str) -> Result<bool, Error> {
-    // SAFETY: integers and bytes, of which zero is one.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    if name.len() >= request.ifr_name.len() {
-        return Err(Error::Absent); // its last byte is NUL
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    // SAFETY: the kernel reads the name, which ends with a NUL, and writes the flags; both lie in `request`.
-    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) } {
-        // SAFETY: the kernel has just written the flags.
-        0 => Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }) & libc::IFF_UP != 0),
-        _ => Err(Error::last("SIOCGIFFLAGS")),
-    }
-}
-
-/// Binds a packet socket, with its rings and its filter, to another interface: that of its old name after it was made again.
-/// To make such a socket takes CAP_NET_RAW; to bind one that is there takes nothing.
-///
-/// # Errors
-/// What the kernel says: the interface may be gone again.
-pub fn bind_again(packet_socket: BorrowedFd<'_>, interface: u32, promiscuous: bool) -> Result<(), Error> {
-    let address = libc::sockaddr_ll {
-        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
-        sll_ifindex: interface as libc::c_int,
-        ..nowhere()
-    };
-    let len = size_of_val(&address) as libc::socklen_t;
-    // SAFETY: the pointer and the length are those of `address`, which outlives the call.
-    if unsafe { libc::bind(packet_socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), len) } != 0 {
-        return Err(Error::last("bind"));
-    }
-    // the membership that it had went with the interface
-    if promiscuous { take_for_others(packet_socket, interface) } else { Ok(()) }
-}
-
-/// An address of no interface.
-fn nowhere() -> libc::sockaddr_ll {
-    libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as libc::c_ushort,
-        sll_protocol: 0,
-        sll_ifindex: 0,
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    }
 }
 
 /// Addresses of an interface, without those that IPv6 gives to every interface.
@@ -300,10 +231,5 @@ mod tests {
         assert!(loopback.lost().is_ok());
         assert!(matches!(Interface::named("nosuchtap9"), Err(Error::Absent)));
         assert!(matches!(Interface::named("a\0b"), Err(Error::Absent)));
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-        assert_eq!(is_up(socket.as_fd(), "lo").expect("there"), loopback.is_up());
-        assert!(matches!(is_up(socket.as_fd(), "nosuchtap9"), Err(Error::Absent)));
-        assert!(matches!(is_up(socket.as_fd(), "a-name-of-sixteen"), Err(Error::Absent)));
-        assert!(hardware(socket.as_fd()).is_err(), "it is no packet socket");
     }
 }

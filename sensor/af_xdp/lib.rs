@@ -1,7 +1,8 @@
 //! Receiving through AF_XDP: every packet of an interface, from the driver's hands, with nothing but `libc`.
 //!
-//! In: an [`Interface`] and how much memory a queue may have. Out: a [`Port`] that gives [`Packets`], descriptors to wait on
-//! and counters that add up. All `unsafe` of the sensor's capture stands in this crate, each block with its reason. Never
+//! In: an interface's name, [`Rights`] and how much memory a queue may have. Out: a [`Hold`] on the interface, and its queues
+//! in [`Part`]s, one for each thread that reads: they give [`Packets`], descriptors to wait on and counters that add up. All
+//! `unsafe` of the sensor's capture stands in this crate, each block with its reason. Never
 //! here: a clock, a wait, a thread, a byte that is sent.
 //!
 //! What comes to a port is taken, not copied: neither this machine nor another program on it sees it.
@@ -13,7 +14,9 @@ mod attempt;
 mod bpf;
 mod interface;
 mod mapping;
+mod packet;
 mod packets;
+mod rights;
 mod ring;
 mod socket;
 mod umem;
@@ -23,8 +26,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use attempt::Call;
-pub use interface::{Interface, Lost, Use, bind_again, hardware, is_up};
+pub use interface::{Interface, Lost, Use};
+pub use packet::{Group, bind_again, hardware, is_up, share};
 pub use packets::Packets;
+pub use rights::{OwnRights, Prepared, Rights, State};
 use socket::Socket;
 
 /// The kernel puts packets into frames of this size; larger ones take several.
@@ -101,16 +106,20 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// How a port is opened.
+/// How an interface is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Memory for packets of one queue, in bytes; rounded down to a power of two of frames ([`FRAME_BYTES`]).
     pub queue_bytes: usize,
+    /// Memory for packets of all queues together; where they are many, each gets less.
+    pub port_bytes: usize,
     /// Whether frames for others are taken.
     pub promiscuous: bool,
+    /// Whoever reads never waits: each look at an empty ring lets the driver fetch packets for so long (microseconds).
+    pub busy_poll: Option<u32>,
 }
 
-/// What was counted of a port since it was opened. What came to it is the sum of all.
+/// What was counted of a part since it was opened. What came to it is the sum of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets handed out.
@@ -121,106 +130,90 @@ pub struct Counters {
     pub ring_full: u64,
     /// Packets dropped because no frame was free, or too few for so large a packet.
     pub no_frame: u64,
-    /// Packets dropped because they came by a queue without a socket.
-    pub unclaimed: u64,
 }
 
 impl Counters {
-    /// Packets that came to the port.
+    /// Packets that came to it.
     pub fn came(&self) -> u64 {
-        self.received + self.waiting + self.ring_full + self.no_frame + self.unclaimed
+        self.received + self.waiting + self.ring_full + self.no_frame
     }
 }
 
-/// An interface of which every packet comes here.
-pub struct Port {
-    // in this order: first the packets go their old way, then the sockets close
+/// An interface that is taken, for as long as this is there.
+pub struct Hold {
+    // in this order: first the packets go their old way
     _attached: OwnedFd,
-    program: bpf::Program,
-    sockets: Vec<Socket>,
     _promiscuous: Option<OwnedFd>,
+    unclaimed: bpf::Unclaimed,
+    /// The sockets once more, to be asked for what they dropped.
+    sockets: Vec<OwnedFd>,
+    index: u32,
     frames: u32,
-    /// The queue that is asked first.
-    next: usize,
-    /// The queue that gave the last packets.
-    last: usize,
+    zero_copy: bool,
 }
 
-impl Port {
-    /// Takes an interface: a socket on each of its queues, then the program, so that no packet comes in between.
+impl Hold {
+    /// Takes an interface: a socket on each of its queues, then the program, so that no packet comes in between. The queues
+    /// are dealt out to at most `parts` parts, none of which is empty.
     ///
     /// # Errors
     /// Why it cannot be had. Nothing of it is left then.
-    pub fn open(interface: &Interface, options: Options) -> Result<Port, Error> {
-        if !interface.is_up() {
-            return Err(Error::Down);
-        }
-        let queues = interface.queues().map_err(|error| Error::of("its queues", error))?;
-        if queues == 0 {
-            return Err(Error::Strange);
-        }
-        let frames = frames_in(options.queue_bytes);
-        let program = bpf::Program::load(queues)?;
-        let mut sockets = Vec::new();
-        for queue in 0..queues {
-            let socket = Socket::bound(interface.index(), queue, frames)?;
-            program.give(queue, socket.as_fd())?;
-            sockets.push(socket);
-        }
-        let promiscuous = options.promiscuous.then(|| interface.promiscuous()).transpose()?;
-        let attached = program.attach(interface.index())?;
-        Ok(Port { _attached: attached, program, sockets, _promiscuous: promiscuous, frames, next: 0, last: 0 })
-    }
-
-    /// Up to `budget` packets of one queue, at once; the queues take turns. Frames of the packets before go back.
-    pub fn receive(&mut self, budget: usize) -> Packets<'_> {
-        let count = self.sockets.len();
-        let turns = (0..count).map(|turn| (self.next + turn) % count);
-        for queue in turns {
-            self.last = queue;
-            if self.sockets[queue].receive(budget) > 0 {
-                break;
+    pub fn take(
+        rights: &mut dyn Rights,
+        interface: &str,
+        options: Options,
+        parts: usize,
+    ) -> Result<(Hold, Vec<Part>), Error> {
+        let prepared = rights.prepare(interface, options.promiscuous)?;
+        let unclaimed = bpf::Unclaimed::of(prepared.unclaimed.as_fd())?;
+        let queues = prepared.sockets.len();
+        let frames = frames_in(options.queue_bytes.min(options.port_bytes / queues.max(1)));
+        let count = parts.clamp(1, queues.max(1));
+        let mut parts: Vec<Part> = std::iter::repeat_with(Part::default).take(count).collect();
+        let again = |fd: &OwnedFd| fd.try_clone().map_err(|error| Error::of("dup", error));
+        let sockets = prepared.sockets.iter().map(again).collect::<Result<_, _>>()?;
+        for (queue, fd) in prepared.sockets.into_iter().enumerate() {
+            let mut socket = Socket::bound(fd, prepared.index, queue as u32, frames)?;
+            if let Some(microseconds) = options.busy_poll {
+                socket.poll_busily(microseconds)?;
             }
+            parts[queue % count].sockets.push((queue as u32, socket));
         }
-        self.next = (self.last + 1) % count;
-        self.packets()
+        let zero_copy = parts.iter().flat_map(|part| &part.sockets).all(|(_, socket)| socket.is_zero_copy());
+        let hold = Hold {
+            _attached: rights.attach(interface)?,
+            _promiscuous: prepared.promiscuous,
+            unclaimed,
+            sockets,
+            index: prepared.index,
+            frames,
+            zero_copy,
+        };
+        Ok((hold, parts))
     }
 
-    /// The packets that [`Port::receive`] gave last.
-    pub fn packets(&self) -> Packets<'_> {
-        self.sockets[self.last].packets()
+    /// Packets dropped because they came by a queue without a socket.
+    pub fn unclaimed(&self) -> u64 {
+        self.unclaimed.count()
     }
 
-    /// What to wait on: one descriptor for each queue.
-    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.sockets.iter().map(Socket::as_fd)
-    }
-
-    /// What was counted.
+    /// Packets that its sockets dropped, whatever the cause.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub fn counters(&mut self) -> Result<Counters, Error> {
-        let mut sum = Counters { unclaimed: self.program.unclaimed()?, ..Counters::default() };
-        for socket in &mut self.sockets {
-            let losses = socket.losses()?;
-            sum.received += socket.received();
-            sum.waiting += socket.waiting();
-            sum.ring_full += losses.ring_full;
-            sum.no_frame += losses.no_frame;
-        }
-        Ok(sum)
+    pub fn dropped(&self) -> Result<u64, Error> {
+        let of = |fd: &OwnedFd| socket::losses(fd.as_fd()).map(|losses| losses.ring_full + losses.no_frame);
+        self.sockets.iter().map(of).sum()
     }
 
-    /// Packets handed out, by queue.
-    pub fn received_by_queue(&self) -> impl Iterator<Item = u64> {
-        self.sockets.iter().map(Socket::received)
+    /// Whether the interface is still the one that was taken, with the same queues.
+    pub fn is_of(&self, state: &State) -> bool {
+        (self.index, self.queues()) == (state.index, state.queues)
     }
 
-    /// What a socket has to complain of, told once. An interface that was removed shows nowhere else.
-    pub fn complaint(&self) -> Option<Error> {
-        let told = self.sockets.iter().find_map(Socket::complaint)?;
-        Some(Error::of("the socket", told))
+    /// Queues that are read.
+    pub fn queues(&self) -> u32 {
+        self.sockets.len() as u32
     }
 
     /// Frames of one queue; its receive ring has half as many places.
@@ -230,7 +223,78 @@ impl Port {
 
     /// Whether the driver writes into our frames itself, on every queue.
     pub fn is_zero_copy(&self) -> bool {
-        self.sockets.iter().all(Socket::is_zero_copy)
+        self.zero_copy
+    }
+}
+
+/// Some queues of an interface, for one thread.
+#[derive(Default)]
+pub struct Part {
+    sockets: Vec<(u32, Socket)>,
+    /// The queue that is asked first.
+    next: usize,
+    /// The queue that gave the last packets.
+    last: usize,
+}
+
+impl Part {
+    /// Up to `budget` packets of one queue, at once; the queues take turns. Frames of the packets before go back.
+    pub fn receive(&mut self, budget: usize) -> Packets<'_> {
+        let count = self.sockets.len();
+        let turns = (0..count).map(|turn| (self.next + turn) % count);
+        for queue in turns {
+            self.last = queue;
+            if self.sockets[queue].1.receive(budget) > 0 {
+                break;
+            }
+        }
+        self.next = (self.last + 1) % count.max(1);
+        self.packets()
+    }
+
+    /// The packets that [`Part::receive`] gave last.
+    ///
+    /// # Panics
+    /// If it has no queue; [`Hold::take`] gives none such.
+    pub fn packets(&self) -> Packets<'_> {
+        self.sockets[self.last].1.packets()
+    }
+
+    /// What to wait on: one descriptor for each queue.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(|(_, socket)| socket.as_fd())
+    }
+
+    /// What was counted.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn counters(&mut self) -> Result<Counters, Error> {
+        let mut sum = Counters::default();
+        for (_, socket) in &mut self.sockets {
+            let losses = socket.losses()?;
+            sum.received += socket.received();
+            sum.waiting += socket.waiting();
+            sum.ring_full += losses.ring_full;
+            sum.no_frame += losses.no_frame;
+        }
+        Ok(sum)
+    }
+
+    /// How full the fullest of its rings is, in 256ths.
+    pub fn fill(&mut self) -> u32 {
+        self.sockets.iter_mut().map(|(_, socket)| socket.fill()).max().unwrap_or_default()
+    }
+
+    /// Packets handed out, by queue.
+    pub fn received_by_queue(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.sockets.iter().map(|(queue, socket)| (*queue, socket.received()))
+    }
+
+    /// What a socket has to complain of, told once. An interface that was removed shows nowhere else.
+    pub fn complaint(&self) -> Option<Error> {
+        let told = self.sockets.iter().find_map(|(_, socket)| socket.complaint())?;
+        Some(Error::of("the socket", told))
     }
 }
 

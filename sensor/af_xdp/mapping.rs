@@ -10,6 +10,9 @@ use std::ptr::NonNull;
 /// What the kernel backs by one translation entry on x86-64 and 64-bit ARM with 4 KiB base pages.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
 
+/// To be read and written.
+const BOTH: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
+
 /// Pages of memory, zero at first, writable.
 pub(crate) struct Mapping {
     first: NonNull<u8>,
@@ -26,11 +29,11 @@ impl Mapping {
     pub(crate) fn populated(len: usize) -> io::Result<Mapping> {
         let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         if len.is_multiple_of(HUGE_PAGE_BYTES)
-            && let Ok(huge) = Mapping::new(len, private | libc::MAP_HUGETLB | libc::MAP_POPULATE, -1, 0)
+            && let Ok(huge) = Mapping::new(len, BOTH, private | libc::MAP_HUGETLB | libc::MAP_POPULATE, -1, 0)
         {
             return Ok(huge);
         }
-        let mapping = Mapping::new(len, private, -1, 0)?;
+        let mapping = Mapping::new(len, BOTH, private, -1, 0)?;
         for advice in [libc::MADV_HUGEPAGE, libc::MADV_POPULATE_WRITE] {
             // SAFETY: the range is the mapping just made; neither advice changes what memory holds. A kernel that knows
             // one of them not serves small pages, or serves them late: slower, never wrong.
@@ -41,11 +44,21 @@ impl Mapping {
 
     /// What a socket shares at `offset`.
     pub(crate) fn of_socket(socket: BorrowedFd<'_>, offset: libc::off_t, len: usize) -> io::Result<Mapping> {
-        Mapping::new(len, libc::MAP_SHARED | libc::MAP_POPULATE, socket.as_raw_fd(), offset)
+        Mapping::new(len, BOTH, libc::MAP_SHARED | libc::MAP_POPULATE, socket.as_raw_fd(), offset)
     }
 
-    fn new(len: usize, flags: libc::c_int, fd: libc::c_int, offset: libc::off_t) -> io::Result<Mapping> {
-        let rights = libc::PROT_READ | libc::PROT_WRITE;
+    /// The first `len` bytes of a map of `bpf(2)` that was made to be seen as memory; they can be read and not written.
+    pub(crate) fn of_map(map: BorrowedFd<'_>, len: usize) -> io::Result<Mapping> {
+        Mapping::new(len, libc::PROT_READ, libc::MAP_SHARED, map.as_raw_fd(), 0)
+    }
+
+    fn new(
+        len: usize,
+        rights: libc::c_int,
+        flags: libc::c_int,
+        fd: libc::c_int,
+        offset: libc::off_t,
+    ) -> io::Result<Mapping> {
         // SAFETY: without MAP_FIXED and with no address wished for, the kernel takes room that nobody uses.
         let first = unsafe { libc::mmap(std::ptr::null_mut(), len, rights, flags, fd, offset) };
         if first == libc::MAP_FAILED {

@@ -108,6 +108,11 @@ impl<T: Entry> Consumer<T> {
         Some(Consumer { ring, next, seen: 0 })
     }
 
+    /// How many entries there is room for.
+    pub(crate) fn len(&self) -> u32 {
+        self.ring.len
+    }
+
     /// How many entries wait now.
     pub(crate) fn look(&mut self) -> u32 {
         let written = self.ring.producer().load(Ordering::Acquire);

@@ -16,6 +16,13 @@ use crate::umem::Umem;
 /// Nothing is sent, so nothing completes; the kernel insists on the ring.
 const COMPLETION_ENTRIES: u32 = 64;
 
+// options of asm-generic/socket.h that libc does not name
+const SO_PREFER_BUSY_POLL: libc::c_int = 69;
+const SO_BUSY_POLL_BUDGET: libc::c_int = 70;
+
+/// Packets that the driver may fetch at once when it is polled busily: the kernel's own bound for one without rights.
+const BUSY_POLL_PACKETS: u32 = 64;
+
 /// What the kernel counted of one socket since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Losses {
@@ -34,18 +41,23 @@ pub(crate) struct Socket {
     taken: Taken,
     umem: Umem,
     received: u64,
+    polls_busily: bool,
 }
 
 impl Socket {
-    /// A socket on `queue`, with `frames` frames (a power of two) and a receive ring of half as many.
-    pub(crate) fn bound(interface: u32, queue: u32, frames: u32) -> Result<Socket, Error> {
+    /// A socket that listens to nothing yet. Needs CAP_NET_RAW; nothing after it does.
+    pub(crate) fn made() -> Result<OwnedFd, Error> {
         // SAFETY: the call takes no pointer.
         let fd = unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
         if fd < 0 {
             return Err(Error::last("socket(AF_XDP)"));
         }
         // SAFETY: the descriptor was just made, and nobody else has it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Binds a socket to `queue`, with `frames` frames (a power of two) and a receive ring of half as many.
+    pub(crate) fn bound(fd: OwnedFd, interface: u32, queue: u32, frames: u32) -> Result<Socket, Error> {
         let umem = Umem::new(frames).map_err(|error| Error::of("mmap", error))?;
         let too_much = |error: Error| match error {
             Error::Call { error, .. } if error.raw_os_error() == Some(libc::ENOBUFS) => {
@@ -72,7 +84,7 @@ impl Socket {
         }
         fill.publish();
         bind(fd.as_fd(), interface, queue)?;
-        Ok(Socket { fd, reads, fill, taken: Taken::default(), umem, received: 0 })
+        Ok(Socket { fd, reads, fill, taken: Taken::default(), umem, received: 0, polls_busily: false })
     }
 
     /// Gives the frames of the batch before back and takes up to `budget` packets; how many there were.
@@ -85,7 +97,7 @@ impl Socket {
             });
             fill.publish();
         }
-        if self.fill.wants_wakeup() {
+        if self.fill.wants_wakeup() || self.polls_busily && self.reads.look() == 0 {
             self.wake();
         }
         self.taken.take(&mut self.reads, &self.umem, budget);
@@ -108,7 +120,25 @@ impl Socket {
         waiting(&mut self.reads)
     }
 
-    /// Tells the kernel that there are frames to be filled.
+    /// How full its receive ring is, in 256ths.
+    pub(crate) fn fill(&mut self) -> u32 {
+        self.reads.look() * 256 / self.reads.len()
+    }
+
+    /// From now on a look at an empty ring lets the driver fetch packets for so long: whoever reads must not wait then.
+    pub(crate) fn poll_busily(&mut self, microseconds: u32) -> Result<(), Error> {
+        for (option, value, name) in [
+            (SO_PREFER_BUSY_POLL, 1, "SO_PREFER_BUSY_POLL"),
+            (libc::SO_BUSY_POLL, microseconds, "SO_BUSY_POLL"),
+            (SO_BUSY_POLL_BUDGET, BUSY_POLL_PACKETS, "SO_BUSY_POLL_BUDGET"),
+        ] {
+            set(self.fd.as_fd(), libc::SOL_SOCKET, option, &value, name)?;
+        }
+        self.polls_busily = true;
+        Ok(())
+    }
+
+    /// Tells the kernel that there are frames to be filled, or lets the driver fetch packets.
     fn wake(&self) {
         let (none, flags) = (std::ptr::null_mut(), libc::MSG_DONTWAIT);
         // SAFETY: no byte is asked for, so none is written; there is no address to be told.
@@ -117,8 +147,7 @@ impl Socket {
     }
 
     pub(crate) fn losses(&self) -> Result<Losses, Error> {
-        let counted: libc::xdp_statistics = get(self.fd.as_fd(), libc::SOL_XDP, libc::XDP_STATISTICS)?;
-        Ok(Losses { ring_full: counted.rx_ring_full, no_frame: counted.rx_dropped })
+        losses(self.fd.as_fd())
     }
 
     /// What the socket has to complain of, told once: an interface that was removed shows nowhere else.
@@ -138,6 +167,12 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// What the kernel counted of a socket.
+pub(crate) fn losses(socket: BorrowedFd<'_>) -> Result<Losses, Error> {
+    let counted: libc::xdp_statistics = get(socket, libc::SOL_XDP, libc::XDP_STATISTICS)?;
+    Ok(Losses { ring_full: counted.rx_ring_full, no_frame: counted.rx_dropped })
 }
 
 /// A ring of a socket, and where its parts lie.
@@ -214,7 +249,7 @@ pub(crate) fn set<T: Plain>(
     if set == 0 { Ok(()) } else { Err(Error::last(name)) }
 }
 
-fn get<T: Plain>(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> Result<T, Error> {
+pub(crate) fn get<T: Plain>(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> Result<T, Error> {
     let (mut value, mut len) = (MaybeUninit::<T>::zeroed(), size_of::<T>() as libc::socklen_t);
     // SAFETY: the kernel writes at most `len` bytes, the size of `value`.
     let got = unsafe {

@@ -1,68 +1,121 @@
 //! A link through AF_XDP: the driver hands over every packet of the interface, in frames that are ours until the next batch.
 //!
-//! In: an interface that this machine does not live by. Out: frames, of the time that the caller gives (nobody stamps them);
-//! a descriptor for each receive queue; counters of which the kernel's add up. Never here: the generic mode of XDP, which is
-//! no faster than libpcap; a clock, a wait, a thread.
+//! In: an interface that this machine does not live by. Out: a [`Whole`], that holds the interface and knows what it lost, and
+//! its receive queues in [`Part`]s, which give frames of the time that the caller gives (nobody stamps them), descriptors to
+//! wait on, and counters of which the kernel's add up. Never here: the generic mode of XDP, which is no faster than libpcap;
+//! a clock, a wait, a thread.
 
 use std::os::fd::BorrowedFd;
 
-use ::af_xdp::{Error, FRAME_BYTES, Interface, Lost, Packets, Port, Use};
+use ::af_xdp::{Error, FRAME_BYTES, Hold, Lost, Packets, Rights, State, Use};
 
 use super::live::{Counters, Options, Refused};
 use super::{Link, Record};
+use crate::limits::PORT_BYTES_MAX;
 use crate::time::Timestamp;
 
-/// See the head of this file.
-pub(super) struct AfXdp {
-    interface: Interface,
-    port: Port,
+/// An interface that is taken.
+pub(super) struct Whole {
+    hold: Hold,
     promiscuous: bool,
-    /// What was counted when it was last asked.
-    seen: ::af_xdp::Counters,
+    busy_poll: Option<u32>,
     /// What the interface had lost before it was taken.
     lost_before: Lost,
     /// What it alone lost since then, as of the last count.
     lost: u64,
+    /// What came by no queue that is read, as of the last count.
+    unclaimed: u64,
+}
+
+/// Takes an interface. `allow_cut_off`: also one by which this machine lives. No part is without a queue.
+pub(super) fn open(
+    options: &Options,
+    parts: usize,
+    allow_cut_off: bool,
+    rights: &mut dyn Rights,
+) -> Result<(Whole, Vec<Part>), Refused> {
+    let name = &options.interface;
+    let told = |error: Error| refused(name, &error);
+    // first of all: whether there is such an interface
+    let before = rights.state(name).map_err(told)?;
+    if !allow_cut_off {
+        let uses = rights.uses(name).map_err(told)?;
+        uses.first().map_or(Ok(()), |first| Err(in_use(first)))?;
+    }
+    let wanted = ::af_xdp::Options {
+        queue_bytes: options.ring_bytes,
+        port_bytes: PORT_BYTES_MAX.max(options.ring_bytes),
+        promiscuous: options.promiscuous,
+        busy_poll: options.busy_poll,
+    };
+    let (hold, parts) = Hold::take(rights, name, wanted, parts).map_err(told)?;
+    let (promiscuous, busy_poll) = (options.promiscuous, options.busy_poll);
+    let whole = Whole { hold, promiscuous, busy_poll, lost_before: before.lost, lost: 0, unclaimed: 0 };
+    let busy = busy_poll.is_some();
+    let parts = parts.into_iter().map(|part| Part { part, busy, seen: ::af_xdp::Counters::default(), ask: false });
+    Ok((whole, parts.collect()))
+}
+
+impl Whole {
+    /// In words, for whoever starts it.
+    pub(super) fn manner(&self) -> String {
+        let copies = if self.hold.is_zero_copy() { "zero-copy" } else { "copy" };
+        let promiscuous = if self.promiscuous { "promiscuous" } else { "not promiscuous" };
+        let (queues, frames) = (self.hold.queues(), self.hold.frames());
+        let busy = self.busy_poll.map_or(String::new(), |time| format!(", polled busily for {time} us"));
+        format!(
+            "native, {copies}, {promiscuous}, receive queues: {queues}, each of {frames} frames of {FRAME_BYTES} bytes{busy}"
+        )
+    }
+
+    /// Whether what is there is still what was taken.
+    pub(super) fn is_of(&self, state: &State) -> bool {
+        self.hold.is_of(state)
+    }
+
+    /// Adds what was counted of the whole since it was last asked. `lost`: by the interface, asked before, so that what it is
+    /// compared with has not grown less.
+    pub(super) fn count(&mut self, lost: Option<Lost>, counters: &mut Counters) {
+        if let (Some(lost), Ok(dropped_by_sockets)) = (lost, self.hold.dropped()) {
+            let lost = lost_alone(self.lost_before, lost, dropped_by_sockets);
+            counters.interface += lost.saturating_sub(self.lost);
+            self.lost = self.lost.max(lost);
+        }
+        let unclaimed = self.hold.unclaimed();
+        let more = unclaimed.saturating_sub(std::mem::replace(&mut self.unclaimed, unclaimed));
+        counters.unclaimed += more;
+        counters.offered += more;
+    }
+}
+
+/// Some of its queues, for one worker.
+pub(super) struct Part {
+    part: ::af_xdp::Part,
+    busy: bool,
+    /// What was counted when it was last asked.
+    seen: ::af_xdp::Counters,
     /// Whether the sockets are asked for complaints when the rings are empty: a call that is not made for every batch.
     ask: bool,
 }
 
-impl AfXdp {
-    /// Takes an interface. `allow_cut_off`: also one by which this machine lives.
-    pub(super) fn open(options: &Options, allow_cut_off: bool) -> Result<AfXdp, Refused> {
-        let name = &options.interface;
-        let told = |error: Error| refused(name, &error);
-        let interface = Interface::named(name).map_err(told)?;
-        if !allow_cut_off {
-            let uses = interface.uses().map_err(|error| Refused::Other(format!("who uses {name}: {error}")))?;
-            uses.first().map_or(Ok(()), |first| Err(in_use(first)))?;
-        }
-        let lost_before = interface.lost().unwrap_or_default();
-        let wanted = ::af_xdp::Options { queue_bytes: options.ring_bytes, promiscuous: options.promiscuous };
-        let port = Port::open(&interface, wanted).map_err(told)?;
-        let (promiscuous, seen) = (options.promiscuous, ::af_xdp::Counters::default());
-        Ok(AfXdp { interface, port, promiscuous, seen, lost_before, lost: 0, ask: false })
+impl Part {
+    pub(super) fn by_queue(&self) -> Vec<(u32, u64)> {
+        self.part.received_by_queue().collect()
     }
 
-    /// In words, for whoever starts it.
-    pub(super) fn manner(&self) -> String {
-        let copies = if self.port.is_zero_copy() { "zero-copy" } else { "copy" };
-        let promiscuous = if self.promiscuous { "promiscuous" } else { "not promiscuous" };
-        let (queues, frames) = (self.port.descriptors().count(), self.port.frames());
-        format!(
-            "native, {copies}, {promiscuous}, receive queues: {queues}, each of {frames} frames of {FRAME_BYTES} bytes"
-        )
+    pub(super) fn polls_busily(&self) -> bool {
+        self.busy
     }
 
-    pub(super) fn by_queue(&self) -> Vec<u64> {
-        self.port.received_by_queue().collect()
+    pub(super) fn fill(&mut self) -> u32 {
+        self.part.fill()
     }
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.port.descriptors()
+        self.part.descriptors()
     }
 
-    /// Up to `budget` frames, at once; [`AfXdp::packets`] has their bytes.
+    /// Up to `budget` frames, at once; [`Part::packets`] has their bytes.
     pub(super) fn poll(
         &mut self,
         budget: usize,
@@ -70,7 +123,7 @@ impl AfXdp {
         snap_bytes: usize,
         records: &mut Vec<Record>,
     ) -> Result<(), Refused> {
-        let packets = self.port.receive(budget);
+        let packets = self.part.receive(budget);
         records.extend((0..packets.len()).map(|at| {
             let len = packets.get(at).len();
             Record { start: 0, len: len.min(snap_bytes), length: len as u32, time, link: Link::ETHERNET }
@@ -78,38 +131,30 @@ impl AfXdp {
         if !records.is_empty() || !std::mem::take(&mut self.ask) {
             return Ok(());
         }
-        let complaint = self.port.complaint();
+        let complaint = self.part.complaint();
         complaint.map_or(Ok(()), |error| Err(refused("", &error)))
     }
 
     /// The packets of the last poll.
     pub(super) fn packets(&self) -> Packets<'_> {
-        self.port.packets()
+        self.part.packets()
     }
 
     /// Adds what was counted since it was last asked.
     pub(super) fn count(&mut self, counters: &mut Counters) {
         self.ask = true;
-        // before the sockets' counters, so that what it is compared with has not grown less
-        let lost = self.interface.lost();
-        let Ok(now) = self.port.counters() else { return };
-        if let Ok(lost) = lost {
-            let lost = lost_alone(self.lost_before, lost, &now);
-            counters.interface += lost.saturating_sub(self.lost);
-            self.lost = self.lost.max(lost);
-        }
+        let Ok(now) = self.part.counters() else { return };
         let before = std::mem::replace(&mut self.seen, now);
         counters.offered += now.came().saturating_sub(before.came());
         counters.ring_full += now.ring_full.saturating_sub(before.ring_full);
         counters.no_frame += now.no_frame.saturating_sub(before.no_frame);
-        counters.unclaimed += now.unclaimed.saturating_sub(before.unclaimed);
     }
 }
 
 /// What an interface lost beside what its sockets say. Whether a driver's drops hold theirs depends on the driver (veth's
 /// do); taking them off counts no frame twice, and on the other drivers tells too little only where both lose.
-fn lost_alone(before: Lost, now: Lost, sockets: &::af_xdp::Counters) -> u64 {
-    let dropped = now.dropped.saturating_sub(before.dropped).saturating_sub(sockets.ring_full + sockets.no_frame);
+fn lost_alone(before: Lost, now: Lost, dropped_by_sockets: u64) -> u64 {
+    let dropped = now.dropped.saturating_sub(before.dropped).saturating_sub(dropped_by_sockets);
     dropped + now.missed.saturating_sub(before.missed)
 }
 
@@ -168,9 +213,8 @@ mod tests {
 
     #[test]
     fn a_drop_that_driver_and_socket_both_count_is_one() {
-        let sockets = ::af_xdp::Counters { ring_full: 60, no_frame: 10, ..Default::default() };
         let before = Lost { dropped: 1_000, missed: 5 };
-        let alone = |dropped, missed| lost_alone(before, Lost { dropped, missed }, &sockets);
+        let alone = |dropped, missed| lost_alone(before, Lost { dropped, missed }, 70);
         assert_eq!(alone(1_070, 5), 0, "the driver repeats the sockets");
         assert_eq!(alone(1_090, 8), 23, "and lost some by itself");
         assert_eq!(alone(1_000, 5), 0, "the driver keeps to its own");
@@ -178,6 +222,7 @@ mod tests {
 
     #[test]
     fn an_interface_that_the_machine_lives_by_is_not_taken() {
+        let mut rights = ::af_xdp::OwnRights::default();
         let options = Options {
             interface: "lo".to_owned(),
             backend: super::super::live::Backend::AfXdp { allow_cut_off: false },
@@ -185,11 +230,12 @@ mod tests {
             ring_bytes: 1 << 20,
             snap_bytes: 1 << 16,
             promiscuous: true,
+            busy_poll: None,
         };
-        if Interface::named("lo").is_ok_and(|lo| lo.is_up()) {
-            assert!(matches!(AfXdp::open(&options, false), Err(Refused::InUse(_))));
+        if ::af_xdp::Interface::named("lo").is_ok_and(|lo| lo.is_up()) {
+            assert!(matches!(open(&options, 1, false, &mut rights), Err(Refused::InUse(_))));
         }
         let absent = Options { interface: "nosuchtap9".to_owned(), ..options };
-        assert!(matches!(AfXdp::open(&absent, false), Err(Refused::Absent(_))));
+        assert!(matches!(open(&absent, 1, false, &mut rights), Err(Refused::Absent(_))));
     }
 }

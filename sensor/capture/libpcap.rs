@@ -13,10 +13,14 @@ use rustix::net::netdevice::name_to_index;
 
 use super::live::{Counters, Options, Refused};
 use super::{Link, Record};
+use crate::limits::RING_BYTES_SETTABLE_MIN;
 use crate::time::Timestamp;
 
 /// How long the kernel may keep a block of its ring that is not full, in milliseconds: what a packet on a quiet link waits.
 const BLOCK_MILLISECONDS: i32 = 2;
+
+/// libpcap's word for all interfaces; a group of sockets must be on one.
+pub(super) const ANY: &str = "any";
 
 impl From<pcap::Error> for Refused {
     fn from(error: pcap::Error) -> Self {
@@ -47,11 +51,28 @@ pub(super) struct Libpcap {
 }
 
 impl Libpcap {
-    pub(super) fn open(options: &Options) -> Result<Libpcap, Refused> {
+    /// Handles for so many workers, each with its share of the ring; each flow and each datagram reaches one of them.
+    pub(super) fn open(options: &Options, members: usize) -> Result<Vec<Libpcap>, Refused> {
+        let members = if options.interface == ANY { 1 } else { members.max(1) };
+        let ring_bytes = (options.ring_bytes / members).max(RING_BYTES_SETTABLE_MIN as usize);
+        let mut opened: Vec<Libpcap> = Vec::new();
+        let mut group = None;
+        for _ in 0..members {
+            let one = Libpcap::open_one(options, ring_bytes)?;
+            if members > 1 {
+                let joined = ::af_xdp::share(one.descriptor(), group);
+                group = Some(joined.map_err(|error| Refused::Other(format!("sharing it among workers: {error}")))?);
+            }
+            opened.push(one);
+        }
+        Ok(opened)
+    }
+
+    fn open_one(options: &Options, ring_bytes: usize) -> Result<Libpcap, Refused> {
         let capture = Capture::from_device(options.interface.as_str())?
             .promisc(options.promiscuous)
             .snaplen(options.snap_bytes as i32)
-            .buffer_size(options.ring_bytes.min(i32::MAX as usize) as i32)
+            .buffer_size(ring_bytes.min(i32::MAX as usize) as i32)
             .timeout(BLOCK_MILLISECONDS)
             .precision(Precision::Nano)
             .open()?;
@@ -119,7 +140,7 @@ impl Libpcap {
 
 /// Frames that an interface had no room for since it was made, as libpcap adds them up; `None`: nobody says. libpcap itself is
 /// not asked: it opens the files anew each time, which its thread may not do, and takes what it cannot open for none.
-pub fn missed(interface: &str) -> Option<u64> {
+pub(super) fn missed(interface: &str) -> Option<u64> {
     let folder = Path::new("/sys/class/net").join(interface).join("statistics");
     let count = |name: &str| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
     Some(count("rx_missed_errors")? + count("rx_fifo_errors")?)

@@ -1,21 +1,26 @@
-//! A link, whichever backend reads it: one door for those who poll it, wait on it and ask what it lost.
+//! What one worker reads of a link, whichever backend reads it: one door for those who poll it, wait on it and ask what it
+//! lost.
 //!
 //! In: an interface and how it is read. Out: batches, empty ones at once where nothing waits; the descriptors that the caller
-//! waits on; counters that only grow. A link that went away is said once and opened again by the caller. Never here: a
-//! clock, a wait, a thread.
+//! waits on; counters that only grow. What went away is handed back to the link's [`Keeper`], who opens links. Never here: a
+//! clock, a wait, a thread, a right.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
 
-use super::af_xdp::AfXdp;
+use super::af_xdp::Part;
+use super::keeper::Ends;
+pub use super::keeper::{Keeper, Seen};
 use super::libpcap::Libpcap;
-pub use super::libpcap::{filter_flaw, missed};
+pub use super::libpcap::filter_flaw;
 use super::{Batch, Bytes, Record};
 use crate::time::Timestamp;
 
 /// How a link is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
+    /// AF_XDP where the driver has it and nobody else needs the interface; else libpcap.
+    Auto,
     /// The kernel copies what passes into a ring.
     Libpcap,
     /// The driver hands everything that comes to the sensor, and to nobody else.
@@ -34,12 +39,14 @@ pub struct Options {
     pub backend: Backend,
     /// A filter in libpcap's language; what it refuses is not offered to us, and not counted. AF_XDP has none.
     pub filter: Option<String>,
-    /// The kernel's ring; with AF_XDP that of each receive queue.
+    /// The kernel's ring; with AF_XDP that of each receive queue, with libpcap that of all workers together.
     pub ring_bytes: usize,
     /// Longer frames are cut.
     pub snap_bytes: u32,
     /// Whether frames for others are taken.
     pub promiscuous: bool,
+    /// AF_XDP alone: nobody waits for frames; a look at an empty ring lets the driver fetch some for so long (microseconds).
+    pub busy_poll: Option<u32>,
 }
 
 /// Why a link cannot be read.
@@ -77,7 +84,7 @@ impl fmt::Display for Refused {
 }
 
 /// What was counted since the link was first opened. Offered is the sum of what was handed out, of what the kernel dropped,
-/// and of what waits.
+/// and of what waits. Who reads a part of a link counts frames, its keeper counts what belongs to the whole of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames that came to the kernel (and passed the filter), dropped ones included.
@@ -88,7 +95,7 @@ pub struct Counters {
     pub no_frame: u64,
     /// Dropped because they came by a queue that nobody reads: AF_XDP alone, and never while its queues stay as they are.
     pub unclaimed: u64,
-    /// Dropped by the interface, where its driver says so. Of libpcap's links [`missed`] tells it, to who may read files.
+    /// Dropped by the interface, where its driver says so.
     pub interface: u64,
     /// Frames that were handed out.
     pub handed: u64,
@@ -97,6 +104,19 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Both together.
+    pub fn and(self, other: Counters) -> Counters {
+        Counters {
+            offered: self.offered + other.offered,
+            ring_full: self.ring_full + other.ring_full,
+            no_frame: self.no_frame + other.no_frame,
+            unclaimed: self.unclaimed + other.unclaimed,
+            interface: self.interface + other.interface,
+            handed: self.handed + other.handed,
+            reopened: self.reopened + other.reopened,
+        }
+    }
+
     /// Frames that the kernel had and could not hand out.
     pub fn kernel_drops(&self) -> u64 {
         self.ring_full + self.no_frame + self.unclaimed
@@ -108,50 +128,28 @@ impl Counters {
     }
 }
 
-enum Opened {
+pub(super) enum Opened {
     Libpcap(Libpcap),
-    AfXdp(Box<AfXdp>),
+    AfXdp(Part),
 }
 
-/// A link being read.
+/// What a worker reads of a link.
 pub struct Live {
-    options: Options,
+    keeper: Ends,
     opened: Option<Opened>,
-    /// What read the link that went away, where it can read it again without any right.
-    away: Option<Libpcap>,
     counters: Counters,
+    snap_bytes: usize,
     chunk: Vec<u8>,
     records: Vec<Record>,
-    /// Added to the numbers of its frames, so that no two links use the same.
+    /// Added to the numbers of its frames, so that no two readers use the same.
     first: u64,
 }
 
 impl Live {
-    /// Opens a link. Its frames are numbered from `first`.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
-    pub fn open(options: Options, first: u64) -> Result<Live, Refused> {
-        let opened = Some(Opened::new(&options)?);
-        let counters = Counters::default();
-        Ok(Live { options, opened, away: None, counters, chunk: Vec::new(), records: Vec::new(), first })
-    }
-
-    /// What reads it, in a word.
-    pub fn backend(&self) -> &'static str {
-        match self.options.backend {
-            Backend::Libpcap => "libpcap",
-            Backend::AfXdp { .. } => "af_xdp",
-        }
-    }
-
-    /// How it is read, in words for whoever starts it.
-    pub fn manner(&self) -> String {
-        match &self.opened {
-            Some(Opened::AfXdp(port)) => port.manner(),
-            Some(Opened::Libpcap(_)) => format!("copied by the kernel, ring of {} bytes", self.options.ring_bytes),
-            None => "not open".to_owned(),
-        }
+    pub(super) fn new(keeper: Ends, snap_bytes: u32, first: u64) -> Live {
+        let (counters, chunk, records) = (Counters::default(), Vec::new(), Vec::new());
+        let opened = keeper.take();
+        Live { keeper, opened, counters, snap_bytes: snap_bytes as usize, chunk, records, first }
     }
 
     /// Whether whoever waits on its descriptors is woken for every frame; libpcap's ring gathers them.
@@ -159,11 +157,24 @@ impl Live {
         matches!(self.opened, Some(Opened::AfXdp(_)))
     }
 
+    /// Whether nobody may wait for its frames: looking for them is what makes the driver fetch them.
+    pub fn polls_busily(&self) -> bool {
+        matches!(&self.opened, Some(Opened::AfXdp(part)) if part.polls_busily())
+    }
+
     /// Frames handed out by each receive queue, where the backend tells them apart.
-    pub fn by_queue(&self) -> Option<Vec<u64>> {
+    pub fn by_queue(&self) -> Vec<(u32, u64)> {
         match &self.opened {
-            Some(Opened::AfXdp(port)) => Some(port.by_queue()),
-            _ => None,
+            Some(Opened::AfXdp(part)) => part.by_queue(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How full the kernel's ring is, in 256ths; 0 where the backend does not tell.
+    pub fn fill(&mut self) -> u32 {
+        match &mut self.opened {
+            Some(Opened::AfXdp(part)) => part.fill(),
+            _ => 0,
         }
     }
 
@@ -174,66 +185,52 @@ impl Live {
 
     /// What to wait on for frames.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let (libpcap, port) = match &self.opened {
+        let (libpcap, part) = match &self.opened {
             Some(Opened::Libpcap(libpcap)) => (Some(libpcap.descriptor()), None),
-            Some(Opened::AfXdp(port)) => (None, Some(port.descriptors())),
+            Some(Opened::AfXdp(part)) => (None, Some(part.descriptors())),
             None => (None, None),
         };
-        libpcap.into_iter().chain(port.into_iter().flatten())
+        libpcap.into_iter().chain(part.into_iter().flatten())
     }
 
     /// Up to `budget` frames, at once. `now` is the time of frames that nobody stamped; `time` says what a stamp means here.
-    ///
-    /// # Errors
-    /// The link went away; it is closed now, and [`Live::reopen`] may be tried.
-    pub fn poll(
-        &mut self,
-        budget: usize,
-        now: Timestamp,
-        time: impl Fn(Timestamp) -> Timestamp,
-    ) -> Result<Batch<'_>, Refused> {
+    /// Where the link went away nothing comes, and its keeper knows why.
+    pub fn poll(&mut self, budget: usize, now: Timestamp, time: impl Fn(Timestamp) -> Timestamp) -> Batch<'_> {
         self.chunk.clear();
         self.records.clear();
-        let snap = self.options.snap_bytes;
         let polled = match &mut self.opened {
-            None => return Ok(Batch { bytes: Bytes::Chunk(&[]), records: &[], first: 0 }),
+            None => return Batch { bytes: Bytes::Chunk(&[]), records: &[], first: 0 },
             Some(Opened::Libpcap(libpcap)) => libpcap.poll(budget, time, &mut self.chunk, &mut self.records),
-            Some(Opened::AfXdp(port)) => port.poll(budget, now, snap as usize, &mut self.records),
+            Some(Opened::AfXdp(part)) => part.poll(budget, now, self.snap_bytes, &mut self.records),
         };
         if let Err(why) = polled {
-            self.count();
-            if let Some(Opened::Libpcap(libpcap)) = self.opened.take() {
-                self.away = Some(libpcap);
-            }
-            return Err(why);
+            self.hand_back(Some(why));
+            return Batch { bytes: Bytes::Chunk(&[]), records: &[], first: 0 };
         }
         let first = self.first + self.counters.handed + 1;
         self.counters.handed += self.records.len() as u64;
         let bytes = match &self.opened {
-            Some(Opened::AfXdp(port)) => Bytes::Packets(port.packets()),
+            Some(Opened::AfXdp(part)) => Bytes::Packets(part.packets()),
             _ => Bytes::Chunk(&self.chunk),
         };
-        Ok(Batch { bytes, records: &self.records, first })
+        Batch { bytes, records: &self.records, first }
     }
 
-    /// Opens it again after it went away.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
-    pub fn reopen(&mut self) -> Result<(), Refused> {
-        let opened = match self.away.take() {
-            Some(libpcap) => match libpcap.reopen() {
-                Ok(()) => Opened::Libpcap(libpcap),
-                Err(why) => {
-                    self.away = Some(libpcap);
-                    return Err(why);
-                }
-            },
-            None => Opened::new(&self.options)?,
-        };
-        self.opened = Some(opened);
-        self.counters.reopened += 1;
-        Ok(())
+    /// Does what the link's keeper wants: hands back what it reads, or takes what was opened for it.
+    pub fn look(&mut self) {
+        if self.opened.is_some() && self.keeper.is_recalled() {
+            self.hand_back(None);
+        }
+        if self.opened.is_none() {
+            self.opened = self.keeper.take();
+        }
+    }
+
+    fn hand_back(&mut self, why: Option<Refused>) {
+        self.count();
+        if let Some(opened) = self.opened.take() {
+            self.keeper.hand_back(opened, why);
+        }
     }
 
     /// What was counted, asked of the kernel anew.
@@ -245,19 +242,8 @@ impl Live {
     fn count(&mut self) {
         match &mut self.opened {
             Some(Opened::Libpcap(libpcap)) => libpcap.count(&mut self.counters),
-            Some(Opened::AfXdp(port)) => port.count(&mut self.counters),
+            Some(Opened::AfXdp(part)) => part.count(&mut self.counters),
             None => {}
-        }
-    }
-}
-
-impl Opened {
-    fn new(options: &Options) -> Result<Opened, Refused> {
-        match options.backend {
-            Backend::Libpcap => Libpcap::open(options).map(Opened::Libpcap),
-            Backend::AfXdp { allow_cut_off } => {
-                AfXdp::open(options, allow_cut_off).map(|port| Opened::AfXdp(Box::new(port)))
-            }
         }
     }
 }

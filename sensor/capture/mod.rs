@@ -8,6 +8,8 @@ pub mod file;
 mod followed;
 mod foreign;
 #[cfg(feature = "libpcap")]
+mod keeper;
+#[cfg(feature = "libpcap")]
 mod libpcap;
 #[cfg(feature = "libpcap")]
 pub mod live;

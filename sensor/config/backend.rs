@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, EnumAccess, VariantAccess, Visitor};
 
 use super::check::Desk;
+use crate::limits::BUSY_POLL_MICROSECONDS_SETTABLE_MAX;
 
 /// How an interface is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// The best there is: libpcap in this version.
+    /// AF_XDP in native mode; where that cannot be had, or the machine lives by the interface, libpcap, with the reason said.
     #[default]
     Auto,
     /// AF_XDP in the driver's own (native) mode; where that cannot be had it is refused.
@@ -69,6 +70,22 @@ impl Desk<'_> {
                 let help = "leave it out: nobody is cut off by libpcap";
                 let problem = "means nothing without `backend: af_xdp`".to_string();
                 self.fault(&format!("{path}.allow_cut_off"), problem, help);
+            }
+            _ => {}
+        }
+    }
+
+    /// How long the driver may be kept busy; 0 is the same as nothing.
+    pub(super) fn fits_busy_poll(&mut self, path: &str, backend: Backend, time: Option<u64>) {
+        let path = format!("{path}.busy_poll");
+        let help = format!("microseconds, 0 (off) to {BUSY_POLL_MICROSECONDS_SETTABLE_MAX}");
+        match time {
+            Some(time) if time > BUSY_POLL_MICROSECONDS_SETTABLE_MAX => {
+                self.fault(&path, format!("{time} is out of range"), &help);
+            }
+            Some(1..) if backend == Backend::Libpcap => {
+                let help = "leave it out, or set `backend: af_xdp`";
+                self.fault(&path, "means nothing with `backend: libpcap`".to_string(), help);
             }
             _ => {}
         }

@@ -102,21 +102,6 @@ pub struct Limits {
     pub spool_bytes_max: u64,
 }
 
-/// Sections that hold from the start to the end of a run, and in which the two differ: a reload cannot change them.
-pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
-    let fixed = [
-        ("site", before.site == after.site),
-        ("capture", before.capture == after.capture),
-        ("outputs.eve.path", before.outputs.path == after.outputs.path),
-        ("centre", before.centre == after.centre),
-        ("metrics", before.metrics == after.metrics),
-        ("logs", before.logs == after.logs),
-        ("limits", before.limits == after.limits),
-        ("sandbox", before.sandbox == after.sandbox),
-    ];
-    fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
-}
-
 impl Default for Rules {
     fn default() -> Self {
         let (local, allow) = (Vec::new(), Vec::new());

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::backend::Backend;
-use super::check::Desk;
+use super::check::{Config, Desk};
 use super::written::Size;
 use crate::limits::{
     CAPTURES_MAX, INTERFACE_NAME_BYTES_MAX, RING_BYTES_DEFAULT, RING_BYTES_SETTABLE_MAX, RING_BYTES_SETTABLE_MIN,
@@ -28,6 +28,7 @@ pub(crate) struct WrittenCapture {
     pub(crate) snaplen: Option<u64>,
     pub(crate) promiscuous: Option<bool>,
     pub(crate) allow_cut_off: Option<bool>,
+    pub(crate) busy_poll: Option<u64>,
 }
 
 /// One place where packets come from.
@@ -45,6 +46,8 @@ pub struct Capture {
     pub promiscuous: bool,
     /// Whether AF_XDP may take an interface that this machine lives by.
     pub allow_cut_off: bool,
+    /// How long a look at an empty ring of AF_XDP keeps the driver busy, in microseconds; `None`: it is waited for frames.
+    pub busy_poll: Option<u32>,
 }
 
 impl Capture {
@@ -57,6 +60,7 @@ impl Capture {
             snap_bytes: SNAP_BYTES_DEFAULT,
             promiscuous: true,
             allow_cut_off: false,
+            busy_poll: None,
         }
     }
 }
@@ -205,6 +209,7 @@ impl Desk<'_> {
             ("snaplen", written.snaplen.is_some()),
             ("promiscuous", written.promiscuous.is_some()),
             ("allow_cut_off", written.allow_cut_off.is_some()),
+            ("busy_poll", written.busy_poll.is_some()),
         ];
         let source = match (written.interface, written.directory) {
             (Some(name), None) => self.interface(path, name, written.backend.unwrap_or_default()),
@@ -230,6 +235,7 @@ impl Desk<'_> {
         }
         if let Source::Interface { name, backend } = &source {
             self.fits_backend(path, name, *backend, written.filter.is_some(), written.allow_cut_off == Some(true));
+            self.fits_busy_poll(path, *backend, written.busy_poll);
         }
         Some(Capture {
             source,
@@ -238,6 +244,7 @@ impl Desk<'_> {
             snap_bytes: self.snaplen(path, written.snaplen),
             promiscuous: written.promiscuous.unwrap_or(true),
             allow_cut_off: written.allow_cut_off.unwrap_or(false),
+            busy_poll: written.busy_poll.and_then(|time| u32::try_from(time).ok()).filter(|time| *time > 0),
         })
     }
 
@@ -335,6 +342,21 @@ pub(super) fn log_options(text: &str) -> Result<Vec<(&'static str, &str)>, Strin
         options.push((option, word));
     }
     Ok(options)
+}
+
+/// Sections that hold from the start to the end of a run, and in which the two differ: a reload cannot change them.
+pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
+    let fixed = [
+        ("site", before.site == after.site),
+        ("capture", before.capture == after.capture),
+        ("outputs.eve.path", before.outputs.path == after.outputs.path),
+        ("centre", before.centre == after.centre),
+        ("metrics", before.metrics == after.metrics),
+        ("logs", before.logs == after.logs),
+        ("limits", before.limits == after.limits),
+        ("sandbox", before.sandbox == after.sandbox),
+    ];
+    fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
 /// Interfaces of `captures` that this machine does not have now, each with its option.

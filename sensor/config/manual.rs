@@ -17,6 +17,7 @@ static WITHIN: &[(&str, &str)] = &[
     ("capture[].snaplen", "262144"),
     ("capture[].promiscuous", "true"),
     ("capture[].allow_cut_off", "false"),
+    ("capture[].busy_poll", "0"),
     ("centre.spool", "/var/lib/haetae/spool"),
     ("metrics.allow_remote", "false"),
 ];

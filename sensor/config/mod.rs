@@ -30,9 +30,11 @@ use std::path::{Path, PathBuf};
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
 pub use backend::Backend;
-pub use check::{Config, Eve, Limits, Rules, Site, fixed_differences};
+pub use check::{Config, Eve, Limits, Rules, Site};
 pub use fault::{Fault, Place};
-pub use live::{Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, interfaces_absent};
+pub use live::{
+    Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, fixed_differences, interfaces_absent,
+};
 pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;
 pub use written::{EventType, Language, Size, Workers, Written};

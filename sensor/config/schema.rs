@@ -222,7 +222,7 @@ mod tests {
             "site: { id: 17, language: \"${LANGUAGE}\" }",
             "limits: { workers: \"${WORKERS}\", reassembly_max: \"256 MiB\" }",
             "networks: { home: [10.0.0.0/8], named: { a: 10.0.0.0/9, b: [10.128.0.0/9] } }",
-            "capture: [{ interface: tap0, backend: af_xdp, allow_cut_off: false }]",
+            "capture: [{ interface: tap0, backend: af_xdp, allow_cut_off: false, busy_poll: 20 }]",
             "capture: [{ interface: tap0, backend: libpcap, ring: 8388608 }, { directory: /data }]",
         ] {
             assert!(valid(&schema, right), "{right}");

@@ -23,7 +23,7 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn of(tallies: Vec<Tally>, links: &[LinkState]) -> Account {
-        let links = links.iter().map(|state| (String::new(), *state)).collect();
+        let links = links.iter().map(|state| (String::new(), state.clone())).collect();
         Account { tallies, links, ..Account::default() }
     }
 
@@ -65,8 +65,12 @@ impl Account {
 
     /// The last words.
     pub(super) fn say(&self) {
-        for (interface, state) in &self.links {
-            let LinkState { backend, counters, .. } = state;
+        for (interface, LinkState { backend, counters, by_queue, .. }) in &self.links {
+            // whether the receive queues carry alike
+            if !by_queue.is_empty() {
+                let received = by_queue.iter().map(|(_, count)| count.to_string()).collect::<Vec<_>>().join(",");
+                tracing::info!(interface, received, "frames by receive queue");
+            }
             tracing::info!(
                 interface,
                 backend,
@@ -76,7 +80,7 @@ impl Account {
                 ring_full = counters.ring_full,
                 no_frame = counters.no_frame,
                 unclaimed = counters.unclaimed,
-                interface_drops = state.interface_drops(),
+                interface_drops = counters.interface,
                 left_in_ring = counters.waiting(),
                 reopened = counters.reopened,
                 "link"

@@ -3,22 +3,22 @@
 //! In: the configuration, and where it was read. Out: the [`Sandbox`] that threads enter; lines for who starts the sensor.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Failure;
+use super::opening::Sources;
 use super::run::Service;
-use super::tap::{From, Source};
-use crate::capture::live::Live;
 use crate::config::{self, Config};
 use crate::emit::Section;
 use crate::limits::SANDBOX_TIME_MAX;
-use crate::sandbox::{Layer, Plan, Rights, Sandbox, Wanted};
+use crate::sandbox::{Layer, Plan, Rights, Role, Sandbox, Wanted};
 
 /// How often it is looked whether all threads are in their roles.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Where the kernel says what interfaces are there and what they lost.
+/// Where the kernel says what interfaces are there, what they are like and what they lost.
 const INTERFACES: [&str; 2] = ["/sys/class/net", "/sys/devices"];
 
 /// Where the kernel says which ways lead through an interface.
@@ -41,14 +41,14 @@ const NAMES: [&str; 8] = [
 const DOMAIN: u16 = 53;
 
 /// What the configuration asks for.
-pub(super) fn sandbox(service: &Service<'_>, config: &Config) -> Sandbox {
+pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) -> Sandbox {
     let wanted = match config.sandbox {
         config::Sandbox::Required => Wanted::Required,
         config::Sandbox::BestEffort => Wanted::BestEffort,
         config::Sandbox::Off => Wanted::Off,
     };
     let named = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
-    let mut control = named(&INTERFACES);
+    let mut control = Vec::new();
     let gate = config.centre.iter().filter_map(|centre| centre.gate.as_ref());
     for file in service.file.iter().chain(&service.rules).chain(&config.rules.allow).chain(gate) {
         control.extend(around(file));
@@ -62,25 +62,27 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config) -> Sandbox {
     let token = config.centre.as_ref().and_then(|centre| centre.token.clone());
     let plan = Plan {
         control,
-        porter: [&named(&INTERFACES)[..], &named(&[ROUTES])].concat(),
+        keeper: [&named(&INTERFACES)[..], &named(&[ROUTES])].concat(),
         log: config.outputs.path.as_deref().and_then(place_of_log),
         spool: config.centre.as_ref().map(|centre| centre.spool.clone()),
         uplink,
         ports: config.centre.iter().flat_map(|centre| [centre.port(), DOMAIN]).collect(),
+        rights,
         secrets: key.into_iter().chain(token).collect(),
     };
     Sandbox::new(wanted, plan)
 }
 
-/// What a process must keep for its links to be read again after they went away.
-pub(super) fn rights(sources: &[Source]) -> Rights {
-    let keeps = |source: &Source| matches!(&source.from, From::Link(live) if needs_rights(live));
-    if sources.iter().any(keeps) { Rights::Ports } else { Rights::None }
+/// What it takes to open links again that went away.
+pub(super) fn rights(sources: &Sources) -> Rights {
+    let alone = sources.keepers.iter().all(|(_, keeper)| keeper.opens_without_rights());
+    if alone { Rights::None } else { Rights::Ports }
 }
 
-/// Whether a link that went away is opened anew, and not its socket bound again.
-pub(super) fn needs_rights(live: &Live) -> bool {
-    live.backend() == "af_xdp"
+/// What the courier does first.
+pub(super) fn uplink(sandbox: &Arc<Sandbox>) -> impl FnOnce() + Send + 'static {
+    let sandbox = Arc::clone(sandbox);
+    move || sandbox.enter(Role::Uplink, &[])
 }
 
 /// Folders in which a file, or the files of a folder, lie now and when they are replaced: by another file of their name, or by

@@ -159,7 +159,7 @@ fn link(name: &str, state: &LinkState) -> Link {
         received: state.counters.handed,
         kernel_drops: state.counters.kernel_drops(),
         unclaimed: state.counters.unclaimed,
-        interface_drops: state.interface_drops(),
+        interface_drops: state.counters.interface,
         up: state.open,
     }
 }

@@ -16,11 +16,11 @@ mod eve_file;
 mod explain;
 mod explanation;
 #[cfg(feature = "libpcap")]
+mod keep;
+#[cfg(feature = "libpcap")]
 mod logs;
 #[cfg(feature = "libpcap")]
 mod look;
-#[cfg(feature = "libpcap")]
-mod missed;
 #[cfg(feature = "libpcap")]
 mod notify;
 #[cfg(feature = "libpcap")]
@@ -34,6 +34,8 @@ mod run;
 mod shared;
 #[cfg(feature = "libpcap")]
 mod tap;
+#[cfg(feature = "libpcap")]
+mod threads;
 
 pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};
 pub use replay::replay;

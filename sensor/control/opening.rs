@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use af_xdp::Rights;
 use crossbeam_channel::Sender;
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -16,12 +17,12 @@ use super::shared::Shared;
 use super::tap::{From, Source, Tap};
 use super::{Failure, nanos, version_of};
 use crate::alert::record::{Desk, Mode, Site};
-use crate::capture::live::{self, Live, Refused};
+use crate::capture::live::{self, Keeper, Live, Refused};
 use crate::capture::watched::{Begin, Watched};
 use crate::config::{self, Capture, Config};
 use crate::feed;
 use crate::indicator::IndicatorSet;
-use crate::limits::QUEUE_FREE_TIME_MAX;
+use crate::limits::{QUEUE_FREE_TIME_MAX, READERS_MAX};
 use crate::metrics::Laps;
 use crate::networks::Networks;
 use crate::worker::{Inbox, Orders, Outbox, Release, Worker, ring};
@@ -57,48 +58,99 @@ pub(super) fn random() -> Result<u64, Failure> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// Opens what the configuration names, in its order.
-pub(super) fn open_sources(captures: &[Capture]) -> Result<Vec<Source>, Failure> {
-    let mut sources = Vec::new();
-    for (link, capture) in captures.iter().enumerate() {
-        let before = link as u64 * LINK_NUMBERS;
-        let (name, backend) = match &capture.source {
-            config::Source::Interface { name, backend } => (name, *backend),
-            config::Source::Directory(folder) => {
-                sources.push(watch(folder, link, before)?);
-                continue;
-            }
-        };
-        let options = live::Options {
-            interface: name.clone(),
-            backend: match backend {
-                config::Backend::Auto | config::Backend::Libpcap => live::Backend::Libpcap,
-                config::Backend::AfXdp => live::Backend::AfXdp { allow_cut_off: capture.allow_cut_off },
-            },
-            filter: capture.filter.clone(),
-            ring_bytes: capture.ring_bytes,
-            snap_bytes: capture.snap_bytes,
-            promiscuous: capture.promiscuous,
-        };
-        let live = opened(options, before).map_err(|refused| not_opened(name, &refused))?;
-        tracing::info!(interface = name, backend = live.backend(), manner = live.manner(), "capturing");
-        sources.push(Source { name: name.clone(), from: From::Link(live), link });
+/// Where packets come from, opened.
+pub(super) struct Sources {
+    /// What each is called, in the order of the configuration.
+    pub(super) names: Vec<String>,
+    /// The interfaces among them, with their places.
+    pub(super) keepers: Vec<(usize, Keeper)>,
+    /// What each worker reads.
+    pub(super) of_worker: Vec<Vec<Source>>,
+}
+
+impl Sources {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Source> {
+        self.of_worker.iter().flatten()
     }
-    if sources.is_empty() {
+
+    /// The interface, if nothing else is read.
+    fn only_interface(&self) -> Option<String> {
+        (self.names.len() == 1 && self.keepers.len() == 1).then(|| self.names[0].clone())
+    }
+
+    /// What this sensor is called among the site's: its first interface.
+    pub(super) fn sensor_name(&self) -> String {
+        self.keepers.first().map_or_else(|| "folder".to_owned(), |(_, keeper)| keeper.name().to_owned())
+    }
+}
+
+/// Opens what the configuration names, in its order, and deals it out: parts of an interface to as many workers as it has
+/// parts, beginning with another one each time.
+pub(super) fn open_sources(captures: &[Capture], workers: usize, rights: &mut dyn Rights) -> Result<Sources, Failure> {
+    let of_worker = (0..workers).map(|_| Vec::new()).collect();
+    let mut sources = Sources { names: Vec::new(), keepers: Vec::new(), of_worker };
+    let readers_max = (READERS_MAX / captures.len().max(1)).min(workers);
+    let mut readers = 0;
+    for (link, capture) in captures.iter().enumerate() {
+        let before = readers as u64 * LINK_NUMBERS;
+        match &capture.source {
+            config::Source::Directory(folder) => {
+                sources.names.push(folder.display().to_string());
+                sources.of_worker[link % workers].push(watch(folder, link, before)?);
+                readers += 1;
+            }
+            config::Source::Interface { name, backend } => {
+                let options = options(name, *backend, capture);
+                let first = |part: usize| before + part as u64 * LINK_NUMBERS;
+                let opened = open_link(&options, readers_max, first, rights);
+                let (keeper, lives) = opened.map_err(|refused| not_opened(name, &refused))?;
+                tracing::info!(interface = name, backend = keeper.backend(), manner = keeper.manner(), "capturing");
+                readers += lives.len();
+                for (part, live) in lives.into_iter().enumerate() {
+                    let source = Source { name: name.clone(), from: From::Link(Box::new(live)), link };
+                    sources.of_worker[(link + part) % workers].push(source);
+                }
+                sources.names.push(name.clone());
+                sources.keepers.push((link, keeper));
+            }
+        }
+    }
+    if sources.names.is_empty() {
         let what = "nothing to read: `capture:` names no interface and no directory, and neither does -i".to_string();
         return Err(Failure::Configuration(what));
     }
     Ok(sources)
 }
 
+fn options(name: &str, backend: config::Backend, capture: &Capture) -> live::Options {
+    live::Options {
+        interface: name.to_owned(),
+        backend: match backend {
+            config::Backend::Auto => live::Backend::Auto,
+            config::Backend::Libpcap => live::Backend::Libpcap,
+            config::Backend::AfXdp => live::Backend::AfXdp { allow_cut_off: capture.allow_cut_off },
+        },
+        filter: capture.filter.clone(),
+        ring_bytes: capture.ring_bytes,
+        snap_bytes: capture.snap_bytes,
+        promiscuous: capture.promiscuous,
+        busy_poll: capture.busy_poll,
+    }
+}
+
 /// How often it is looked whether a queue has become free.
 const FREE_EVERY: Duration = Duration::from_millis(20);
 
 /// A restart follows a death closely, and the kernel frees the queues of the dead a moment after.
-fn opened(options: live::Options, before: u64) -> Result<Live, Refused> {
+fn open_link(
+    options: &live::Options,
+    workers: usize,
+    first: impl Fn(usize) -> u64 + Copy,
+    rights: &mut dyn Rights,
+) -> Result<(Keeper, Vec<Live>), Refused> {
     let began = Instant::now();
     loop {
-        match Live::open(options.clone(), before) {
+        match Keeper::open(options.clone(), workers, first, rights) {
             Err(Refused::Busy(_)) if began.elapsed() < QUEUE_FREE_TIME_MAX => thread::sleep(FREE_EVERY),
             other => return other,
         }
@@ -113,12 +165,6 @@ fn watch(folder: &Path, link: usize, before: u64) -> Result<Source, Failure> {
     let watched = watched.map_err(|error| Failure::Io(folder.to_path_buf(), error))?;
     let from = From::Folder { watched: Box::new(watched), before, handed: 0, saved: 0, open: true };
     Ok(Source { name: folder.display().to_string(), from, link })
-}
-
-/// What this sensor is called among the site's: its first link.
-pub(super) fn sensor_name(sources: &[Source]) -> String {
-    let link = sources.iter().find(|source| matches!(source.from, From::Link(_)));
-    link.map_or_else(|| "folder".to_owned(), |source| source.name.clone())
 }
 
 fn not_opened(interface: &str, refused: &Refused) -> Failure {
@@ -136,7 +182,7 @@ pub(super) fn site(
     config: &Config,
     networks: &Arc<Networks>,
     delivery: Option<&Prepared>,
-    sources: &[Source],
+    sources: &Sources,
 ) -> Result<Site, Failure> {
     let key = match (delivery, delivery::own_key(config)?) {
         (Some(delivery), _) => delivery.key().to_vec(),
@@ -146,13 +192,13 @@ pub(super) fn site(
     };
     Ok(Site {
         id: config.site.id.clone(),
-        sensor: sensor_name(sources),
+        sensor: sources.sensor_name(),
         language: config.site.language.name().to_owned(),
         key,
         salt: random()?.to_be_bytes().to_vec(),
         networks: Arc::clone(networks),
         mode: Mode::Live,
-        interface: if let [Source { name, from: From::Link(_), .. }] = sources { Some(name.clone()) } else { None },
+        interface: sources.only_interface(),
         ..Site::default()
     })
 }
@@ -186,10 +232,8 @@ pub(super) fn orders(
 }
 
 /// Workers with their links and the rings between them: a ring from each that reads links to every other.
-pub(super) fn taps(sources: Vec<Source>, shared: &Arc<Shared>, send: &Sender<Release>) -> Vec<Tap> {
-    let workers = shared.sleeping.len();
-    let mut of_worker: Vec<Vec<Source>> = (0..workers).map(|_| Vec::new()).collect();
-    sources.into_iter().enumerate().for_each(|(at, source)| of_worker[at % workers].push(source));
+pub(super) fn taps(of_worker: Vec<Vec<Source>>, shared: &Arc<Shared>, send: &Sender<Release>) -> Vec<Tap> {
+    let workers = of_worker.len();
     let mut inboxes: Vec<Vec<(usize, Inbox)>> = (0..workers).map(|_| Vec::new()).collect();
     let mut outboxes: Vec<Vec<Option<Outbox>>> = Vec::new();
     for (reader, sources) in of_worker.iter().enumerate() {
@@ -218,6 +262,6 @@ mod tests {
     fn a_watched_folder_is_read_by_no_library() {
         let folder = tempfile::tempdir().expect("a folder");
         let source = watch(folder.path(), 0, 0).unwrap_or_else(|failure| panic!("{failure}"));
-        assert_eq!(source.backend(), "folder");
+        assert!(matches!(source.from, From::Folder { open: true, .. }));
     }
 }

@@ -3,36 +3,35 @@
 //! In: a checked configuration and how to read it again. Out: what [`Account`] says. SIGTERM and SIGINT end it within
 //! seconds; SIGHUP reads configuration and rules again, all or nothing, and opens the log again; SIGUSR1 only the log.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use af_xdp::OwnRights;
+use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
 use super::delivery::{Delivery, Prepared};
 use super::eve_file::{EveFile, LogState};
+use super::keep::Keep;
 use super::look::{Look, SetFacts};
-use super::missed::Missed;
 use super::notify::Manager;
-use super::opening::{Loaded, load, open_sources, orders, random, sensor_name, site, taps};
+use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
 use super::shared::Shared;
-use super::tap::Tap;
+use super::threads::{Over, together};
 use super::{Failure, bounds, logs, version_of};
-use crate::alert::record::{Desk, Site};
-use crate::collector::{Collected, Collector, Log, Outputs, Progress};
+use crate::alert::record::Site;
+use crate::collector::Progress;
 use crate::config::{self, Config, EventType};
 use crate::gate;
-use crate::indicator::IndicatorSet;
 use crate::limits::{RELEASES_LIVE_MAX, STOP_TIME_MAX};
 use crate::metrics::Server;
 use crate::sandbox::{Role, Sandbox};
-use crate::spool::Spool;
 use crate::worker::Release;
 
 /// How often signals are looked for.
@@ -61,20 +60,18 @@ pub struct Service<'a> {
 }
 
 /// What the control thread has in hand while the others work.
-struct Running<'a> {
+pub(super) struct Running<'a> {
     service: &'a Service<'a>,
-    config: Config,
-    shared: Arc<Shared>,
+    pub(super) config: Config,
+    pub(super) shared: Arc<Shared>,
     log: Arc<LogState>,
     releases: Sender<Release>,
     /// Random, so that nobody outside can aim at a shard or a slot.
     key: (u64, u64),
-    site: Site,
-    set: Arc<IndicatorSet>,
-    refused: u64,
+    pub(super) site: Site,
+    loaded: Loaded,
     sandbox: Arc<Sandbox>,
-    manager: Manager,
-    missed: Missed,
+    pub(super) manager: Manager,
 }
 
 /// Runs until it is told to end.
@@ -91,28 +88,26 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let sources = open_sources(&config.capture)?;
-    let open = |centre| Prepared::open(centre, &config, &networks, &sensor_name(&sources), gate::Mode::Live);
+    let mut rights = Box::new(OwnRights::default());
+    let sources = open_sources(&config.capture, service.workers, rights.as_mut())?;
+    let open = |centre| Prepared::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
     let prepared = config.centre.as_ref().map(open).transpose()?;
     let site = site(&config, &networks, prepared.as_ref(), &sources)?;
-    let log = Arc::new(LogState::default());
-    let mut eve = open_log(&config, &log)?;
-    let server = open_server(&config)?;
+    let (log, mut eve, server) = open_outputs(&config)?;
     let facts = SetFacts::of(&loaded.set, loaded.refused);
     let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
-    let (manager, missed) = (Manager::find(), Missed::of(&sources));
-    let sandbox = Arc::new(bounds::sandbox(&service, &config));
-    // all is open, and no thread has started
-    sandbox.give_up(bounds::rights(&sources));
-    let mut delivery = prepared.map(|prepared| {
-        let sandbox = Arc::clone(&sandbox);
-        prepared.start(move || sandbox.enter(Role::Uplink, &[]))
-    });
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
-    let names: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
-    let taps = taps(sources, &shared, &send);
+    let rights_kept = bounds::rights(&sources);
+    let Sources { names, keepers, of_worker } = sources;
+    let taps = taps(of_worker, &shared, &send);
+    let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
+    keep.tell();
+    let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
+    // all is open, and no thread has started
+    sandbox.give_up();
+    let mut delivery = prepared.map(|prepared| prepared.start(bounds::uplink(&sandbox)));
     let look = Look {
         shared: Arc::clone(&shared),
         interfaces: names.clone(),
@@ -122,114 +117,31 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         sandbox: &sandbox,
         started: SystemTime::now(),
     };
-    let (shared_too, log_too) = (Arc::clone(&shared), Arc::clone(&log));
-    let running = Running {
-        service: &service,
-        shared,
-        log,
-        releases: send,
-        key,
-        refused: loaded.refused,
-        set: loaded.set,
-        site,
-        config,
-        sandbox: Arc::clone(&sandbox),
-        manager,
-        missed,
-    };
+    let (shared, log, sandbox) = (Arc::clone(&shared), Arc::clone(&log), Arc::clone(&sandbox));
+    let running =
+        Running { service: &service, config, shared, log, releases: send, key, site, loaded, sandbox, manager };
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
-    let ended = together(running, &mut signals, taps, releases, (eve.as_mut(), spool), &look, server.as_ref());
-    let mut account = Account {
-        tallies: shared_too.board.tallies(),
-        links: names.into_iter().zip(shared_too.links()).collect(),
-        not_spooled: progress.not_spooled.load(Ordering::Acquire),
-        seconds: started.elapsed().as_secs_f64(),
-        ..Account::default()
-    };
+    let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, server.as_ref());
+    let mut account = account(names, &look);
     if let Some(eve) = eve.as_mut().filter(|_| ended.stats) {
         say_last_stats(&account, eve);
     }
-    account.log_lost = log_too.lost.load(Ordering::Acquire);
+    account.log_lost = look.log.lost.load(Ordering::Acquire);
     account.delivered = delivery.map(|delivery| delivery.leave(ended.told + STOP_TIME_MAX));
     account.say();
     end(&account, ended)
 }
 
-/// What all threads together came to.
-struct Over {
-    /// When the word to end came.
-    told: Instant,
-    /// Workers that died.
-    died: usize,
-    /// Whether the log lists `stats`, as the last reload has it.
-    stats: bool,
-    /// Whether the sandbox holds as much as it must.
-    settled: Result<(), Failure>,
-    collected: io::Result<Collected>,
-}
-
-/// All threads, from the first frame to the last record.
-fn together(
-    mut running: Running<'_>,
-    signals: &mut Signals,
-    taps: Vec<Tap>,
-    releases: Receiver<Release>,
-    (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
-    look: &Look<'_>,
-    server: Option<&Server>,
-) -> Over {
-    let (desk, ended) = (Desk::new(running.site.clone()), AtomicBool::new(false));
-    let alerts = running.config.outputs.events.contains(&EventType::Alert);
-    thread::scope(|scope| {
-        if let Some(server) = server {
-            tracing::info!(address = %server.address(), "metrics are served");
-            scope.spawn(|| {
-                look.sandbox.enter(Role::Metrics, &[]);
-                match server.serve(&ended, &|| look.sight()) {
-                    Ok(()) => {}
-                    Err(error) => tracing::error!(%error, "metrics are served no more"),
-                }
-            });
-        }
-        let (desk, progress) = (&desk, look.progress);
-        let collector = scope.spawn(move || {
-            look.sandbox.enter(Role::Collector, &[]);
-            let mut eve = eve;
-            let log = eve.as_deref_mut().map(|eve| Log { writer: eve, alerts });
-            let outputs = Outputs { log, spool, ..Outputs::default() };
-            let collected = Collector::new(desk, outputs).run_live(&releases, progress);
-            // whoever writes the last line may not open it
-            eve.into_iter().for_each(EveFile::renew);
-            collected
-        });
-        let work = |tap: Tap| {
-            move || {
-                let (role, folders) = tap.role();
-                look.sandbox.enter(role, &folders);
-                tap.run();
-            }
-        };
-        let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(work(tap))).collect();
-        let (shared, over, manager) = (Arc::clone(&running.shared), &ended, running.manager.clone());
-        scope.spawn(move || {
-            look.sandbox.enter(Role::Watchdog, &[]);
-            manager.watch(&shared, over);
-        });
-        // collector, watchdog and this one
-        let threads = workers.len() + 3 + usize::from(server.is_some()) + usize::from(look.delivery.is_some());
-        let settled = running.settle(threads);
-        let told = if settled.is_ok() { running.control(signals) } else { Instant::now() };
-        running.manager.stopping();
-        running.shared.stop.store(true, Ordering::Release);
-        running.shared.wake_all();
-        let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
-        let stats = running.says_stats();
-        drop(running); // it has the last sender: the collector comes to its end
-        let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
-        ended.store(true, Ordering::Release);
-        Over { told, died, stats, settled, collected }
-    })
+/// What is known when all threads have ended.
+fn account(names: Vec<String>, look: &Look<'_>) -> Account {
+    Account {
+        tallies: look.shared.board.tallies(),
+        links: names.into_iter().zip(look.shared.links()).collect(),
+        not_spooled: look.progress.not_spooled.load(Ordering::Acquire),
+        seconds: look.shared.started.elapsed().as_secs_f64(),
+        ..Account::default()
+    }
 }
 
 /// The last line of the log: every worker has finished, so its numbers are those of the account that is printed.
@@ -238,6 +150,14 @@ fn say_last_stats(account: &Account, eve: &mut EveFile) {
     account.write_stats(&mut line, Duration::from_secs_f64(account.seconds));
     // a log that counts what it loses says nothing
     let _counted = eve.write_all(&line).and_then(|()| eve.flush());
+}
+
+type Outputs = (Arc<LogState>, Option<EveFile>, Option<Server>);
+
+fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
+    let log = Arc::new(LogState::default());
+    let eve = open_log(config, &log)?;
+    Ok((log, eve, open_server(config)?))
 }
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
@@ -272,9 +192,9 @@ impl Running<'_> {
             site = %config.site.id,
             interfaces = interfaces.join(","),
             workers = self.service.workers,
-            indicators = self.set.len(),
-            refused = self.refused,
-            set = self.set.version(),
+            indicators = self.loaded.set.len(),
+            refused = self.loaded.refused,
+            set = self.loaded.set.version(),
             "started"
         );
         if config.networks.is_none() {
@@ -292,7 +212,7 @@ impl Running<'_> {
     }
 
     /// This thread enters its role like all others; then the sensor is ready.
-    fn settle(&self, threads: usize) -> Result<(), Failure> {
+    pub(super) fn settle(&self, threads: usize) -> Result<(), Failure> {
         self.sandbox.enter(Role::Control, &[]);
         bounds::settle(&self.sandbox, threads)?;
         self.manager.ready(&self.status());
@@ -300,7 +220,7 @@ impl Running<'_> {
     }
 
     /// Hears signals and checks the books, until it is told to end; when that was.
-    fn control(&mut self, signals: &mut Signals) -> Instant {
+    pub(super) fn control(&mut self, signals: &mut Signals) -> Instant {
         let (mut checked, mut said) = (Instant::now(), Instant::now());
         loop {
             for signal in signals.pending() {
@@ -316,7 +236,6 @@ impl Running<'_> {
             if checked.elapsed() >= CHECK_EVERY {
                 checked = Instant::now();
                 self.check_books();
-                self.missed.look(&self.shared);
             }
             if said.elapsed() >= STATS_EVERY {
                 said = Instant::now();
@@ -328,7 +247,7 @@ impl Running<'_> {
 
     /// What an operator sees who asks the service manager.
     fn status(&self) -> String {
-        format!("{} indicators, {} workers", self.set.len(), self.service.workers)
+        format!("{} indicators, {} workers", self.loaded.set.len(), self.service.workers)
     }
 
     fn reopen(&self) {
@@ -344,7 +263,7 @@ impl Running<'_> {
         }
     }
 
-    fn says_stats(&self) -> bool {
+    pub(super) fn says_stats(&self) -> bool {
         self.config.outputs.events.contains(&EventType::Stats)
     }
 
@@ -371,10 +290,10 @@ impl Running<'_> {
                 let workers = self.service.workers;
                 let orders = orders(&config, workers, self.key, &networks, &loaded.set, &self.site);
                 self.shared.publish(orders, SetFacts::of(&loaded.set, loaded.refused));
-                (self.set, self.refused, self.config) = (loaded.set, loaded.refused, config);
+                (self.loaded, self.config) = (loaded, config);
                 self.shared.reloads.fetch_add(1, Ordering::AcqRel);
-                let (indicators, refused) = (self.set.len(), self.refused);
-                tracing::info!(indicators, refused, set = self.set.version(), "reloaded");
+                let (indicators, refused) = (self.loaded.set.len(), self.loaded.refused);
+                tracing::info!(indicators, refused, set = self.loaded.set.version(), "reloaded");
             }
             Err(reason) => {
                 self.shared.reloads_refused.fetch_add(1, Ordering::AcqRel);
@@ -391,10 +310,8 @@ impl Running<'_> {
             return Err(format!("{} changed, which needs a restart", fixed.join(", ")));
         }
         if let Some(path) = bounds::out_of_reach(&self.sandbox, &config, &rules) {
-            return Err(format!(
-                "{}: outside of what the sensor has been able to read since its start, which needs a restart",
-                path.display()
-            ));
+            let why = "outside of what the sensor has been able to read since its start, which needs a restart";
+            return Err(format!("{}: {why}", path.display()));
         }
         let loaded = load(&config, &rules).map_err(|failure| failure.to_string())?;
         Ok((config, loaded))

@@ -10,32 +10,29 @@ use std::time::Instant;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::look::SetFacts;
-use super::tap::{From, Source};
+use super::opening::Sources;
+use super::tap::From;
 use crate::capture::live::Counters;
 use crate::metrics::Board;
 use crate::worker::Orders;
 
 /// A link as a scrape sees it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct LinkState {
     /// What reads it.
     pub(super) backend: &'static str,
     pub(super) open: bool,
+    /// Of the whole of it.
     pub(super) counters: Counters,
-    /// What the interface had no room for, where its backend does not count that.
-    pub(super) missed: u64,
+    /// Frames handed out by each receive queue; known at the end.
+    pub(super) by_queue: Vec<(u32, u64)>,
 }
 
-impl LinkState {
-    /// As a worker sees it.
-    pub(super) fn of(backend: &'static str, open: bool, counters: Counters) -> LinkState {
-        LinkState { backend, open, counters, missed: 0 }
-    }
-
-    /// Frames that the interface or its driver lost.
-    pub(super) fn interface_drops(&self) -> u64 {
-        self.counters.interface + self.missed
-    }
+/// A link as it is kept: what belongs to the whole, and what each worker counted.
+#[derive(Default)]
+struct LinkParts {
+    whole: LinkState,
+    parts: Vec<Counters>,
 }
 
 /// See the head of this file.
@@ -62,18 +59,18 @@ pub(super) struct Shared {
     pub(super) reloads: AtomicU64,
     pub(super) reloads_refused: AtomicU64,
     orders: Mutex<Orders>,
-    links: Mutex<Vec<LinkState>>,
+    links: Mutex<Vec<LinkParts>>,
     set: Mutex<SetFacts>,
 }
 
 impl Shared {
-    pub(super) fn new(started: Instant, orders: Orders, set: SetFacts, sources: &[Source]) -> std::io::Result<Shared> {
-        let state = |source: &Source| LinkState { backend: source.backend(), ..LinkState::default() };
-        let links: Vec<LinkState> = sources.iter().map(state).collect();
-        let by_frames = sources.iter().any(|source| matches!(source.from, From::Folder { .. }));
+    pub(super) fn new(started: Instant, orders: Orders, set: SetFacts, sources: &Sources) -> std::io::Result<Shared> {
         let workers = orders.workers;
-        let readers = workers.min(links.len());
-        let pairs = (0..readers).flat_map(|from| (0..workers).map(move |to| (from, to)));
+        let parts = |_| LinkParts { parts: vec![Counters::default(); workers], ..LinkParts::default() };
+        let links = (0..sources.names.len()).map(parts).collect();
+        let by_frames = sources.all().any(|source| matches!(source.from, From::Folder { .. }));
+        let readers = (0..workers).filter(|worker| !sources.of_worker[*worker].is_empty());
+        let pairs = readers.flat_map(|from| (0..workers).map(move |to| (from, to)));
         let bell = |_| eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         Ok(Shared {
             started,
@@ -122,21 +119,33 @@ impl Shared {
         self.wake_all();
     }
 
-    pub(super) fn set_link(&self, at: usize, state: LinkState) {
+    /// What a worker counted of a link.
+    pub(super) fn set_part(&self, link: usize, worker: usize, counters: Counters) {
+        held(&self.links)[link].parts[worker] = counters;
+    }
+
+    /// What belongs to the whole of a link.
+    pub(super) fn set_whole(&self, link: usize, backend: &'static str, open: bool, counters: Counters) {
         let mut links = held(&self.links);
-        links[at] = LinkState { missed: links[at].missed, ..state };
+        let whole = &mut links[link].whole;
+        (whole.backend, whole.open, whole.counters) = (backend, open, counters);
     }
 
-    pub(super) fn add_missed(&self, at: usize, frames: u64) {
-        held(&self.links)[at].missed += frames;
+    /// What came by queues of a link that one worker read.
+    pub(super) fn add_queues(&self, link: usize, queues: Vec<(u32, u64)>) {
+        let mut links = held(&self.links);
+        let by_queue = &mut links[link].whole.by_queue;
+        by_queue.extend(queues);
+        by_queue.sort_unstable();
     }
 
-    pub(super) fn link(&self, at: usize) -> LinkState {
-        held(&self.links)[at]
-    }
-
+    /// Each link, all its parts together.
     pub(super) fn links(&self) -> Vec<LinkState> {
-        held(&self.links).clone()
+        let sum = |link: &LinkParts| {
+            let counters = link.parts.iter().fold(link.whole.counters, |sum, part| sum.and(*part));
+            LinkState { counters, ..link.whole.clone() }
+        };
+        held(&self.links).iter().map(sum).collect()
     }
 
     /// Wakes a worker that sleeps; one that works looks by itself.

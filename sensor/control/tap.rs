@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::bounds::needs_rights;
 use super::clock::{self, Steady};
-use super::shared::{LinkState, Shared};
-use crate::capture::live::{Counters, Live, Refused};
+use super::shared::Shared;
+use crate::capture::live::{Counters, Live};
 use crate::capture::watched::{Watched, What};
 use crate::limits::BATCH_FRAMES_MAX;
 use crate::sandbox::Role;
@@ -25,7 +24,7 @@ use crate::worker::Worker;
 /// How often flows are ended by time and what there is to say is handed over.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How often the kernel's counters are asked, and links that went away are tried again.
+/// How often the kernel's counters are asked, and folders looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// How long what the kernel holds at the end may take.
@@ -38,6 +37,9 @@ const NAP: Duration = Duration::from_micros(250);
 /// Naps after the last frame; then the link is quiet, and its next frame may well wake somebody.
 const NAPS: u32 = 2;
 
+/// What a folder is called where links have their backend.
+const FOLDER: &str = "folder";
+
 /// Where a worker's frames come from.
 pub(super) struct Source {
     pub(super) name: String,
@@ -48,7 +50,7 @@ pub(super) struct Source {
 
 /// A link, or a folder into which another program rotates captures.
 pub(super) enum From {
-    Link(Live),
+    Link(Box<Live>),
     Folder {
         watched: Box<Watched>,
         /// Added to the numbers of its frames.
@@ -93,15 +95,7 @@ impl Tap {
             From::Link(_) => None,
         };
         let folders: Vec<_> = self.sources.iter().filter_map(folder).collect();
-        let ports = self.sources.iter().any(|source| matches!(&source.from, From::Link(live) if needs_rights(live)));
-        let role = if ports {
-            Role::Porter
-        } else if folders.is_empty() {
-            Role::Worker
-        } else {
-            Role::Reader
-        };
-        (role, folders)
+        (if folders.is_empty() { Role::Worker } else { Role::Reader }, folders)
     }
 
     /// Reads until told to stop; then what is left, and all flows end.
@@ -142,13 +136,7 @@ impl Tap {
         for source in &mut self.sources {
             let clock = &self.clock;
             let batch = match &mut source.from {
-                From::Link(live) => match live.poll(BATCH_FRAMES_MAX, now, |stamp| clock.frame(stamp)) {
-                    Ok(batch) => batch,
-                    Err(why) => {
-                        went_away(&self.shared, &source.name, source.link, &why);
-                        continue;
-                    }
-                },
+                From::Link(live) => live.poll(BATCH_FRAMES_MAX, now, |stamp| clock.frame(stamp)),
                 From::Folder { watched, before, handed, .. } => {
                     let batch = watched.poll(BATCH_FRAMES_MAX).behind(*before);
                     *handed += batch.len() as u64;
@@ -179,6 +167,7 @@ impl Tap {
         let time = if self.shared.by_frames { by_frames } else { time };
         self.worker.doubt(self.clock.is_suspect());
         self.worker.tick((time != Timestamp::default()).then_some(time), self.round);
+        self.sources.iter_mut().for_each(Source::meet_keeper);
         if now.duration_since(self.looked) < LOOK {
             return;
         }
@@ -190,7 +179,7 @@ impl Tap {
         self.shared.clock_suspect.store(self.clock.is_suspect(), Ordering::Release);
         for source in &mut self.sources {
             source.look();
-            self.shared.set_link(source.link, source.state());
+            source.tell(&self.shared, self.index);
         }
     }
 
@@ -217,6 +206,10 @@ impl Tap {
     }
 
     fn wait(&mut self, at_most: Duration) {
+        if !self.done && self.sources.iter().any(Source::polls_busily) {
+            std::hint::spin_loop();
+            return self.worker.waited();
+        }
         if self.naps > 0 && self.sources.iter().any(Source::wakes_for_each) {
             self.naps -= 1;
             thread::sleep(NAP.min(at_most));
@@ -243,8 +236,10 @@ impl Tap {
     fn finish(mut self) {
         for source in &mut self.sources {
             source.save();
-            source.say_queues();
-            self.shared.set_link(source.link, LinkState { open: false, ..source.state() });
+            source.tell(&self.shared, self.index);
+            if let From::Link(live) = &source.from {
+                self.shared.add_queues(source.link, live.by_queue());
+            }
         }
         let (index, shared) = (self.index, self.shared);
         shared.board.publish(index, &self.worker.finish());
@@ -257,65 +252,50 @@ impl Source {
             From::Link(live) => Some(live),
             From::Folder { .. } => None,
         };
-        live.into_iter().flat_map(Live::descriptors)
+        live.into_iter().flat_map(|live| live.descriptors())
     }
 
     fn wakes_for_each(&self) -> bool {
         matches!(&self.from, From::Link(live) if live.wakes_for_each())
     }
 
-    /// What reads it.
-    pub(super) fn backend(&self) -> &'static str {
-        match &self.from {
-            From::Link(live) => live.backend(),
-            From::Folder { .. } => "folder",
+    fn polls_busily(&self) -> bool {
+        matches!(&self.from, From::Link(live) if live.polls_busily())
+    }
+
+    /// A link that went away goes back to who opened it, and comes from there.
+    fn meet_keeper(&mut self) {
+        if let From::Link(live) = &mut self.from {
+            live.look();
         }
     }
 
-    /// Whether its receive queues carry alike shows at the end.
-    fn say_queues(&self) {
-        let From::Link(live) = &self.from else { return };
-        if let Some(queues) = live.by_queue() {
-            let received = queues.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-            tracing::info!(interface = self.name, received, "frames by receive queue");
-        }
-    }
-
-    fn state(&mut self) -> LinkState {
-        let backend = self.backend();
+    /// What was counted of it, for others to read.
+    fn tell(&mut self, shared: &Shared, worker: usize) {
         match &mut self.from {
-            From::Link(live) => LinkState::of(backend, live.is_open(), live.counters()),
+            From::Link(live) => shared.set_part(self.link, worker, live.counters()),
             From::Folder { handed, open, .. } => {
                 let counters = Counters { offered: *handed, handed: *handed, ..Counters::default() };
-                LinkState::of(backend, *open, counters)
+                shared.set_part(self.link, worker, counters);
+                shared.set_whole(self.link, FOLDER, *open, Counters::default());
             }
         }
     }
 
-    /// What is done now and then: a link that went away is tried again, a folder is looked at.
+    /// What is done now and then: a folder is looked at.
     fn look(&mut self) {
-        match &mut self.from {
-            // a link that stays away was complained of once
-            From::Link(live) if !live.is_open() => {
-                if live.reopen().is_ok() {
-                    tracing::info!(interface = self.name, "the link is read again");
-                }
-            }
-            From::Link(_) => {}
-            From::Folder { watched, handed, saved, open, .. } => {
-                let looked = watched.look();
-                if let (Err(error), true) = (&looked, *open) {
-                    tracing::error!(folder = self.name, %error, "the folder cannot be read; it is tried again");
-                }
-                *open = looked.is_ok();
-                let notes = watched.notes();
-                notes.iter().for_each(|(file, what)| tell(file, what));
-                // writing it down syncs a disk: not where nothing is new
-                if !notes.is_empty() || *handed != *saved {
-                    *saved = *handed;
-                    self.save();
-                }
-            }
+        let From::Folder { watched, handed, saved, open, .. } = &mut self.from else { return };
+        let looked = watched.look();
+        if let (Err(error), true) = (&looked, *open) {
+            tracing::error!(folder = self.name, %error, "the folder cannot be read; it is tried again");
+        }
+        *open = looked.is_ok();
+        let notes = watched.notes();
+        notes.iter().for_each(|(file, what)| tell(file, what));
+        // writing it down syncs a disk: not where nothing is new
+        if !notes.is_empty() || *handed != *saved {
+            *saved = *handed;
+            self.save();
         }
     }
 
@@ -338,9 +318,4 @@ fn tell(file: &Path, what: &What) {
         }
         What::Skipped(reason) => tracing::warn!(%file, reason, "skipped"),
     }
-}
-
-fn went_away(shared: &Shared, interface: &str, link: usize, why: &Refused) {
-    tracing::error!(interface, reason = %why, "the link cannot be read; it is tried again");
-    shared.set_link(link, LinkState { open: false, ..shared.link(link) });
 }

@@ -142,24 +142,16 @@ const KEEPS: &[Row] = &[
 /// Signals are heard from a socket, into which the thread that each of them met has put a word.
 const HEARS: &[Row] = &[(libc::SYS_recvfrom, ANY)];
 
-/// Links are read, counted, and bound again when they come back; nothing is sent.
+/// Links are read and counted; no socket is made or bound.
 const LINKS: &[Row] = &[
     (libc::SYS_recvfrom, ANY),
     (libc::SYS_getsockopt, ANY),
     (libc::SYS_setsockopt, &[&[Like::Equal(1, libc::SOL_PACKET as u64)]]),
     (libc::SYS_getsockname, ANY),
-    (libc::SYS_bind, ANY),
-    (
-        libc::SYS_ioctl,
-        &[
-            &[Like::Equal(1, libc::SIOCGIFINDEX as u64)],
-            &[Like::Equal(1, libc::SIOCGIFNAME as u64)],
-            &[Like::Equal(1, libc::SIOCGIFFLAGS as u64)],
-        ],
-    ),
+    (libc::SYS_ioctl, &[&[Like::Equal(1, libc::SIOCGIFNAME as u64)], &[Like::Equal(1, libc::SIOCGIFFLAGS as u64)]]),
 ];
 
-/// A port is taken for AF_XDP: sockets, memory, program, and who else uses it.
+/// Links are opened: sockets, memory, programs, and what the system says of an interface.
 const PORTS: &[Row] = &[
     (
         libc::SYS_socket,
@@ -172,9 +164,14 @@ const PORTS: &[Row] = &[
         ],
     ),
     (libc::SYS_bpf, ANY),
+    (libc::SYS_bind, ANY),
     (libc::SYS_setsockopt, ANY),
+    (libc::SYS_ioctl, ANY),
     (libc::SYS_sendto, ANY),
+    (libc::SYS_sendmsg, ANY),
     (libc::SYS_recvmsg, ANY),
+    (libc::SYS_eventfd2, ANY),
+    (libc::SYS_uname, ANY),
 ];
 
 /// Connections are taken and answered.
@@ -281,7 +278,7 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Collector => &[EVERYBODY, DATA, LOOKS, KEEPS],
         Role::Worker => &[EVERYBODY, DATA, LINKS],
         Role::Reader => &[EVERYBODY, DATA, LINKS, LOOKS, KEEPS],
-        Role::Porter => &[EVERYBODY, DATA, LINKS, LOOKS, KEEPS, PORTS],
+        Role::Keeper => &[EVERYBODY, DATA, LINKS, LOOKS, READS, PORTS],
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
         Role::Watchdog => &[EVERYBODY, DATA],
@@ -375,7 +372,7 @@ mod tests {
         Role::Collector,
         Role::Worker,
         Role::Reader,
-        Role::Porter,
+        Role::Keeper,
         Role::Metrics,
         Role::Uplink,
         Role::Watchdog,

@@ -29,8 +29,8 @@ pub enum Role {
     Worker,
     /// Reads folders too, into which captures are rotated.
     Reader,
-    /// Takes ports for AF_XDP, and takes them again when they come back: it alone keeps the rights for that.
-    Porter,
+    /// Opens links that went away and came back; it alone keeps the rights for that.
+    Keeper,
     /// Answers who asks for metrics, on a socket that listens already.
     Metrics,
     /// Delivers to the centre, and reads the token for it.
@@ -45,7 +45,8 @@ impl Role {
         match self {
             Role::Control => None,
             Role::Collector => Some(c"collector"),
-            Role::Worker | Role::Reader | Role::Porter => Some(c"worker"),
+            Role::Worker | Role::Reader => Some(c"worker"),
+            Role::Keeper => Some(c"keeper"),
             Role::Metrics => Some(c"metrics"),
             Role::Uplink => Some(c"uplink"),
             Role::Watchdog => Some(c"watchdog"),
@@ -90,10 +91,10 @@ struct Reach<'a> {
 /// What the roles may reach. Paths that are not there when a role is entered stay out of reach.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// What control reads: the configuration, rules, and what the system says of interfaces.
+    /// What control reads: the configuration and rules.
     pub control: Vec<PathBuf>,
-    /// What whoever takes ports for AF_XDP reads.
-    pub porter: Vec<PathBuf>,
+    /// What the keeper of links reads: what the system says of interfaces.
+    pub keeper: Vec<PathBuf>,
     /// The folder of the log; the log itself where it is no file (a device, a pipe).
     pub log: Option<PathBuf>,
     /// The spool.
@@ -102,6 +103,8 @@ pub struct Plan {
     pub uplink: Vec<PathBuf>,
     /// The ports to which the uplink may connect by TCP.
     pub ports: Vec<u16>,
+    /// What the keeper of links keeps.
+    pub rights: Rights,
     /// Files that nobody reads who has no need to.
     pub secrets: Vec<PathBuf>,
 }
@@ -117,9 +120,7 @@ impl Plan {
             Role::Control => all(&self.control, Access::Read),
             Role::Collector => [all(log, Access::Write), all(spool, Access::Keep)].into_iter().flatten().collect(),
             Role::Reader => all(folders, Access::Keep),
-            Role::Porter => {
-                [all(&self.porter, Access::Read), all(folders, Access::Keep)].into_iter().flatten().collect()
-            }
+            Role::Keeper => all(&self.keeper, Access::Read),
             Role::Uplink => [all(&self.uplink, Access::Read), all(spool, Access::Keep)].into_iter().flatten().collect(),
             Role::Worker | Role::Metrics | Role::Watchdog => Vec::new(),
         }
@@ -178,12 +179,14 @@ impl Sandbox {
         sandbox
     }
 
-    /// Gives up every right of the process but these, for good, and its memory to no other process. Before any thread starts:
-    /// rights are a thread's own.
-    pub fn give_up(&self, but: Rights) {
-        if self.wanted != Wanted::Off
-            && let Err(why) = rights::give_up(but).and_then(|()| rights::hide())
-        {
+    /// Gives up every right of the process but those that a role keeps, for good, and shows its memory to no other process.
+    /// Before any thread starts: rights are a thread's own.
+    pub fn give_up(&self) {
+        if self.wanted == Wanted::Off {
+            return;
+        }
+        rights::unbind_memory();
+        if let Err(why) = rights::give_up(self.plan.rights).and_then(|_| rights::hide()) {
             self.lacks(Layer::Capabilities, why.to_string());
         }
     }
@@ -196,12 +199,15 @@ impl Sandbox {
         }
         // a name that cannot be given is missed by nobody
         let _unnamed = role.name().map(rustix::thread::set_name);
-        let but = if role == Role::Porter { Rights::Ports } else { Rights::None };
-        if let Err(why) = rights::give_up(but) {
-            self.lacks(Layer::Capabilities, why.to_string());
-        }
-        if but != Rights::None {
-            self.lacks(Layer::Capabilities, "workers keep what it takes to take a port for AF_XDP again".to_owned());
+        let but = if role == Role::Keeper { self.plan.rights } else { Rights::None };
+        match rights::give_up(but) {
+            Ok(kept) if kept.is_empty() => {}
+            Ok(kept) => {
+                let kept = kept.join(", ");
+                let memory = if kept == "CAP_IPC_LOCK" { " (`LimitMEMLOCK=infinity` makes that needless)" } else { "" };
+                self.lacks(Layer::Capabilities, format!("{role} keeps {kept} to open links again{memory}"));
+            }
+            Err(why) => self.lacks(Layer::Capabilities, why.to_string()),
         }
         let reaches = self.plan.of(role, folders);
         let ports = if role == Role::Uplink { self.plan.ports.as_slice() } else { &[] };
@@ -399,7 +405,7 @@ mod tests {
     #[test]
     fn a_sandbox_that_is_off_bounds_nobody() {
         let sandbox = Sandbox::new(Wanted::Off, Plan::default());
-        sandbox.give_up(Rights::None);
+        sandbox.give_up();
         sandbox.enter(Role::Worker, &[]);
         assert!(File::open("/etc/passwd").is_ok() && sandbox.control_reads(Path::new("/etc/passwd")));
         assert!(Layer::ALL.into_iter().all(|layer| !sandbox.holds(layer)), "and the metric says so");

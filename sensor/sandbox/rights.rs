@@ -5,32 +5,40 @@
 
 use std::io;
 
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
 /// Rights that may be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rights {
     /// None at all.
+    #[default]
     None,
-    /// What it takes to take a port for AF_XDP again.
+    /// What it takes to lock memory for the packets of a port, where a bound (RLIMIT_MEMLOCK) is in force.
+    Memory,
+    /// And what it takes to open links and to take ports for AF_XDP.
     Ports,
 }
 
 impl Rights {
+    /// As a thread has them that keeps no more than these.
     fn set(self) -> CapabilitySet {
+        let bound = getrlimit(Resource::Memlock).current.is_some();
+        let memory = if bound { CapabilitySet::IPC_LOCK } else { CapabilitySet::empty() };
         match self {
             Rights::None => CapabilitySet::empty(),
-            Rights::Ports => CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN | CapabilitySet::BPF,
+            Rights::Memory => memory,
+            Rights::Ports => memory | CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN | CapabilitySet::BPF,
         }
     }
 }
 
-/// Gives up all rights of the calling thread but these, also those that a program that it starts could have.
-pub(super) fn give_up(but: Rights) -> io::Result<()> {
+/// Gives up all rights of the calling thread but these, also those that a program that it starts could have; the names of
+/// those that it still has.
+pub(super) fn give_up(but: Rights) -> io::Result<Vec<String>> {
     set_no_new_privs(true)?;
     clear_ambient_capability_set()?;
     let now = capabilities(None)?;
@@ -44,8 +52,18 @@ pub(super) fn give_up(but: Rights) -> io::Result<()> {
         }
     }
     let kept = now.permitted & but.set();
-    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() })?;
-    Ok(())
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets)?;
+    Ok(kept.iter_names().map(|(name, _)| format!("CAP_{name}")).collect())
+}
+
+/// As much memory for packets may be locked as the process has a right to: a port of AF_XDP that comes back locks its memory
+/// anew, when the right to lock any amount (CAP_IPC_LOCK) is gone.
+pub(super) fn unbind_memory() {
+    let highest = getrlimit(Resource::Memlock).maximum;
+    // who may not raise the higher bound raises the lower one to it
+    let _as_far_as_it_goes = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None })
+        .or_else(|_| setrlimit(Resource::Memlock, Rlimit { current: highest, maximum: highest }));
 }
 
 /// No core dump, no debugger: keys and tokens lie in memory.
@@ -61,7 +79,7 @@ mod tests {
     fn a_thread_without_rights_has_none_to_give_up() {
         let thread = std::thread::spawn(|| {
             give_up(Rights::None).expect("it may always have less");
-            give_up(Rights::Ports).expect("again, and it gets nothing back");
+            assert!(give_up(Rights::Ports).expect("again").is_empty(), "and it gets nothing back");
             capabilities(None).expect("they are known")
         });
         let left = thread.join().expect("it ends");

@@ -30,6 +30,9 @@ fn has_no_rights(service: &Service) -> BTreeSet<String> {
     threads.into_iter().map(|(name, _)| name).collect()
 }
 
+/// A link that needs no right to be opened again.
+const ALONE: [&str; 4] = ["--workers", "1", "--set", "capture=[{interface: b0, backend: libpcap}]"];
+
 const REQUIRED: &str = "sandbox: required\nmetrics: { listen: \"127.0.0.1:9920\" }\n";
 
 #[test]
@@ -54,10 +57,10 @@ fn every_thread_keeps_what_its_role_needs_and_alerts_still_arrive() {
             let capture = folder.path().join("questions.pcap");
             std::fs::write(&capture, wire::pcap(&questions(20))).expect("a capture");
             let environment = [("WATCHDOG_USEC", "60000000")];
-            let mut service = Service::start_among(&link, folder.path(), &["--workers", "2"], &environment);
+            let mut service = Service::start_among(&link, folder.path(), &ALONE, &environment);
             assert_eq!(service.hear("sandboxed")["findings"], 0);
             let names = has_no_rights(&service);
-            let wanted = ["collector", "haetae", "metrics", "uplink", "watchdog", "worker"].map(str::to_owned);
+            let wanted = ["collector", "haetae", "keeper", "metrics", "uplink", "watchdog", "worker"].map(str::to_owned);
             assert_eq!(names, BTreeSet::from(wanted));
             link.send(&capture, 1, None);
             let until = Instant::now() + PATIENCE;
@@ -83,7 +86,7 @@ fn a_link_that_comes_back_is_read_again_without_any_right() {
     }
     let (link, folder) = (Link::new(), site(BAD_EXAMPLE, "sandbox: required\n"));
     let capture = folder.path().join("question.pcap");
-    let mut service = Service::start(&link, folder.path(), &["--workers", "2"]);
+    let mut service = Service::start(&link, folder.path(), &ALONE);
     service.hear("sandboxed");
     has_no_rights(&service);
     for round in 0..3 {
@@ -113,7 +116,7 @@ fn a_reload_that_names_a_place_out_of_reach_is_refused_and_says_so() {
     std::fs::write(elsewhere.path().join("more.yaml"), BAD_EXAMPLE).expect("rules");
     let path = folder.path().join("haetae.yaml");
     let sound = std::fs::read_to_string(&path).expect("there");
-    let mut service = Service::start(&link, folder.path(), &[]);
+    let mut service = Service::start(&link, folder.path(), &ALONE);
     service.hear("sandboxed");
     let more = format!("[rules.yaml, {}]", elsewhere.path().join("more.yaml").display());
     std::fs::write(&path, sound.replace("[rules.yaml]", &more)).expect("a configuration");
@@ -152,7 +155,7 @@ fn a_kernel_that_lacks_a_layer_is_told_of_or_not_run_on() {
         let mut command = Command::new("timeout");
         command.args(["-s", "TERM", "2", "python3", "-c", WITHOUT_LANDLOCK, env!("CARGO_BIN_EXE_haetae")]);
         command.args(["run", "-c"]).arg(folder.path().join("haetae.yaml"));
-        command.args(["--set", &format!("sandbox={sandbox}")]);
+        command.args(ALONE).args(["--set", &format!("sandbox={sandbox}")]);
         let output = link.at_sensor(&command).output().expect("it runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };

@@ -1,0 +1,69 @@
+//! The thread that looks after the links: it opens again what went away, and asks interfaces what they lost themselves.
+//!
+//! In: the keepers of all links, and who has the right to take interfaces. Out: words in the log, numbers for others to read.
+//! Never here: a frame; no worker waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use af_xdp::Rights;
+
+use super::shared::Shared;
+use crate::capture::live::{Keeper, Seen};
+
+/// How often links are looked at: each look asks the system a few things.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How often it is heard that all is over.
+const HEAR: Duration = Duration::from_millis(10);
+
+/// See the head of this file.
+pub(super) struct Keep {
+    pub(super) keepers: Vec<(usize, Keeper)>,
+    pub(super) rights: Box<dyn Rights>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Keep {
+    /// What is known of the links before anybody looks.
+    pub(super) fn tell(&self) {
+        for (link, keeper) in &self.keepers {
+            self.shared.set_whole(*link, keeper.backend(), keeper.is_open(), keeper.counters());
+        }
+    }
+
+    /// Looks until all is over; then lets go of all links, so that workers find an end of what comes.
+    pub(super) fn run(mut self, over: &AtomicBool) {
+        let mut next = Instant::now();
+        while !over.load(Ordering::Acquire) {
+            if Instant::now() >= next {
+                next = Instant::now() + LOOK;
+                self.look();
+            }
+            thread::sleep(HEAR);
+        }
+        for (_, keeper) in &mut self.keepers {
+            keeper.detach(self.rights.as_mut());
+        }
+        self.tell();
+    }
+
+    fn look(&mut self) {
+        for (_, keeper) in &mut self.keepers {
+            match keeper.look(self.rights.as_mut()) {
+                Seen::Same => {}
+                // a link that stays away is complained of once
+                Seen::Gone(reason) => {
+                    tracing::error!(interface = keeper.name(), %reason, "the link cannot be read; it is tried again");
+                }
+                Seen::Back(manner) => {
+                    let (interface, backend) = (keeper.name(), keeper.backend());
+                    tracing::info!(interface, backend, manner, "the link is read again");
+                }
+            }
+        }
+        self.tell();
+    }
+}

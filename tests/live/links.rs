@@ -1,0 +1,132 @@
+//! Links as they are in a rack: which way they are read, several workers for one of them, and their comings and goings.
+
+use super::*;
+
+/// How the service says that it reads its link, as it starts so.
+fn capturing(link: &Link, folder: &Path, words: &[&str]) -> (Service, String, String) {
+    let service = Service::start(link, folder, words);
+    let line = service.heard.iter().find(|line| line["message"] == "capturing").expect("it says").clone();
+    let text = |name: &str| line[name].as_str().expect("words").to_owned();
+    (service, text("backend"), text("manner"))
+}
+
+#[test]
+fn the_best_way_is_taken_that_cuts_nobody_off_and_the_reason_is_said() {
+    if !possible("the_best_way_is_taken_that_cuts_nobody_off_and_the_reason_is_said") {
+        return;
+    }
+    let (link, folder) = (Link::of_queues(2), site(BAD_EXAMPLE, ""));
+    let asked = |set: &str| {
+        let (service, backend, manner) = capturing(&link, folder.path(), &["--workers", "2", "--set", set]);
+        service.end();
+        (backend, manner)
+    };
+    let (backend, manner) = asked("capture=[{interface: b0}]");
+    assert!(backend == "af_xdp" && manner.starts_with("native, copy, promiscuous, receive queues: 2"), "{manner}");
+    let (backend, manner) = asked("capture=[{interface: b0, filter: udp}]");
+    assert!(
+        backend == "libpcap" && manner.contains("shared by 2 workers") && !manner.contains("not AF_XDP"),
+        "{manner}"
+    );
+    let (backend, manner) = asked("capture=[{interface: any}]");
+    assert_eq!((&*backend, manner.contains("shared")), ("libpcap", false), "{manner}");
+    link.ip_at_sensor(&["addr", "add", "192.0.2.9/24", "dev", "b0"]);
+    let (backend, manner) = asked("capture=[{interface: b0}]");
+    assert!(backend == "libpcap" && manner.contains("not AF_XDP: the interface has the address 192.0.2.9"), "{manner}");
+    link.ip_at_sensor(&["link", "add", "d0", "type", "ifb"]);
+    link.ip_at_sensor(&["link", "set", "d0", "up"]);
+    let (backend, manner) = asked("capture=[{interface: d0}]");
+    assert!(backend == "libpcap" && manner.contains("not AF_XDP: its driver has no native XDP"), "{manner}");
+    // polled busily nobody waits, and all is read as ever
+    link.ip_at_sensor(&["addr", "flush", "dev", "b0"]);
+    let capture = folder.path().join("load.pcap");
+    std::fs::write(&capture, wire::pcap(&questions(500))).expect("a capture");
+    let words = ["--workers", "1", "--set", "capture=[{interface: b0, backend: af_xdp, busy_poll: 20}]"];
+    let (service, _, manner) = capturing(&link, folder.path(), &words);
+    assert!(manner.ends_with("polled busily for 20 us"), "{manner}");
+    let sent = link.send(&capture, 1, Some(5_000));
+    let (kernel, account, ..) = service.end();
+    assert_eq!((number(&kernel, "received"), number(&account, "alerts")), (sent, sent), "{kernel}");
+}
+
+/// What a process holds: descriptors, mappings, threads.
+fn held(process: u32) -> [usize; 3] {
+    let of = |name: &str| format!("/proc/{process}/{name}");
+    let entries = |name: &str| std::fs::read_dir(of(name)).expect("it runs").count();
+    [entries("fd"), std::fs::read_to_string(of("maps")).expect("it runs").lines().count(), entries("task")]
+}
+
+/// Resident memory in bytes, without what is shared with others.
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+/// How often a link comes and goes: a thousand times where somebody has the time.
+fn cycles() -> u32 {
+    std::env::var("HAETAE_CYCLES").map_or(30, |text| text.parse().expect("a number of cycles"))
+}
+
+/// Takes the link down and up, or away and back, in turns; after each, a question must be heard within two seconds.
+fn comes_and_goes(name: &str, capture: &str) {
+    if !possible(name) {
+        return;
+    }
+    let (link, folder) = (Link::of_queues(2), site(BAD_EXAMPLE, ""));
+    let question = folder.path().join("question.pcap");
+    let service = Service::start(&link, folder.path(), &["--workers", "2", "--set", capture]);
+    let process = service.child.id();
+    let log = folder.path().join("eve.json");
+    let said = || std::fs::metadata(&log).map_or(0, |of| of.len());
+    let (mut asked, mut longest, mut after) = (0, Duration::ZERO, None);
+    for cycle in 0..cycles() {
+        if cycle % 2 == 0 {
+            link.ip_at_sensor(&["link", "set", "b0", "down"]);
+            link.ip_at_sensor(&["link", "set", "b0", "up"]);
+        } else {
+            link.unplug();
+            link.plug();
+        }
+        let (began, before) = (Instant::now(), said());
+        while said() == before {
+            assert!(began.elapsed() < Duration::from_secs(2), "cycle {cycle}: not back after two seconds");
+            std::fs::write(&question, wire::pcap(&questions(asked + 1)[asked as usize..])).expect("a capture");
+            link.send(&question, 1, None);
+            asked += 1;
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        longest = longest.max(began.elapsed());
+        // the first rounds fill what is used again later
+        if cycle == 5 {
+            after = Some((held(process), resident(process)));
+        }
+    }
+    let ((held_then, resident_then), held_now) = (after.expect("there were enough"), held(process));
+    let grown = resident(process).saturating_sub(resident_then);
+    eprintln!(
+        "{name}: back after at most {longest:?}; {grown} bytes more after {} cycles; holds {held_now:?}",
+        cycles()
+    );
+    assert!(held_now.iter().zip(held_then).all(|(now, then)| *now <= then + 2), "{held_then:?} became {held_now:?}");
+    assert!(grown < 8 << 20, "{grown} bytes more");
+    let (kernel, account, status, _) = service.end();
+    assert!(status.success() && account["unaccounted"] == 0, "{account}");
+    assert!(number(&kernel, "reopened") >= u64::from(cycles() / 2), "{kernel}");
+}
+
+#[test]
+fn a_link_by_af_xdp_comes_and_goes_and_nothing_leaks() {
+    comes_and_goes(
+        "a_link_by_af_xdp_comes_and_goes_and_nothing_leaks",
+        "capture=[{interface: b0, backend: af_xdp, ring: 4MiB}]",
+    );
+}
+
+#[test]
+fn a_link_by_libpcap_comes_and_goes_and_nothing_leaks() {
+    comes_and_goes(
+        "a_link_by_libpcap_comes_and_goes_and_nothing_leaks",
+        "capture=[{interface: b0, backend: libpcap, ring: 4MiB}]",
+    );
+}
