@@ -31,6 +31,8 @@ pub mod observable;
 pub mod protocol;
 pub mod spool;
 
+#[cfg(feature = "libpcap")]
+pub mod broker;
 pub mod cli;
 pub mod collector;
 pub mod config;

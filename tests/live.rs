@@ -62,8 +62,13 @@ impl Service {
     /// With these variables in its environment.
     fn start_among(link: &Link, folder: &Path, words: &[&str], environment: &[(&str, &str)]) -> Service {
         let mut command = binary::haetae();
-        command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
         command.envs(environment.iter().copied());
+        Service::start_by(link, folder, command, words)
+    }
+
+    /// By a command that is the service, or becomes it.
+    fn start_by(link: &Link, folder: &Path, mut command: Command, words: &[&str]) -> Service {
+        command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
         let mut child = link.at_sensor(&command).stderr(Stdio::piped()).spawn().expect("the service");
         let (send, said) = channel();
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();

@@ -86,7 +86,7 @@ impl Call {
     fn attempt(self) -> io::Result<()> {
         const NOBODY: libc::c_long = -1;
         const NOTHING: *const libc::c_void = ptr::null();
-        // SAFETY (of all): pointers are null and lengths 0, so nothing is read or written; a process, thread, namespace or
+        // SAFETY: of all of them: pointers are null and lengths 0, so nothing is read or written; a process, thread, namespace or
         // descriptor is one that is not, or the call changes nothing by its manual page, as the words behind it say.
         let answer = unsafe {
             match self {

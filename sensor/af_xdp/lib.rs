@@ -164,7 +164,7 @@ impl Hold {
         options: Options,
         parts: usize,
     ) -> Result<(Hold, Vec<Part>), Error> {
-        let prepared = rights.prepare(interface, options.promiscuous)?;
+        let prepared = rights.prepare(interface, options.promiscuous, options.busy_poll)?;
         let unclaimed = bpf::Unclaimed::of(prepared.unclaimed.as_fd())?;
         let queues = prepared.sockets.len();
         let frames = frames_in(options.queue_bytes.min(options.port_bytes / queues.max(1)));
@@ -174,8 +174,8 @@ impl Hold {
         let sockets = prepared.sockets.iter().map(again).collect::<Result<_, _>>()?;
         for (queue, fd) in prepared.sockets.into_iter().enumerate() {
             let mut socket = Socket::bound(fd, prepared.index, queue as u32, frames)?;
-            if let Some(microseconds) = options.busy_poll {
-                socket.poll_busily(microseconds)?;
+            if options.busy_poll.is_some() {
+                socket.looks_busily();
             }
             parts[queue % count].sockets.push((queue as u32, socket));
         }

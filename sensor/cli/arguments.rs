@@ -97,6 +97,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", value_parser = workers, help_heading = "Input")]
         workers: Option<Workers>,
     },
+    /// Take interfaces for a sensor that has no right to: `run` starts it by itself
+    #[command(hide = true)]
+    Broker,
     /// Check a configuration (as -T)
     Check {
         #[command(flatten)]

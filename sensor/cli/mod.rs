@@ -116,6 +116,7 @@ impl Desk<'_> {
         match command {
             Command::Replay { paths, site, options } => self.replay(paths, &site, &options),
             Command::Run { site, workers } => self.run_service(&site, workers, None),
+            Command::Broker => self.broker(),
             Command::Check { site } => self.check(&site),
             Command::Config { what: ConfigCommand::Dump { config, set } } => self.dump(config, &set),
             Command::Config { what: ConfigCommand::Schema } => {
@@ -154,6 +155,19 @@ impl Desk<'_> {
     #[cfg(not(feature = "libpcap"))]
     fn run_service(&mut self, _: &Site, _: Option<Workers>, _: Option<Vec<Capture>>) -> Result<u8, Stop> {
         self.usage("this build has no live capture: it was made without the feature `libpcap`")
+    }
+
+    #[cfg(not(feature = "libpcap"))]
+    fn broker(&mut self) -> Result<u8, Stop> {
+        self.usage("this build has no live capture: it was made without the feature `libpcap`")
+    }
+
+    #[cfg(feature = "libpcap")]
+    fn broker(&mut self) -> Result<u8, Stop> {
+        match control::broker() {
+            Ok(()) => Ok(exit::SOUND),
+            Err(failure) => self.failed(&failure),
+        }
     }
 
     /// Runs as the configuration says, or on the interfaces that the command line names.

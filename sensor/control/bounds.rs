@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use super::opening::Sources;
 use super::run::Service;
+use crate::broker::Short;
+use crate::capture::live::Keeper;
 use crate::config::{self, Config};
 use crate::emit::Section;
 use crate::limits::SANDBOX_TIME_MAX;
@@ -74,9 +76,25 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
 }
 
 /// What it takes to open links again that went away.
-pub(super) fn rights(sources: &Sources) -> Rights {
-    let alone = sources.keepers.iter().all(|(_, keeper)| keeper.opens_without_rights());
-    if alone { Rights::None } else { Rights::Ports }
+pub(super) fn rights(sources: &Sources, has_broker: bool) -> Rights {
+    let mut keepers = sources.keepers.iter().map(|(_, keeper)| keeper);
+    let by_driver = |keeper: &Keeper| keeper.backend() == "af_xdp";
+    match has_broker {
+        _ if keepers.clone().all(Keeper::opens_without_rights) => Rights::None,
+        true if keepers.all(|keeper| by_driver(keeper) || keeper.opens_without_rights()) => Rights::Memory,
+        true => Rights::Sockets,
+        false if keepers.any(by_driver) => Rights::Ports,
+        false => Rights::Sockets,
+    }
+}
+
+/// The broker enters its role; what of its sandbox does not hold.
+pub(super) fn of_broker() -> Vec<Short> {
+    let keeper = INTERFACES.iter().chain([&ROUTES]).map(PathBuf::from).collect();
+    let sandbox = Sandbox::new(Wanted::BestEffort, Plan { keeper, rights: Rights::Broker, ..Plan::default() });
+    sandbox.give_up();
+    sandbox.enter(Role::Broker, &[]);
+    sandbox.short()
 }
 
 /// What the courier does first.

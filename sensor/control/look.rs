@@ -11,6 +11,7 @@ use super::delivery::View;
 use super::eve_file::LogState;
 use super::shared::{LinkState, Shared};
 use crate::alert::record::Mode;
+use crate::broker::Up;
 use crate::collector::Progress;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
@@ -26,6 +27,7 @@ pub(super) struct Look<'a> {
     pub(super) log: Arc<LogState>,
     pub(super) delivery: Option<View>,
     pub(super) sandbox: &'a Sandbox,
+    pub(super) broker: Option<Up>,
     pub(super) started: SystemTime,
 }
 
@@ -90,6 +92,7 @@ impl Look<'_> {
             spool: self.delivery.as_ref().map(|view| self.spool(view)),
             delivery: self.delivery.as_ref().map(View::state),
             sandbox: Layer::ALL.map(|layer| (layer.name(), self.sandbox.holds(layer))).to_vec(),
+            broker: self.broker.as_ref().map(|up| up.load(Ordering::Acquire)),
             clock_suspect: self.shared.clock_suspect.load(Ordering::Acquire),
             tallies,
             ..Sight::default()

@@ -8,6 +8,8 @@ mod bar;
 #[cfg(feature = "libpcap")]
 mod bounds;
 #[cfg(feature = "libpcap")]
+mod brokering;
+#[cfg(feature = "libpcap")]
 mod clock;
 mod closing;
 mod delivery;
@@ -37,6 +39,8 @@ mod tap;
 #[cfg(feature = "libpcap")]
 mod threads;
 
+#[cfg(feature = "libpcap")]
+pub use brokering::broker;
 pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};
 pub use replay::replay;
 #[cfg(feature = "libpcap")]

@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use af_xdp::OwnRights;
 use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
+use super::brokering::{Taker, taker};
 use super::delivery::{Delivery, Prepared};
 use super::eve_file::{EveFile, LogState};
 use super::keep::Keep;
@@ -88,7 +88,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let mut rights = Box::new(OwnRights::default());
+    let Taker { mut rights, broker, short } = taker(&config);
     let sources = open_sources(&config.capture, service.workers, rights.as_mut())?;
     let open = |centre| Prepared::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
     let prepared = config.centre.as_ref().map(open).transpose()?;
@@ -99,12 +99,13 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
-    let rights_kept = bounds::rights(&sources);
+    let rights_kept = bounds::rights(&sources, broker.is_some());
     let Sources { names, keepers, of_worker } = sources;
     let taps = taps(of_worker, &shared, &send);
     let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
     keep.tell();
     let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
+    sandbox.hear(short);
     // all is open, and no thread has started
     sandbox.give_up();
     let mut delivery = prepared.map(|prepared| prepared.start(bounds::uplink(&sandbox)));
@@ -115,6 +116,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         log: Arc::clone(&log),
         delivery: delivery.as_ref().map(Delivery::view),
         sandbox: &sandbox,
+        broker,
         started: SystemTime::now(),
     };
     let (shared, log, sandbox) = (Arc::clone(&shared), Arc::clone(&log), Arc::clone(&sandbox));

@@ -67,7 +67,7 @@ pub(super) fn together(
             manager.watch(&shared, ended);
         });
         let keep = scope.spawn(move || {
-            look.sandbox.enter(Role::Keeper, &[]);
+            look.sandbox.enter(look.sandbox.keeper(), &[]);
             keep.run(unkept);
         });
         // collector, watchdog, keeper and this one

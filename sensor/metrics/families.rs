@@ -51,6 +51,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "1 if every thread has given up what its role has no need of, by layer. At 0, the log of the start says why.",
         Any(samples::sandbox),
     ),
+    gauge(
+        "haetae_broker_up",
+        "1 while the broker is there, which takes interfaces for AF_XDP; missing where none is needed. At 0 capture goes on, and a link that goes away stays away: restart the sensor.",
+        Sight(|sight| sight.broker.map(f64::from)),
+    ),
     // ---- what it sees
     gauge("haetae_link_up", "1 while the interface can be read.", Any(samples::links)),
     counter(

@@ -151,6 +151,17 @@ const LINKS: &[Row] = &[
     (libc::SYS_ioctl, &[&[Like::Equal(1, libc::SIOCGIFNAME as u64)], &[Like::Equal(1, libc::SIOCGIFFLAGS as u64)]]),
 ];
 
+/// What the broker passed, or what was open before, is bound again and gets its memory; and it is seen how the broker ended.
+const TAKES: &[Row] = &[
+    (libc::SYS_bind, ANY),
+    (libc::SYS_setsockopt, ANY),
+    (libc::SYS_ioctl, &[&[Like::Equal(1, libc::SIOCGIFINDEX as u64)]]),
+    (libc::SYS_sendmsg, ANY),
+    (libc::SYS_recvmsg, ANY),
+    (libc::SYS_wait4, ANY),
+    (libc::SYS_waitid, ANY),
+];
+
 /// Links are opened: sockets, memory, programs, and what the system says of an interface.
 const PORTS: &[Row] = &[
     (
@@ -278,7 +289,8 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Collector => &[EVERYBODY, DATA, LOOKS, KEEPS],
         Role::Worker => &[EVERYBODY, DATA, LINKS],
         Role::Reader => &[EVERYBODY, DATA, LINKS, LOOKS, KEEPS],
-        Role::Keeper => &[EVERYBODY, DATA, LINKS, LOOKS, READS, PORTS],
+        Role::Keeper => &[EVERYBODY, DATA, LINKS, LOOKS, READS, TAKES],
+        Role::Opener | Role::Broker => &[EVERYBODY, DATA, LINKS, LOOKS, READS, PORTS],
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
         Role::Watchdog => &[EVERYBODY, DATA],
@@ -367,12 +379,14 @@ mod tests {
 
     use super::*;
 
-    const ROLES: [Role; 8] = [
+    const ROLES: [Role; 10] = [
         Role::Control,
         Role::Collector,
         Role::Worker,
         Role::Reader,
         Role::Keeper,
+        Role::Opener,
+        Role::Broker,
         Role::Metrics,
         Role::Uplink,
         Role::Watchdog,

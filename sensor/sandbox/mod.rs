@@ -29,8 +29,12 @@ pub enum Role {
     Worker,
     /// Reads folders too, into which captures are rotated.
     Reader,
-    /// Opens links that went away and came back; it alone keeps the rights for that.
+    /// Looks after links; what went away and came back it opens with what the broker passes, or binds again.
     Keeper,
+    /// The same where there is no broker, or where libpcap shares a link among workers: it alone keeps the rights for that.
+    Opener,
+    /// Takes interfaces for another process.
+    Broker,
     /// Answers who asks for metrics, on a socket that listens already.
     Metrics,
     /// Delivers to the centre, and reads the token for it.
@@ -43,10 +47,10 @@ impl Role {
     /// Its thread's name, as `ps -L` shows it; the main thread keeps that of the program.
     const fn name(self) -> Option<&'static std::ffi::CStr> {
         match self {
-            Role::Control => None,
+            Role::Control | Role::Broker => None,
             Role::Collector => Some(c"collector"),
             Role::Worker | Role::Reader => Some(c"worker"),
-            Role::Keeper => Some(c"keeper"),
+            Role::Keeper | Role::Opener => Some(c"keeper"),
             Role::Metrics => Some(c"metrics"),
             Role::Uplink => Some(c"uplink"),
             Role::Watchdog => Some(c"watchdog"),
@@ -120,7 +124,7 @@ impl Plan {
             Role::Control => all(&self.control, Access::Read),
             Role::Collector => [all(log, Access::Write), all(spool, Access::Keep)].into_iter().flatten().collect(),
             Role::Reader => all(folders, Access::Keep),
-            Role::Keeper => all(&self.keeper, Access::Read),
+            Role::Keeper | Role::Opener | Role::Broker => all(&self.keeper, Access::Read),
             Role::Uplink => [all(&self.uplink, Access::Read), all(spool, Access::Keep)].into_iter().flatten().collect(),
             Role::Worker | Role::Metrics | Role::Watchdog => Vec::new(),
         }
@@ -199,9 +203,12 @@ impl Sandbox {
         }
         // a name that cannot be given is missed by nobody
         let _unnamed = role.name().map(rustix::thread::set_name);
-        let but = if role == Role::Keeper { self.plan.rights } else { Rights::None };
+        let but = match role {
+            Role::Keeper | Role::Opener | Role::Broker => self.plan.rights,
+            _ => Rights::None,
+        };
         match rights::give_up(but) {
-            Ok(kept) if kept.is_empty() => {}
+            Ok(kept) if kept.is_empty() || role == Role::Broker => {}
             Ok(kept) => {
                 let kept = kept.join(", ");
                 let memory = if kept == "CAP_IPC_LOCK" { " (`LimitMEMLOCK=infinity` makes that needless)" } else { "" };
@@ -223,6 +230,31 @@ impl Sandbox {
             self.lacks(Layer::Seccomp, why);
         }
         self.entered.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What the thread that looks after links has to be.
+    pub fn keeper(&self) -> Role {
+        match self.plan.rights {
+            Rights::Sockets | Rights::Ports => Role::Opener,
+            Rights::None | Rights::Memory | Rights::Broker => Role::Keeper,
+        }
+    }
+
+    /// Takes note of what does not hold in another process, by the names of layers; without one it was found by trying.
+    pub fn hear(&self, short: Vec<(String, String)>) {
+        for (layer, why) in short {
+            match Layer::ALL.into_iter().find(|known| known.name() == layer) {
+                Some(layer) => self.lacks(layer, why),
+                None => held(&self.findings).push(why),
+            }
+        }
+    }
+
+    /// All that does not hold, as [`Sandbox::hear`] takes it.
+    pub fn short(&self) -> Vec<(String, String)> {
+        let of = |layer: Layer| self.reasons(layer).into_iter().map(move |why| (layer.name().to_owned(), why));
+        let findings = self.findings().into_iter().map(|what| (String::new(), what));
+        Layer::ALL.into_iter().flat_map(of).chain(findings).collect()
     }
 
     /// How many threads are in their roles.

@@ -19,8 +19,12 @@ pub enum Rights {
     None,
     /// What it takes to lock memory for the packets of a port, where a bound (RLIMIT_MEMLOCK) is in force.
     Memory,
-    /// And what it takes to open links and to take ports for AF_XDP.
+    /// And what it takes to open links through libpcap.
+    Sockets,
+    /// And what it takes to take ports for AF_XDP.
     Ports,
+    /// What it takes to take ports for another process.
+    Broker,
 }
 
 impl Rights {
@@ -28,10 +32,13 @@ impl Rights {
     fn set(self) -> CapabilitySet {
         let bound = getrlimit(Resource::Memlock).current.is_some();
         let memory = if bound { CapabilitySet::IPC_LOCK } else { CapabilitySet::empty() };
+        let ports = CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN | CapabilitySet::BPF;
         match self {
             Rights::None => CapabilitySet::empty(),
             Rights::Memory => memory,
-            Rights::Ports => memory | CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN | CapabilitySet::BPF,
+            Rights::Sockets => memory | CapabilitySet::NET_RAW,
+            Rights::Ports => memory | ports,
+            Rights::Broker => ports,
         }
     }
 }

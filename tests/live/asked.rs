@@ -16,8 +16,8 @@ fn address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 9920).into()
 }
 
-/// What a sensor has nothing to show of when it has no centre and nothing goes ill.
-const ABSENT: [&str; 2] = ["haetae_spool_", "haetae_delivery_"];
+/// What a sensor has nothing to show of when it has no centre, takes no interface for AF_XDP, and nothing goes ill.
+const ABSENT: [&str; 3] = ["haetae_spool_", "haetae_delivery_", "haetae_broker_"];
 
 /// Panels that are empty because nothing goes ill.
 const EMPTY: [&str; 2] = ["Malformed frames", "Restarts"];

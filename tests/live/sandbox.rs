@@ -133,6 +133,112 @@ fn a_reload_that_names_a_place_out_of_reach_is_refused_and_says_so() {
     assert!(service.end().2.success());
 }
 
+/// The broker of a service.
+fn broker(service: &Service) -> u32 {
+    let process = service.child.id();
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).expect("it runs");
+    children.trim().parse().expect("one child")
+}
+
+/// CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+const OF_BROKER: &str = "0000008000003000";
+
+/// By AF_XDP, with little memory: it counts against RLIMIT_MEMLOCK.
+const BY_DRIVER: [&str; 4] = ["--workers", "2", "--set", "capture=[{interface: b0, backend: af_xdp, ring: 1MiB}]"];
+
+#[test]
+fn an_interface_that_is_made_again_comes_back_and_the_broker_alone_has_rights() {
+    if !possible("an_interface_that_is_made_again_comes_back_and_the_broker_alone_has_rights") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, REQUIRED));
+    let capture = folder.path().join("question.pcap");
+    // what a unit gives; and what empties the set that bounds all others
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all,+net_raw,+net_admin,+bpf,+setpcap", env!("CARGO_BIN_EXE_haetae")]);
+    let mut service = Service::start_by(&link, folder.path(), command, &BY_DRIVER);
+    assert_eq!(service.hear("sandboxed")["findings"], 0);
+    has_no_rights(&service);
+    let broker = broker(&service);
+    let [(name, fields)] = &threads(broker)[..] else { panic!("one thread") };
+    assert_eq!((&**name, &*fields["CapPrm"], &*fields["CapEff"]), ("haetae-broker", OF_BROKER, OF_BROKER));
+    assert_eq!((&*fields["CapBnd"], &*fields["NoNewPrivs"], &*fields["Seccomp"]), (OF_BROKER, "1", "2"));
+    for round in 0..3 {
+        std::fs::write(&capture, wire::pcap(&questions(round + 1)[round as usize..])).expect("a capture");
+        link.unplug();
+        service.hear("cannot be read");
+        link.plug();
+        service.hear("read again");
+        link.send(&capture, 1, None);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let (kernel, account, status, _) = service.end();
+    assert!(status.success(), "{account}");
+    assert_eq!((number(&kernel, "reopened"), number(&account, "alerts")), (3, 3), "{kernel} {account}");
+    gone(broker);
+}
+
+/// Waits until a process has ended.
+fn gone(process: u32) {
+    let until = Instant::now() + END_WITHIN;
+    while Path::new(&format!("/proc/{process}/exe")).read_link().is_ok() {
+        assert!(Instant::now() < until, "the broker outlives its sensor");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_broker_that_is_killed_is_missed_and_capture_goes_on() {
+    if !possible("a_broker_that_is_killed_is_missed_and_capture_goes_on") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, "metrics: { listen: \"127.0.0.1:9920\" }\n"));
+    let capture = folder.path().join("questions.pcap");
+    std::fs::write(&capture, wire::pcap(&questions(20))).expect("a capture");
+    let mut service = Service::start(&link, folder.path(), &BY_DRIVER);
+    service.hear("sandboxed");
+    let broker = broker(&service);
+    let killed = Command::new("kill").args(["-9", &broker.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    service.hear("the broker is gone");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            link.enter();
+            let page = crate::metrics::page(([127, 0, 0, 1], 9920).into(), "/metrics");
+            assert!(page.contains("\nhaetae_broker_up 0\n") && page.contains("\nhaetae_ready 1\n"), "{page}");
+        });
+    });
+    link.send(&capture, 1, Some(1_000));
+    std::thread::sleep(Duration::from_millis(300));
+    link.unplug();
+    service.hear("cannot be read");
+    let (kernel, account, status, took) = service.end();
+    assert!(status.success() && took < END_WITHIN, "{account}");
+    assert_eq!((number(&kernel, "received"), number(&account, "alerts")), (20, 20), "{kernel} {account}");
+}
+
+#[test]
+fn a_sensor_that_is_killed_takes_its_broker_along_and_leaves_the_interface_clean() {
+    if !possible("a_sensor_that_is_killed_takes_its_broker_along_and_leaves_the_interface_clean") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, ""));
+    let mut service = Service::start(&link, folder.path(), &BY_DRIVER);
+    service.hear("sandboxed");
+    let broker = broker(&service);
+    // signals that the whole of a service gets, or that somebody sends to all of its name, are not the broker's
+    for signal in ["HUP", "TERM", "INT", "USR1"] {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &broker.to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+    assert!(link.ip_at_sensor(&["link", "show", "b0"]).contains("xdp"));
+    service.signal("KILL");
+    service.child.wait().expect("it ends");
+    gone(broker);
+    let shown = link.ip_at_sensor(&["-d", "link", "show", "b0"]);
+    assert!(!shown.contains("xdp") && shown.contains("promiscuity 0"), "{shown}");
+}
+
 /// A program that runs another on a kernel that knows no Landlock: its calls are answered so by a filter.
 const WITHOUT_LANDLOCK: &str = r#"
 import ctypes, os, struct, sys

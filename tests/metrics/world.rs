@@ -79,6 +79,7 @@ pub fn well(seconds: f64) -> Sight {
             appended: counted(seconds, 2),
             ..SpoolState::default()
         }),
+        broker: Some(true),
         sandbox: ["capabilities", "landlock", "seccomp"].map(|layer| (layer, true)).to_vec(),
         delivery: Some(DeliveryState {
             delivered: counted(seconds, 2),
