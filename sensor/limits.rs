@@ -603,3 +603,10 @@ pub const READERS_MAX: usize = 255;
 
 /// How long a look at an empty ring may keep the driver busy, at most, in microseconds: a batch of the slowest link.
 pub const BUSY_POLL_MICROSECONDS_SETTABLE_MAX: u64 = 1_000;
+
+/// A flow that has carried so much payload is heavy: what can be matched stands at its beginning, and when more comes than
+/// can be read its payload is given up first.
+pub const FLOW_HEAVY_BYTES_MIN: u64 = 1 << 20;
+
+/// The same, where giving up heavy flows was not enough: several requests of a conversation still fit.
+pub const FLOW_MIDDLING_BYTES_MIN: u64 = 64 << 10;

@@ -4,6 +4,7 @@
 mod asked;
 mod clock;
 mod links;
+mod load;
 mod notify;
 mod xdp;
 

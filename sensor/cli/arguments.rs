@@ -95,6 +95,9 @@ pub(crate) enum Command {
         /// Worker threads: auto, or a number
         #[arg(long, value_name = "N", value_parser = workers, help_heading = "Input")]
         workers: Option<Workers>,
+        /// Work artificially for so many nanoseconds on each frame: what a slow machine would lose
+        #[arg(long, value_name = "NANOSECONDS", hide = true, default_value_t = 0)]
+        slow_motion: u32,
     },
     /// Check a configuration (as -T)
     Check {

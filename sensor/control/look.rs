@@ -11,10 +11,11 @@ use super::delivery::View;
 use super::eve_file::LogState;
 use super::shared::{LinkState, Shared};
 use crate::alert::record::Mode;
+use crate::capture;
 use crate::collector::Progress;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
-use crate::metrics::{DeliveryState, Link, OutputState, Ring, SetState, Sight, SpoolState, Tally};
+use crate::metrics::{DeliveryState, Link, OutputState, Queue, Ring, SetState, Sight, SpoolState, Tally};
 use crate::observable::KINDS;
 
 /// See the head of this file.
@@ -149,6 +150,10 @@ impl Look<'_> {
     }
 }
 
+fn queue(of: &capture::live::Queue) -> Queue {
+    Queue { number: of.number, received: of.received, ring_full: of.ring_full, no_frame: of.no_frame }
+}
+
 fn link(name: &str, state: &LinkState) -> Link {
     Link {
         name: name.to_owned(),
@@ -157,6 +162,7 @@ fn link(name: &str, state: &LinkState) -> Link {
         kernel_drops: state.counters.kernel_drops(),
         unclaimed: state.counters.unclaimed,
         interface_drops: state.counters.interface,
+        queues: state.queues.iter().map(queue).collect(),
         up: state.open,
     }
 }

@@ -51,6 +51,8 @@ pub struct Service<'a> {
     pub rules: Vec<PathBuf>,
     /// How many workers, 1 to 256.
     pub workers: usize,
+    /// Artificial work for each frame.
+    pub slow_motion: Duration,
     /// Whether log lines may have colours.
     pub colours: bool,
     /// Reads configuration and rules again; all that is wrong as one text.
@@ -99,7 +101,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let Sources { names, keepers, of_worker } = sources;
-    let taps = taps(of_worker, &shared, &send);
+    let taps = taps(of_worker, &shared, &send, service.slow_motion);
     let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
     keep.tell();
     let look = Look {

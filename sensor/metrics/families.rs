@@ -68,6 +68,21 @@ pub(super) static FAMILIES: &[Family] = &[
         "Frames lost by the interface or its driver before the kernel had them. Nobody looked at them.",
         Links(|link| link.interface_drops),
     ),
+    counter(
+        "haetae_queue_received_frames_total",
+        "Those of haetae_link_received_frames_total that came by this receive queue (AF_XDP). Queues far apart: the interface does not spread its load.",
+        Any(samples::queues),
+    ),
+    counter(
+        "haetae_queue_drops_total",
+        "Those of haetae_link_kernel_drops_total that were lost on this receive queue (AF_XDP), by cause.",
+        Any(samples::queue_drops),
+    ),
+    gauge(
+        "haetae_shedding_level",
+        "What a worker leaves undone because more comes than it can read: 0 nothing, 1 payload of heavy flows, 2 of middling ones too, 3 events too, 4 all payload. Addresses are always checked.",
+        Any(samples::efforts),
+    ),
     counter("haetae_handed_out_frames_total", "Frames that the capture handed to the workers.", Sum(|sum| sum.handed)),
     counter(
         "haetae_frames_total",

@@ -28,7 +28,8 @@ const FLOOD_KIB_MAX: u64 = 8 * 1024;
 /// A service on one side of a link, the body of a test on the same side, and what the service came to.
 fn beside(test: impl FnOnce(&Link, &mut Service, &Path) + Send) -> (Value, Value) {
     let (link, folder) = (Link::new(), site(BAD_EXAMPLE, METRICS));
-    let mut service = Service::start(&link, folder.path(), &["--workers", "2"]);
+    let capture = "capture=[{interface: b0, backend: af_xdp, ring: 16MiB}]";
+    let mut service = Service::start(&link, folder.path(), &["--workers", "2", "--set", capture]);
     service.hear("metrics are served");
     thread::scope(|scope| {
         let inside = scope.spawn(|| {

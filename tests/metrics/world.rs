@@ -11,7 +11,7 @@ use haetae::alert::record::Mode;
 use haetae::decode::{Fate, FragmentCounts, Malformed};
 use haetae::flow::{Counts, StreamCounts};
 use haetae::metrics::{
-    Board, DeliveryState, Fates, Link, OutputState, Ring, STAGES, Server, SetState, Sight, SpoolState, Tally,
+    Board, DeliveryState, Fates, Link, OutputState, Queue, Ring, STAGES, Server, SetState, Sight, SpoolState, Tally,
 };
 use haetae::observable::KINDS;
 
@@ -132,6 +132,12 @@ pub fn ill(seconds: f64) -> Sight {
         kernel_drops: counted(seconds, rate / 10),
         unclaimed: counted(seconds, rate / 1_000),
         interface_drops: counted(seconds, rate / 100),
+        queues: vec![Queue {
+            number: 0,
+            received: counted(seconds, rate),
+            ring_full: counted(seconds, rate / 10),
+            no_frame: 0,
+        }],
         up,
     };
     Sight {
@@ -169,7 +175,14 @@ pub fn ill(seconds: f64) -> Sight {
 
 fn ill_worker(seconds: f64) -> Tally {
     let mut fates = Fates::default();
-    let ill = [Fate::Processed, Malformed::TcpShort.into(), Fate::LinkUnknown, Fate::HandOffFull, Fate::FragmentShed];
+    let ill = [
+        Fate::Processed,
+        Malformed::TcpShort.into(),
+        Fate::LinkUnknown,
+        Fate::HandOffFull,
+        Fate::FragmentShed,
+        Fate::ShedHeavy,
+    ];
     ill.iter().for_each(|fate| fates.0[fate.index()] = counted(seconds, 1_000));
     let each = counted(seconds, 100);
     Tally {

@@ -88,9 +88,12 @@ impl Link {
 
     /// Moves the calling thread to the sensor's side, and all that it starts from then on.
     pub fn enter(&self) {
-        let there = File::open(Path::new("/run/netns").join(&self.sensor)).expect("the namespace");
-        let network = Some(LinkNameSpaceType::Network);
-        rustix::thread::move_into_link_name_space(there.as_fd(), network).expect("the right to enter it");
+        enter(&self.sensor);
+    }
+
+    /// The same, to the other side.
+    pub fn enter_sender(&self) {
+        enter(&self.sender);
     }
 
     /// Puts the frames of a capture on the link; how many there were.
@@ -119,6 +122,12 @@ impl Drop for Link {
             let _gone_already = ran("ip", &["netns", "del", name]);
         }
     }
+}
+
+fn enter(namespace: &str) {
+    let there = File::open(Path::new("/run/netns").join(namespace)).expect("the namespace");
+    let network = Some(LinkNameSpaceType::Network);
+    rustix::thread::move_into_link_name_space(there.as_fd(), network).expect("the right to enter it");
 }
 
 fn inside(namespace: &str, command: &Command) -> Command {
