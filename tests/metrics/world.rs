@@ -51,8 +51,9 @@ pub fn well(seconds: f64) -> Sight {
     board.publish(1, &well_worker(seconds, 0));
     let link = |name: &str| Link {
         name: name.to_owned(),
-        backend: "libpcap",
+        backend: "af_xdp",
         received: counted(seconds, 10_000),
+        queues: vec![Queue { received: counted(seconds, 10_000), ..Queue::default() }],
         up: true,
         ..Link::default()
     };
@@ -127,7 +128,7 @@ pub fn ill(seconds: f64) -> Sight {
     board.publish(1, &ill_worker(seconds));
     let link = |name: &str, up, rate| Link {
         name: name.to_owned(),
-        backend: "libpcap",
+        backend: "af_xdp",
         received: counted(seconds, rate),
         kernel_drops: counted(seconds, rate / 10),
         unclaimed: counted(seconds, rate / 1_000),
