@@ -289,6 +289,7 @@ fn streams(streams: &flow::StreamCounts) -> Value {
     json!({
         "gaps": streams.gaps,
         "gap_bytes": streams.gap_bytes,
+        "unseen_bytes": streams.unseen_bytes,
         "out_of_order": streams.out_of_order,
         "reassembly_full": streams.reassembly_full,
         "lost": streams.lost,

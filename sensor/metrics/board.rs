@@ -96,7 +96,7 @@ pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     } = tally;
     let Fates(fates) = fates;
     let Counts { began, evicted, midstream, one_way } = flows;
-    let StreamCounts { gaps, gap_bytes, reassembly_full, lost, odd, out_of_order, bodies } = streams;
+    let StreamCounts { gaps, gap_bytes, unseen_bytes, reassembly_full, lost, odd, out_of_order, bodies } = streams;
     let BodyCounts { damaged, bombs, coding_full } = bodies;
     let FragmentCounts { whole, overlaps, evicted: given_up, timeouts } = fragments;
     let Sightings { raised, further, crowded, uncounted, shed } = contacts;
@@ -118,7 +118,7 @@ pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
         .into_iter()
         .chain([alerts, events_shed, alerts_shed])
         .chain([began, evicted, midstream, one_way])
-        .chain([gaps, gap_bytes, reassembly_full, lost, odd, out_of_order])
+        .chain([gaps, gap_bytes, unseen_bytes, reassembly_full, lost, odd, out_of_order])
         .chain([whole, overlaps, given_up, timeouts])
         .chain([damaged, bombs, coding_full])
         .chain([names, certificates, certificates_damaged])

@@ -139,6 +139,11 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     counter("haetae_stream_gap_bytes_total", "Bytes in those holes.", Sum(|sum| sum.streams.gap_bytes)),
     counter(
+        "haetae_stream_unseen_bytes_total",
+        "Those of haetae_stream_gap_bytes_total that their receiver had acknowledged: they passed somewhere, and never came here. While the links' own drops stand still they were lost before the port.",
+        Sum(|sum| sum.streams.unseen_bytes),
+    ),
+    counter(
         "haetae_stream_out_of_order_segments_total",
         "TCP segments that came ahead of their time.",
         Sum(|sum| sum.streams.out_of_order),

@@ -2,9 +2,11 @@
 //! measured against. The two run in network namespaces of their own; see README.md beside this file.
 //!
 //! usage: tap-bench send INTERFACE SECONDS [FLOWS [BYTES]]    sends 64-byte UDP frames of so many flows; says how many
-//!        tap-bench drop INTERFACE SECONDS [spin]             receives and drops; says what came, was lost, and its time
+//!        tap-bench drop INTERFACE SECONDS [spin]             receives and drops until then or until SIGTERM; says what came
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use af_xdp::{Error, Flood, Hold, Options, OwnRights};
@@ -47,7 +49,10 @@ fn drop_all(interface: &str, time: Duration, spins: bool) -> Result<(), Error> {
     eprintln!("ready");
     let (began, mut bytes, mut first) = (Instant::now(), 0_u64, None);
     let (mut last, mut received) = (Instant::now(), 0_u64);
-    while began.elapsed() < time {
+    let told = Arc::new(AtomicBool::new(false));
+    let heard = signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&told));
+    heard.map_err(|error| Error::Call { what: "sigaction", error })?;
+    while began.elapsed() < time && !told.load(Ordering::Relaxed) {
         let packets = part.receive(256);
         if packets.is_empty() {
             if !spins {

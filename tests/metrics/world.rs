@@ -194,6 +194,7 @@ fn ill_worker(seconds: f64) -> Tally {
         streams: StreamCounts {
             gaps: each,
             gap_bytes: 100_000 * each,
+            unseen_bytes: 100_000 * each,
             reassembly_full: each,
             lost: each,
             odd: each,
