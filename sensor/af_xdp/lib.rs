@@ -10,6 +10,7 @@
 compile_error!("the rings of a socket lie at offsets beyond 32 bits");
 
 mod bpf;
+mod hardware;
 mod interface;
 mod mapping;
 mod packets;
@@ -21,6 +22,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+pub use hardware::{Adjusted, ClockState, Offloads, clock_state, deal_by_queue};
 pub use interface::{Interface, Lost, Use};
 pub use packets::Packets;
 use socket::Socket;

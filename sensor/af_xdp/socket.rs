@@ -214,7 +214,7 @@ pub(crate) fn set<T: Plain>(
     if set == 0 { Ok(()) } else { Err(Error::last(name)) }
 }
 
-fn get<T: Plain>(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> Result<T, Error> {
+pub(crate) fn get<T: Plain>(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> Result<T, Error> {
     let (mut value, mut len) = (MaybeUninit::<T>::zeroed(), size_of::<T>() as libc::socklen_t);
     // SAFETY: the kernel writes at most `len` bytes, the size of `value`.
     let got = unsafe {
