@@ -6,9 +6,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::Error;
 use crate::interface::Interface;
 use crate::socket::{Plain, get, set};
-use crate::Error;
 
 /// How much of something there is, and how much there could be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! What is wrong with the machine and the configuration: rights, kernel, memory, clock, disk, secrets.
 
+use super::codes::{self, Code};
+use super::facts::{Facts, Fault, Rights};
 use super::judge::{Finding, Question, Severity};
+use super::places::{Key, Place};
 use crate::alert::words::size;
 use crate::capture::live::Refused;
 use crate::cli::screen::quoted;
-use super::codes::{self, Code};
-use super::facts::{Fault, Facts, Rights};
-use super::places::{Key, Place};
 use crate::limits::{DOCTOR_CLOCK_JUMP_MIN, DOCTOR_DISK_BYTES_MIN, DOCTOR_STAMP_MAX};
 use crate::time::Span;
 
@@ -51,7 +51,11 @@ fn configured(facts: &Facts) -> Vec<Finding> {
 
 fn rights(facts: &Facts) -> Vec<Finding> {
     let Rights { net_raw, net_admin, bpf, .. } = facts.machine.rights;
-    let asked = [("cap_net_raw", net_raw, true), ("cap_net_admin", net_admin, facts.wanted.af_xdp), ("cap_bpf", bpf, facts.wanted.af_xdp)];
+    let asked = [
+        ("cap_net_raw", net_raw, true),
+        ("cap_net_admin", net_admin, facts.wanted.af_xdp),
+        ("cap_bpf", bpf, facts.wanted.af_xdp),
+    ];
     let wanted: Vec<&str> = asked.iter().filter(|(_, _, wanted)| *wanted).map(|(name, ..)| *name).collect();
     let lacking: Vec<String> =
         asked.iter().filter(|(_, held, wanted)| *wanted && !held).map(|(name, ..)| name.to_uppercase()).collect();
@@ -95,7 +99,8 @@ fn memlock(facts: &Facts) -> Vec<Finding> {
     }
     let queues = port.queues;
     let seen = format!("{} may be locked, and {queues} rings need {}", size(limit), size(needed));
-    let advice = ["in the service's unit: `LimitMEMLOCK=infinity`".to_owned(), "by hand: `ulimit -l unlimited`".to_owned()];
+    let advice =
+        ["in the service's unit: `LimitMEMLOCK=infinity`".to_owned(), "by hand: `ulimit -l unlimited`".to_owned()];
     vec![Finding::new(&codes::MEMLOCK_SMALL, Severity::Error, seen, advice)]
 }
 
@@ -121,7 +126,8 @@ fn clock(facts: &Facts) -> Vec<Finding> {
     let Some(clock) = facts.machine.clock.filter(|clock| !clock.synchronised) else { return Vec::new() };
     let seconds = clock.error_max_micros as f64 / 1e6;
     let seen = format!("the kernel says that it is not synchronised, and may be {seconds:.1} s off");
-    let advice = "`timedatectl set-ntp true`, or start chrony; then `chronyc tracking` or `timedatectl` shows it".to_owned();
+    let advice =
+        "`timedatectl set-ntp true`, or start chrony; then `chronyc tracking` or `timedatectl` shows it".to_owned();
     vec![Finding::new(&codes::CLOCK_UNSYNCHRONISED, Severity::Warning, seen, [advice])]
 }
 
@@ -132,7 +138,8 @@ fn clock_moved(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if beyond(watched.clock_moved, DOCTOR_CLOCK_JUMP_MIN) {
         let seen = format!("it moved by {:+.3} s while it was watched", seconds(watched.clock_moved));
-        let advice = "find who sets it: `journalctl -u chrony -u systemd-timesyncd`; a virtual machine's host may, too".to_owned();
+        let advice = "find who sets it: `journalctl -u chrony -u systemd-timesyncd`; a virtual machine's host may, too"
+            .to_owned();
         findings.push(Finding::new(&codes::CLOCK_JUMPED, Severity::Warning, seen, [advice]));
     }
     if let Some(off) = watched.stamps_off.filter(|off| beyond(*off, DOCTOR_STAMP_MAX)) {
@@ -145,7 +152,8 @@ fn clock_moved(facts: &Facts) -> Vec<Finding> {
 
 fn place(place: &Place) -> Vec<Finding> {
     let folder = quoted(&place.folder.to_string_lossy());
-    let finding = |code: &'static Code, severity, seen: String, advice: String| Finding::new(code, severity, seen, [advice]);
+    let finding =
+        |code: &'static Code, severity, seen: String, advice: String| Finding::new(code, severity, seen, [advice]);
     let named = |words: &str| format!("{} in {folder}: {words}", place.what);
     if !place.exists && !place.made {
         let advice = format!("`install -d -m 750 -o haetae -g haetae {folder}`");
@@ -156,14 +164,22 @@ fn place(place: &Place) -> Vec<Finding> {
         return vec![finding(&codes::DISK_READ_ONLY, Severity::Error, named("the file system is read-only"), advice)];
     }
     if !place.writable {
-        let advice = format!("`chown haetae: {folder}`, or run the doctor as the service does: `sudo -u haetae haetae doctor ...`");
-        return vec![finding(&codes::DISK_NOT_WRITABLE, Severity::Error, named("this process may not write there"), advice)];
+        let advice = format!(
+            "`chown haetae: {folder}`, or run the doctor as the service does: `sudo -u haetae haetae doctor ...`"
+        );
+        return vec![finding(
+            &codes::DISK_NOT_WRITABLE,
+            Severity::Error,
+            named("this process may not write there"),
+            advice,
+        )];
     }
     let mut findings = Vec::new();
     if place.free_bytes < place.wanted_bytes {
         let severity = if place.free_bytes < DOCTOR_DISK_BYTES_MIN { Severity::Error } else { Severity::Warning };
         let seen = named(&format!("room for {}, and it may take {}", size(place.free_bytes), size(place.wanted_bytes)));
-        let advice = format!("make room (`du -xh --max-depth=1 {folder}`), or set a smaller `limits.spool` in haetae.yaml");
+        let advice =
+            format!("make room (`du -xh --max-depth=1 {folder}`), or set a smaller `limits.spool` in haetae.yaml");
         findings.push(finding(&codes::DISK_SMALL, severity, seen, advice));
     }
     if let Some(kind) = place.forgets {

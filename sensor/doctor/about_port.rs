@@ -2,11 +2,11 @@
 
 use af_xdp::Use;
 
+use super::codes;
+use super::facts::{Facts, Port};
 use super::judge::{Finding, Question, Severity};
 use crate::capture::live::Refused;
 use crate::cli::screen::quoted;
-use super::codes;
-use super::facts::{Facts, Port};
 
 pub(super) static QUESTIONS: &[Question] = &[
     presence,
@@ -29,7 +29,8 @@ fn with_port(facts: &Facts, question: fn(&Facts, &Port, &str) -> Option<Finding>
 
 fn presence(facts: &Facts) -> Vec<Finding> {
     let name = quoted(&facts.wanted.interface);
-    let error = |code, seen: &str, advice: [String; 1]| vec![Finding::new(code, Severity::Error, seen.to_owned(), advice)];
+    let error =
+        |code, seen: &str, advice: [String; 1]| vec![Finding::new(code, Severity::Error, seen.to_owned(), advice)];
     match &facts.port {
         None => {
             let advice = "`ip -br link` lists the interfaces of this network namespace".to_owned();
@@ -79,7 +80,8 @@ fn uses(facts: &Facts) -> Vec<Finding> {
     // whoever reads this may be connected through it: nothing is told that cuts them off
     let advice = [
         "keep `backend: libpcap` for this interface, which takes nothing from anybody".to_owned(),
-        "or mirror to a port without addresses, `ip -br addr` shows them; `allow_cut_off: true` says that it is meant".to_owned(),
+        "or mirror to a port without addresses, `ip -br addr` shows them; `allow_cut_off: true` says that it is meant"
+            .to_owned(),
     ];
     vec![Finding::new(&codes::PORT_IN_USE, severity, format!("it {}", said.join(", ")), advice)]
 }
@@ -95,7 +97,8 @@ fn promiscuous(facts: &Facts) -> Vec<Finding> {
             vec![Finding::new(&codes::NOT_PROMISCUOUS, Severity::Warning, seen, [advice])]
         }
         (true, Some(false)) => {
-            let advice = format!("`ip link set {name} promisc on`; if it stays off, the driver cannot: use another port");
+            let advice =
+                format!("`ip link set {name} promisc on`; if it stays off, the driver cannot: use another port");
             let seen = "it was asked to take frames for others, and does not".to_owned();
             vec![Finding::new(&codes::NOT_PROMISCUOUS, Severity::Error, seen, [advice])]
         }

@@ -1,11 +1,11 @@
 //! What is wrong with what was seen: directions, copies, queues, lengths, losses, networks.
 
-use super::judge::{Finding, Question, Severity, percent};
-use crate::alert::words::size;
-use crate::cli::screen::{counted, grouped, quoted};
 use super::codes;
 use super::facts::Facts;
+use super::judge::{Finding, Question, Severity, percent};
 use super::watch::Watched;
+use crate::alert::words::size;
+use crate::cli::screen::{counted, grouped, quoted};
 use crate::limits::{
     DOCTOR_CONVERSATIONS_MIN, DOCTOR_QUEUE_FRAMES_MIN, DOCTOR_RANGES_SHOWN_MAX, DOCTOR_RING_MILLISECONDS_MIN,
 };
@@ -59,7 +59,8 @@ fn silence(facts: &Facts, watched: &Watched, name: &str) -> Option<Finding> {
         return None;
     }
     let seconds = watched.time.as_secs_f64();
-    let seen = format!("no frame in {seconds:.0} s; the interface itself counted {}", grouped(watched.counted.received));
+    let seen =
+        format!("no frame in {seconds:.0} s; the interface itself counted {}", grouped(watched.counted.received));
     let filter = facts.wanted.capture.filter.as_ref().filter(|_| watched.counted.received > 0);
     let advice = match filter {
         Some(_) => "`filter:` leaves out all that comes: take it out of haetae.yaml, and look again".to_owned(),
@@ -79,13 +80,17 @@ fn losses(_: &Facts, watched: &Watched, name: &str) -> Option<Finding> {
         grouped(counted.lost.missed),
         grouped(counted.received)
     );
-    let advice = format!("`ethtool -S {name}` tells by which cause; a larger ring is `ethtool -G {name} rx MAX` (`-g` shows MAX)");
+    let advice = format!(
+        "`ethtool -S {name}` tells by which cause; a larger ring is `ethtool -G {name} rx MAX` (`-g` shows MAX)"
+    );
     (lost > 0).then(|| Finding::new(&codes::FRAMES_LOST, severity, seen, [advice]))
 }
 
 fn overrun(_: &Facts, watched: &Watched, _: &str) -> Option<Finding> {
-    let seen = format!("{} frames found no room, and {} were seen", grouped(watched.overrun), grouped(watched.seen.frames));
-    let advice = "set a larger `ring` for this interface in haetae.yaml (1GiB at most), or use `backend: af_xdp`".to_owned();
+    let seen =
+        format!("{} frames found no room, and {} were seen", grouped(watched.overrun), grouped(watched.seen.frames));
+    let advice =
+        "set a larger `ring` for this interface in haetae.yaml (1GiB at most), or use `backend: af_xdp`".to_owned();
     (watched.overrun > 0).then(|| Finding::new(&codes::RING_OVERRUN, Severity::Warning, seen, [advice]))
 }
 
@@ -150,12 +155,17 @@ fn checksums(_: &Facts, watched: &Watched, _: &str) -> Option<Finding> {
     let (wrong, all) = (watched.seen.checksums_wrong, watched.seen.checksums);
     let share = percent(wrong, all);
     let seen = format!("{} of {} checksums of TCP and UDP were wrong ({share} %)", grouped(wrong), grouped(all));
-    let advice = "nothing for the sensor; where the frames are sent, `ethtool -K THERE tx off` finishes them".to_owned();
+    let advice =
+        "nothing for the sensor; where the frames are sent, `ethtool -K THERE tx off` finishes them".to_owned();
     (share >= CHECKSUMS_PERCENT).then(|| Finding::new(&codes::CHECKSUMS_UNFINISHED, Severity::Note, seen, [advice]))
 }
 
 fn trunk(_: &Facts, watched: &Watched, _: &str) -> Option<Finding> {
-    let seen = format!("{} frames with a tag, of {}", grouped(watched.seen.tagged), counted(watched.seen.vlans, ["VLAN", "VLANs"]));
+    let seen = format!(
+        "{} frames with a tag, of {}",
+        grouped(watched.seen.tagged),
+        counted(watched.seen.vlans, ["VLAN", "VLANs"])
+    );
     let advice = "nothing, if that is meant; flows and alerts are told apart by VLAN".to_owned();
     (watched.seen.vlans > 0).then(|| Finding::new(&codes::VLAN_TRUNK, Severity::Note, seen, [advice]))
 }
@@ -169,7 +179,8 @@ fn directions(facts: &Facts, watched: &Watched, _: &str) -> Option<Finding> {
     let seen = format!("{} of {} TCP conversations showed one direction alone ({share} %)", grouped(one), grouped(all));
     if facts.wanted.interfaces > 1 {
         // a passive tap gives each direction on a port of its own
-        let advice = "fine on a passive tap, if its other port is in `capture:` too; run the doctor there as well".to_owned();
+        let advice =
+            "fine on a passive tap, if its other port is in `capture:` too; run the doctor there as well".to_owned();
         return Some(Finding::new(&codes::ONE_WAY_MIRROR, Severity::Note, seen, [advice]));
     }
     let severity = if share >= NEARLY_ALL_PERCENT { Severity::Error } else { Severity::Warning };
@@ -214,7 +225,8 @@ fn skew(_: &Facts, watched: &Watched, name: &str) -> Option<Finding> {
     if queues.len() < 2 || all < DOCTOR_QUEUE_FRAMES_MIN || !many || share < NEARLY_ALL_PERCENT {
         return None;
     }
-    let seen = format!("one of {} receive queues got {} of {} frames ({share} %)", queues.len(), grouped(most), grouped(all));
+    let seen =
+        format!("one of {} receive queues got {} of {} frames ({share} %)", queues.len(), grouped(most), grouped(all));
     let advice = [
         format!("`ethtool -X {name} equal {}` spreads them evenly", queues.len()),
         format!("of tunnels and VLANs: `ethtool -N {name} rx-flow-hash udp4 sdfn`"),

@@ -4,8 +4,8 @@
 //! router changes on the way (addresses of the link, tag, time to live, header checksum) makes no difference. Never here: a
 //! byte that is kept; a keyed digest is.
 
-use std::collections::hash_map::{HashMap, RandomState};
 use std::collections::VecDeque;
+use std::collections::hash_map::{HashMap, RandomState};
 use std::hash::{BuildHasher, Hasher};
 
 use crate::limits::{DOCTOR_DUPLICATE_TIME_MAX, DOCTOR_FRAMES_REMEMBERED_MAX};
@@ -89,6 +89,8 @@ mod tests {
             packet[20..24].copy_from_slice(&number.to_be_bytes());
             assert!(!copies.knows(&packet, at(0)));
         }
-        assert!(copies.last.len() <= DOCTOR_FRAMES_REMEMBERED_MAX && copies.order.len() <= DOCTOR_FRAMES_REMEMBERED_MAX);
+        assert!(
+            copies.last.len() <= DOCTOR_FRAMES_REMEMBERED_MAX && copies.order.len() <= DOCTOR_FRAMES_REMEMBERED_MAX
+        );
     }
 }

@@ -6,7 +6,9 @@
 use std::fs;
 use std::path::Path;
 
-use af_xdp::{Adjusted, ClockState, Interface, Lost, Offloads, Use};
+pub use af_xdp::{Adjusted, ClockState, Lost, Offloads, Use};
+
+use af_xdp::Interface;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -254,7 +256,10 @@ mod tests {
             },
         ];
         let zero = Wanted::of("tap0", &config, true, 2);
-        assert_eq!((zero.configured, zero.af_xdp, zero.capture.ring_bytes, zero.interfaces), (Some(true), false, 1 << 20, 2));
+        assert_eq!(
+            (zero.configured, zero.af_xdp, zero.capture.ring_bytes, zero.interfaces),
+            (Some(true), false, 1 << 20, 2)
+        );
         assert!(Wanted::of("tap1", &config, true, 2).af_xdp);
         assert_eq!(Wanted::of("tap2", &config, true, 2).configured, Some(false));
         assert_eq!(Wanted::of("tap2", &Config::default(), false, 2).configured, None);

@@ -43,7 +43,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new<const N: usize>(code: &'static Code, severity: Severity, seen: String, advice: [String; N]) -> Finding {
+    pub(super) fn new<const N: usize>(
+        code: &'static Code,
+        severity: Severity,
+        seen: String,
+        advice: [String; N],
+    ) -> Finding {
         Finding { code, severity, seen, advice: advice.into() }
     }
 }

@@ -66,8 +66,7 @@ impl Place {
     fn look(what: &'static str, folder: &Path, made: bool, wanted_bytes: u64) -> Place {
         let exists = folder.is_dir();
         let asked = if exists || !made { Some(folder) } else { folder.ancestors().find(|above| above.is_dir()) };
-        let mut place =
-            Place { what, folder: folder.to_path_buf(), made, exists, wanted_bytes, ..Place::default() };
+        let mut place = Place { what, folder: folder.to_path_buf(), made, exists, wanted_bytes, ..Place::default() };
         let Some(asked) = asked.filter(|asked| asked.is_dir()) else { return place };
         let allowed = access(asked, Access::WRITE_OK | Access::EXEC_OK);
         place.writable = allowed.is_ok();

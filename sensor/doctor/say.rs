@@ -6,8 +6,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::judge::{Finding, Severity};
 use super::Report;
+use super::judge::{Finding, Severity};
 use crate::alert::words::size;
 use crate::cli::screen::{counted, plain};
 

@@ -236,7 +236,11 @@ impl<'a> Watcher<'a> {
 fn stays_near(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => {
-            four.is_multicast() || four.is_broadcast() || four.is_unspecified() || four.is_link_local() || four.is_loopback()
+            four.is_multicast()
+                || four.is_broadcast()
+                || four.is_unspecified()
+                || four.is_link_local()
+                || four.is_loopback()
         }
         IpAddr::V6(six) => {
             six.is_multicast() || six.is_unspecified() || six.is_unicast_link_local() || six.is_loopback()

@@ -53,7 +53,7 @@ fn wall() -> Timestamp {
 }
 
 impl Watch {
-    /// Opens a port of so many receive queues.
+    /// Opens a port of so many receive queues, and lets go what came meanwhile.
     ///
     /// # Errors
     /// Why it cannot be read.
@@ -76,7 +76,9 @@ impl Watch {
         if dealt.is_err() {
             links.truncate(1); // each would see every frame
         }
-        Ok(Watch { links, interface: wanted.interface.clone() })
+        let mut watch = Watch { links, interface: wanted.interface.clone() };
+        watch.settle()?;
+        Ok(watch)
     }
 
     /// Looks for so long.
@@ -87,7 +89,6 @@ impl Watch {
         let random = std::collections::hash_map::RandomState::new();
         let key = |word: u64| std::hash::BuildHasher::hash_one(&random, word);
         let mut watcher = Watcher::new(networks, mtu, self.links.len(), (key(1), key(2)));
-        self.settle()?;
         let mut watched = Watched { promiscuous: is_promiscuous(&self.interface), ..Watched::default() };
         let (overrun, before) = (self.overrun(), counted(&self.interface));
         let (began, wall_began) = (Instant::now(), wall());
