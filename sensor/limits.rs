@@ -626,8 +626,8 @@ pub const DOCTOR_RANGES_MAX: usize = 256;
 /// Private networks that a finding names.
 pub const DOCTOR_RANGES_SHOWN_MAX: usize = 4;
 
-/// Receive queues that are watched one by one: each takes a socket and a ring.
-pub const DOCTOR_QUEUES_MAX: usize = 64;
+/// Receive queues that are watched one by one: each takes a socket and a ring. Of more they are not told apart.
+pub const DOCTOR_QUEUES_MAX: usize = 16;
 
 /// What the watching rings of all queues together may take.
 pub const DOCTOR_RING_BYTES_MAX: usize = 64 << 20;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{Desk, Stop};
 
 /// What was typed.
+#[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "without live capture nothing is looked at"))]
 pub(super) struct Question {
     pub(super) interface: String,
     pub(super) config: Option<PathBuf>,
@@ -16,8 +17,7 @@ pub(super) struct Question {
 
 #[cfg(not(feature = "libpcap"))]
 impl Desk<'_> {
-    pub(super) fn doctor(&mut self, question: &Question) -> Result<u8, Stop> {
-        let Question { interface: _, config: _, set: _, seconds: _, json: _ } = question;
+    pub(super) fn doctor(&mut self, _: &Question) -> Result<u8, Stop> {
         self.usage("this build has no live capture, and no doctor: it was made without the feature `libpcap`")
     }
 }

@@ -96,7 +96,9 @@ impl Look<'_> {
     /// Why nobody should rely on it now; what delivery waits for is no such reason, nothing is lost by it.
     fn not_ready(&self, tallies: &[Tally], links: &[LinkState], facts: &SetFacts) -> Vec<String> {
         let mut reasons = Vec::new();
-        for (name, _) in self.interfaces.iter().zip(links).filter(|(_, state)| !state.open) {
+        // whoever ends closes the links as well, and that is no fault of theirs
+        let is_ending = self.shared.stop.load(Ordering::Acquire);
+        for (name, _) in self.interfaces.iter().zip(links).filter(|(_, state)| !state.open && !is_ending) {
             reasons.push(format!("{name}: the link cannot be read"));
         }
         if facts.is_empty() {
@@ -111,7 +113,7 @@ impl Look<'_> {
         if tallies.iter().any(|tally| tally.unaccounted() != 0) {
             reasons.push("frames are unaccounted for: please report this".to_owned());
         }
-        if self.shared.stop.load(Ordering::Acquire) {
+        if is_ending {
             reasons.push("it is ending".to_owned());
         }
         reasons

@@ -86,12 +86,14 @@ fn losses(_: &Facts, watched: &Watched, name: &str) -> Option<Finding> {
     (lost > 0).then(|| Finding::new(&codes::FRAMES_LOST, severity, seen, [advice]))
 }
 
-fn overrun(_: &Facts, watched: &Watched, _: &str) -> Option<Finding> {
+/// What overran while AF_XDP is to read the port was the doctor's own ring.
+fn overrun(facts: &Facts, watched: &Watched, _: &str) -> Option<Finding> {
     let seen =
         format!("{} frames found no room, and {} were seen", grouped(watched.overrun), grouped(watched.seen.frames));
     let advice =
         "set a larger `ring` for this interface in haetae.yaml (1GiB at most), or use `backend: af_xdp`".to_owned();
-    (watched.overrun > 0).then(|| Finding::new(&codes::RING_OVERRUN, Severity::Warning, seen, [advice]))
+    (watched.overrun > 0 && !facts.wanted.af_xdp)
+        .then(|| Finding::new(&codes::RING_OVERRUN, Severity::Warning, seen, [advice]))
 }
 
 fn rate(facts: &Facts, watched: &Watched, _: &str) -> Option<Finding> {
@@ -127,7 +129,8 @@ fn long(facts: &Facts, watched: &Watched, name: &str) -> Option<Finding> {
     );
     let advice = [
         format!("`ethtool -K {name} gro off lro off`"),
-        format!("between virtual machines and containers also where they are sent: `ethtool -K THERE tso off gso off`"),
+        "between virtual machines and containers also where they are sent: `ethtool -K THERE tso off gso off`"
+            .to_owned(),
     ];
     (watched.seen.beyond_mtu > 0).then(|| Finding::new(&codes::SUPER_FRAMES, Severity::Warning, seen, advice))
 }

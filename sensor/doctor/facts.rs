@@ -247,14 +247,12 @@ mod tests {
 
     #[test]
     fn the_entry_of_the_configuration_that_names_the_port_is_what_is_wanted() {
-        let mut config = Config::default();
-        config.capture = vec![
+        let xdp = Source::Interface { name: "tap1".into(), backend: Backend::AfXdp };
+        let capture = vec![
             Capture { ring_bytes: 1 << 20, ..Capture::of_interface("tap0", None) },
-            Capture {
-                source: Source::Interface { name: "tap1".into(), backend: Backend::AfXdp },
-                ..Capture::of_interface("tap1", None)
-            },
+            Capture { source: xdp, ..Capture::of_interface("tap1", None) },
         ];
+        let config = Config { capture, ..Config::default() };
         let zero = Wanted::of("tap0", &config, true, 2);
         assert_eq!(
             (zero.configured, zero.af_xdp, zero.capture.ring_bytes, zero.interfaces),

@@ -373,4 +373,29 @@ mod tests {
         assert_eq!(watcher.conversations.len(), DOCTOR_CONVERSATIONS_MAX);
         assert_eq!(watcher.seen().beyond, 7);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_frame_is_too_odd_to_be_looked_at(
+            mut frames in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120), 1..8),
+            kinds in proptest::collection::vec(0_usize..4, 8),
+            link in 0_u16..300,
+        ) {
+            // most of them get as far as an IP header
+            for (bytes, kind) in frames.iter_mut().zip(kinds) {
+                let start: &[u8] = [&[8, 0, 0x45][..], &[0x86, 0xdd, 0x60], &[0x81, 0, 0, 7, 8, 0, 0x46], &[]][kind];
+                bytes.splice(12.min(bytes.len())..12.min(bytes.len()), start.iter().copied());
+            }
+            let networks = Networks::default();
+            let mut watcher = Watcher::new(&networks, 1_500, 2, (1, 2));
+            for (at, bytes) in frames.iter().enumerate() {
+                let link = if at % 2 == 0 { Link::ETHERNET } else { Link(link) };
+                let (time, length) = (Timestamp::from_nanos(at as i64), bytes.len() as u32 + at as u32);
+                watcher.next_batch();
+                watcher.frame(&Frame { number: 1, time, bytes, length, link }, at % 2, u64::MAX - at as u64);
+            }
+            let seen = watcher.seen();
+            assert_eq!((seen.frames, seen.queues.iter().sum::<u64>()), (frames.len() as u64, frames.len() as u64));
+        }
+    }
 }

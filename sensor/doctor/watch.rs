@@ -58,8 +58,10 @@ impl Watch {
     /// # Errors
     /// Why it cannot be read.
     pub(super) fn open(wanted: &Wanted, queues: u32) -> Result<Watch, Refused> {
-        let queues = (queues as usize).clamp(1, DOCTOR_QUEUES_MAX);
-        let ring = wanted.capture.ring_bytes.min(DOCTOR_RING_BYTES_MAX / queues).max(RING_BYTES_MIN);
+        let queues = if queues as usize > DOCTOR_QUEUES_MAX { 1 } else { queues.max(1) as usize };
+        // rings of AF_XDP are others than the one that is watched by
+        let as_configured = if wanted.af_xdp { DOCTOR_RING_BYTES_MAX } else { wanted.capture.ring_bytes };
+        let ring = as_configured.min(DOCTOR_RING_BYTES_MAX / queues).max(RING_BYTES_MIN);
         let options = Options {
             interface: wanted.interface.clone(),
             backend: Backend::Libpcap,

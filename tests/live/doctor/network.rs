@@ -45,24 +45,27 @@ while True:
 ";
 
 impl Network {
-    /// Clients on the sender's side of a link, a server elsewhere. `as_on_a_wire`: frames are as a cable would have them.
-    pub fn beside(link: &Link, mirror: Mirror, as_on_a_wire: bool) -> Network {
+    /// Clients on the sender's side of a link, a server elsewhere, both with this MTU. `as_on_a_wire`: frames are as a cable
+    /// would have them.
+    pub fn beside(link: &Link, mirror: Mirror, as_on_a_wire: bool, mtu: u32) -> Network {
         let server = Elsewhere::new();
         let near = |words: &str| link.run_at_sender("ip", &words.split(' ').collect::<Vec<_>>());
         let far = |program: &str, words: &str| server.run(program, &words.split(' ').collect::<Vec<_>>());
         near(&format!("link add c0 type veth peer name c1 netns {}", server.name()));
         near("addr add 10.20.0.1/24 dev c0");
-        near("link set c0 up");
+        near(&format!("link set c0 mtu {mtu} up"));
         far("ip", "addr add 198.51.100.1/24 dev c1");
-        far("ip", "link set c1 up");
+        far("ip", &format!("link set c1 mtu {mtu} up"));
         near("route add 198.51.100.0/24 dev c0");
         far("ip", "route add 10.20.0.0/24 dev c1");
         if as_on_a_wire {
             let off = "tso off gso off gro off tx off";
-            link.run_at_sender("ethtool", &[&["-K", "c0"], &off.split(' ').collect::<Vec<_>>()[..]].concat());
+            // what leaves c0 is mirrored before it is cut up and summed: a0 does both
+            for port in ["c0", "a0"] {
+                link.run_at_sender("ethtool", &[&["-K", port], &off.split(' ').collect::<Vec<_>>()[..]].concat());
+            }
             far("ethtool", &format!("-K c1 {off}"));
         }
-        link.ip_at_sensor(&["link", "set", "b0", "mtu", "1500"]);
         let tc = |words: &str| link.run_at_sender("tc", &words.split(' ').collect::<Vec<_>>());
         tc("qdisc add dev c0 clsact");
         let copies = if mirror == Mirror::BothTwice { " action mirred egress mirror dev a0" } else { "" };
