@@ -110,9 +110,7 @@ impl Look<'_> {
         if self.progress.failing.load(Ordering::Acquire) {
             reasons.push("the spool takes no records: alerts are in the log alone".to_owned());
         }
-        if tallies.iter().any(|tally| tally.unaccounted() != 0) {
-            reasons.push("frames are unaccounted for: please report this".to_owned());
-        }
+        reasons.extend(unbalanced(tallies));
         if is_ending {
             reasons.push("it is ending".to_owned());
         }
@@ -151,6 +149,12 @@ impl Look<'_> {
     }
 }
 
+/// Books that do not balance are a fault of the sensor itself; workers' errors do not make up for each other.
+fn unbalanced(tallies: &[Tally]) -> Option<String> {
+    let wrong = tallies.iter().any(|tally| tally.unaccounted() != 0);
+    wrong.then(|| "frames are unaccounted for: please report this".to_owned())
+}
+
 fn link(name: &str, state: &LinkState) -> Link {
     Link {
         name: name.to_owned(),
@@ -175,5 +179,18 @@ impl View {
             lag: if waiting.records() > 0 { waiting.oldest } else { Duration::ZERO },
             reachable: count(&self.counts.failures) == 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn books_that_do_not_balance_are_a_reason_even_if_their_sum_does() {
+        let balanced = Tally { handed: 7, steered: 7, ..Tally::default() };
+        assert_eq!(unbalanced(&[balanced.clone(), Tally::default()]), None);
+        let (more, less) = (Tally { handed: 1, ..Tally::default() }, Tally { steered: 1, ..Tally::default() });
+        assert!(unbalanced(&[more, balanced, less]).is_some());
     }
 }

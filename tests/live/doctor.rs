@@ -149,6 +149,35 @@ fn a_port_that_is_there_has_a_signal_and_shows_frames_is_healthy() {
 }
 
 #[test]
+fn nothing_is_changed_and_nothing_is_sent() {
+    if !possible("nothing_is_changed_and_nothing_is_sent") {
+        return;
+    }
+    let (link, folder, _passing) = talking();
+    let state = || {
+        let cat = |file: &str| link.run_at_sensor("cat", &[&format!("/sys/class/net/b0/{file}")]);
+        let entries = std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("one").file_name());
+        let mut entries: Vec<_> = entries.collect();
+        entries.sort();
+        let offloads = link.run_at_sensor("ethtool", &["-k", "b0"]);
+        (link.ip_at_sensor(&["-d", "link", "show"]), offloads, cat("statistics/tx_packets"), entries)
+    };
+    // that a link has come up is told a moment after it has
+    let until = Instant::now() + PATIENCE;
+    while !state().0.contains("state UP") {
+        assert!(Instant::now() < until, "{}", state().0);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let before = state();
+    assert_eq!(before.2, "0\n");
+    told_by(&link, folder.path(), &[], &["b0", "--seconds", "1", "--set", "outputs.eve.path=eve.json"], |_| {
+        assert!(link.ip_at_sensor(&["-d", "link", "show", "b0"]).contains("promiscuity 1"));
+    })
+    .healthy();
+    assert_eq!(state(), before);
+}
+
+#[test]
 fn a_text_says_what_was_seen_why_it_matters_and_what_to_type() {
     if !possible("a_text_says_what_was_seen_why_it_matters_and_what_to_type") {
         return;

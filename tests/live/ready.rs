@@ -1,6 +1,6 @@
 //! Every reason that `/readyz` gives, with the real service: ready, then not for that reason alone, then ready again where it
-//! can be. That frames are
-//! unaccounted for is a fault of the sensor itself, and cannot be brought about from outside.
+//! can be. That frames are unaccounted for is a fault of the sensor itself, and cannot be brought about from outside:
+//! `control/look.rs` has that test.
 
 use std::fs::File;
 use std::io::Read;
