@@ -3,9 +3,11 @@
 
 mod asked;
 mod clock;
+mod doctor;
 mod links;
 mod load;
 mod notify;
+mod ready;
 mod xdp;
 
 use std::collections::BTreeMap;
@@ -64,7 +66,12 @@ impl Service {
         let mut command = binary::haetae();
         command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
         command.envs(environment.iter().copied());
-        let mut child = link.at_sensor(&command).stderr(Stdio::piped()).spawn().expect("the service");
+        Service::of(link, &command)
+    }
+
+    /// What a command on the sensor's side becomes; its log is JSON.
+    fn of(link: &Link, command: &Command) -> Service {
+        let mut child = link.at_sensor(command).stderr(Stdio::piped()).spawn().expect("the service");
         let (send, said) = channel();
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         std::thread::spawn(move || {

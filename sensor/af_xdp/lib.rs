@@ -13,6 +13,7 @@ compile_error!("the rings of a socket lie at offsets beyond 32 bits");
 mod bpf;
 #[cfg(feature = "flood")]
 mod flood;
+mod hardware;
 mod interface;
 mod mapping;
 mod packet;
@@ -28,6 +29,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 #[cfg(feature = "flood")]
 pub use flood::Flood;
+pub use hardware::{Adjusted, ClockState, Offloads, clock_state, deal_by_queue};
 pub use interface::{Interface, Lost, Use};
 pub use packet::{Group, share};
 pub use packets::Packets;

@@ -4,6 +4,7 @@
 //! in the operator's words. Never here: a thread, a packet.
 
 mod arguments;
+mod doctor;
 pub mod exit;
 pub mod explain;
 mod explain_bytes;
@@ -124,6 +125,9 @@ impl Desk<'_> {
             }
             Command::Lookup { value, site } => self.lookup(&value, &site),
             Command::Explain { id, paths, site, .. } => self.explain(id.as_deref(), paths, &site),
+            Command::Doctor { interface, config, set, seconds, json } => {
+                self.doctor(&doctor::Question { interface, config, set, seconds, json })
+            }
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
             Command::Completions { shell } => Ok(manual::completions(shell, self.out).map(|()| exit::SOUND)?),
             Command::Man { words } => match manual::page(&words, self.out) {

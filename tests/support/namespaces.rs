@@ -19,6 +19,40 @@ pub struct Link {
     queues: u32,
 }
 
+/// A third namespace, empty.
+pub struct Elsewhere(String);
+
+impl Elsewhere {
+    /// Makes it.
+    pub fn new() -> Elsewhere {
+        let name = format!("haetae-c-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        ran("ip", &["netns", "add", &name]).expect("a namespace");
+        Elsewhere(name)
+    }
+
+    /// As `ip` knows it.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// What a program says there.
+    pub fn run(&self, program: &str, words: &[&str]) -> String {
+        let output = ran("ip", &[&["netns", "exec", &self.0, program], words].concat()).expect("it is told");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A command there.
+    pub fn command(&self, command: &Command) -> Command {
+        inside(&self.0, command)
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _gone_already = ran("ip", &["netns", "del", &self.0]);
+    }
+}
+
 /// Whether this machine lets us make namespaces; else the test says so, and fails where it should have run.
 pub fn possible(test: &str) -> bool {
     let tried = Command::new("unshare").args(["--net", "true"]).output();
@@ -79,6 +113,23 @@ impl Link {
     pub fn ip_at_sensor(&self, words: &[&str]) -> String {
         let output = ran("ip", &[&["-n", &self.sensor], words].concat()).expect("it is told");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What a program says on the sender's side.
+    pub fn run_at_sender(&self, program: &str, words: &[&str]) -> String {
+        let output = ran("ip", &[&["netns", "exec", &self.sender, program], words].concat()).expect("it is told");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What a program says on the sensor's side.
+    pub fn run_at_sensor(&self, program: &str, words: &[&str]) -> String {
+        let output = ran("ip", &[&["netns", "exec", &self.sensor, program], words].concat()).expect("it is told");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A command on the sender's side.
+    pub fn at_sender(&self, command: &Command) -> Command {
+        inside(&self.sender, command)
     }
 
     /// A command on the sensor's side.
