@@ -4,10 +4,15 @@
 mod asked;
 mod clock;
 mod doctor;
+mod doctor;
+mod links;
 mod links;
 mod load;
+mod load;
+mod notify;
 mod notify;
 mod ready;
+mod soak;
 mod xdp;
 
 use std::collections::BTreeMap;
@@ -142,6 +147,20 @@ fn site(rules: &str, more: &str) -> TempDir {
     );
     std::fs::write(folder.path().join("haetae.yaml"), text).expect("a configuration");
     folder
+}
+
+/// What a process holds: descriptors, mappings, threads.
+fn held(process: u32) -> [usize; 3] {
+    let of = |name: &str| format!("/proc/{process}/{name}");
+    let entries = |name: &str| std::fs::read_dir(of(name)).expect("it runs").count();
+    [entries("fd"), std::fs::read_to_string(of("maps")).expect("it runs").lines().count(), entries("task")]
+}
+
+/// Resident memory in bytes, without what is shared with others.
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
 /// Alerts without what two runs may not share: their last revisions by indicator, place and ends.
