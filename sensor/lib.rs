@@ -37,6 +37,8 @@ pub mod cli;
 pub mod collector;
 pub mod config;
 pub mod control;
+#[cfg(feature = "libpcap")]
+pub mod doctor;
 pub mod metrics;
 pub mod pages;
 pub mod report;

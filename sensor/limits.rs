@@ -615,3 +615,72 @@ pub const READERS_MAX: usize = 255;
 
 /// How long a look at an empty ring may keep the driver busy, at most, in microseconds: a batch of the slowest link.
 pub const BUSY_POLL_MICROSECONDS_SETTABLE_MAX: u64 = 1_000;
+
+/// A flow that has carried so much payload is heavy: what can be matched stands at its beginning, and when more comes than
+/// can be read its payload is given up first.
+pub const FLOW_HEAVY_BYTES_MIN: u64 = 1 << 20;
+
+/// The same, where giving up heavy flows was not enough: several requests of a conversation still fit.
+pub const FLOW_MIDDLING_BYTES_MIN: u64 = 64 << 10;
+// the doctor
+
+/// How long the doctor watches at most: an hour shows a busy time of day.
+pub const DOCTOR_SECONDS_MAX: u64 = 3_600;
+
+/// Conversations that the doctor tells apart, 4 MiB; those beyond are not judged, and judgements are shares.
+pub const DOCTOR_CONVERSATIONS_MAX: usize = 65_536;
+
+/// Conversations, at least, of which a share means something.
+pub const DOCTOR_CONVERSATIONS_MIN: u64 = 20;
+
+/// Packets of a conversation before it is judged: one that was only just begun, or only just ended, shows one side.
+pub const DOCTOR_CONVERSATION_PACKETS_MIN: u32 = 3;
+
+/// Frames, at least, of which a share by receive queue means something.
+pub const DOCTOR_QUEUE_FRAMES_MIN: u64 = 1_000;
+
+/// Frames that the doctor remembers to know their likes: half a million frames a second within the time below.
+pub const DOCTOR_FRAMES_REMEMBERED_MAX: usize = 16_384;
+
+/// A frame that was repeated within this was copied: TCP sends again after 200 ms at least (RFC 6298 says a second).
+pub const DOCTOR_DUPLICATE_TIME_MAX: Span = Span::nanos(30_000_000);
+
+/// Frames whose checksums the doctor works out: enough for a share.
+pub const DOCTOR_CHECKSUMS_MAX: u64 = 10_000;
+
+/// Private networks that the doctor tells apart when they are missing in the configuration.
+pub const DOCTOR_RANGES_MAX: usize = 256;
+
+/// Private networks that a finding names.
+pub const DOCTOR_RANGES_SHOWN_MAX: usize = 4;
+
+/// Receive queues that are watched one by one: each takes a socket and a ring. Of more they are not told apart.
+pub const DOCTOR_QUEUES_MAX: usize = 16;
+
+/// What the watching rings of all queues together may take.
+pub const DOCTOR_RING_BYTES_MAX: usize = 64 << 20;
+
+/// After the sockets were set up, how long what they give is not looked at: frames from before come by any of them.
+pub const DOCTOR_SETTLE_TIME: std::time::Duration = std::time::Duration::from_millis(60);
+
+/// An answer by netlink; the largest, of an interface with many virtual functions, has some ten KiB.
+pub const DOCTOR_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Attributes of one netlink answer; an interface has about sixty.
+pub const DOCTOR_ATTRIBUTES_MAX: usize = 512;
+
+/// A clock that moved by more than this against a steady one while it was watched was set: NTP slews half a millisecond a
+/// second, and steps by 128 ms at least.
+pub const DOCTOR_CLOCK_JUMP_MIN: Span = Span::nanos(100_000_000);
+
+/// Frames wait some milliseconds before they are read, on a busy machine some hundred; what is further off has another clock.
+pub const DOCTOR_STAMP_MAX: Span = Span::seconds(2);
+
+/// What a ring must hold of the fastest second, in milliseconds: a sensor on a shared machine may be kept from running so long.
+pub const DOCTOR_RING_MILLISECONDS_MIN: u64 = 50;
+
+/// Room for a log, at least: some days of alerts.
+pub const DOCTOR_LOG_BYTES_MIN: u64 = 256 << 20;
+
+/// Room on a disk below which it is as good as full.
+pub const DOCTOR_DISK_BYTES_MIN: u64 = 16 << 20;

@@ -15,7 +15,7 @@ mod sight;
 pub use board::Board;
 pub use exposition::exposition;
 pub use server::Server;
-pub use sight::{Askers, DeliveryState, Link, OutputState, Ring, SetState, Sight, SpoolState};
+pub use sight::{Askers, DeliveryState, Link, OutputState, Queue, Ring, SetState, Sight, SpoolState};
 
 use serde_json::{Map, Value, json};
 
@@ -128,6 +128,8 @@ pub struct Tally {
     pub flows: flow::Counts,
     /// Flows followed now: a level, not a count.
     pub flows_open: u64,
+    /// How much is left undone ([`flow::Effort`]): a level, not a count; the most of all.
+    pub effort: u64,
     /// TCP streams.
     pub streams: flow::StreamCounts,
     /// Fragments: every worker sees them all, so these are one worker's.
@@ -208,6 +210,7 @@ impl Tally {
         self.bytes += other.bytes;
         self.flows.add(other.flows);
         self.flows_open += other.flows_open;
+        self.effort = self.effort.max(other.effort);
         self.streams = self.streams.plus(&other.streams);
         self.observations += other.observations;
         self.values_refused += other.values_refused;
@@ -286,6 +289,7 @@ fn streams(streams: &flow::StreamCounts) -> Value {
     json!({
         "gaps": streams.gaps,
         "gap_bytes": streams.gap_bytes,
+        "unseen_bytes": streams.unseen_bytes,
         "out_of_order": streams.out_of_order,
         "reassembly_full": streams.reassembly_full,
         "lost": streams.lost,

@@ -31,7 +31,7 @@ use crate::alert::{Contacts, eve};
 use crate::capture::{Batch, Frame};
 use crate::decode::shard::Shard;
 use crate::decode::{Fate, Fragments, Packet, decode, peek};
-use crate::flow::{Ended, Flows, Moment, Scene, Settings, Step, Ticket, Trail};
+use crate::flow::{Effort, Ended, Flows, Moment, Scene, Settings, Step, Ticket, Trail};
 use crate::indicator::{AddressQuestion, Hit, IndicatorSet, Questions};
 use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
 use crate::metrics::{Laps, Tally};
@@ -87,6 +87,8 @@ pub struct Worker {
     shards_asked: usize,
     /// Whether the machine's clock is in doubt.
     clock_suspect: bool,
+    /// How much is read: all, in a replay always.
+    effort: Effort,
     /// Live: rings to and from the other workers.
     outboxes: Vec<Option<Outbox>>,
     inboxes: Vec<(usize, Inbox)>,
@@ -125,6 +127,7 @@ impl Worker {
             early: BTreeMap::new(),
             shards_asked: SHARDS,
             clock_suspect: false,
+            effort: Effort::default(),
             late: Vec::new(),
             outboxes: Vec::new(),
             inboxes: Vec::new(),
@@ -186,6 +189,7 @@ impl Worker {
         let mut tally = self.tally.clone();
         tally.flows = self.flows.counts();
         tally.flows_open = self.flows.open() as u64;
+        tally.effort = self.effort as u64;
         tally.streams = self.flows.stream_counts();
         tally.take_fragments(&self.fragments);
         self.contacts.iter().for_each(|contacts| tally.contacts.add(contacts.sightings()));
@@ -245,8 +249,7 @@ impl Worker {
             let frame = batch.frame(*at);
             let payload = packet.payload(frame.bytes, &self.fragments);
             let moment = Moment { packet: frame.number, time: frame.time };
-            self.flows.follow(moment, packet, ticket, payload, &mut self.trail);
-            self.fates[*at] = packet.flaw.map_or(Fate::Processed, Fate::Malformed);
+            self.fates[*at] = self.flows.follow(moment, packet, ticket, payload, &mut self.trail);
         }
         self.account(batch);
     }
@@ -332,7 +335,9 @@ impl Worker {
     /// An event line, if anyone wants events of this type.
     fn say(&mut self, name: &'static str, scene: &Scene, phase: u8, write: impl FnOnce(&mut Vec<u8>)) {
         let logged = self.orders.logged.contains(&name);
-        if self.orders.events || logged {
+        if (self.orders.events || logged) && self.effort >= Effort::NoEvents {
+            self.tally.events_shed += 1;
+        } else if self.orders.events || logged {
             let start = self.release.lines.len();
             write(&mut self.release.lines);
             let line = start..self.release.lines.len();

@@ -3,9 +3,13 @@
 
 mod asked;
 mod clock;
+mod doctor;
 mod links;
+mod load;
 mod notify;
+mod ready;
 mod sandbox;
+mod soak;
 mod xdp;
 
 use std::collections::BTreeMap;
@@ -69,7 +73,12 @@ impl Service {
     /// By a command that is the service, or becomes it.
     fn start_by(link: &Link, folder: &Path, mut command: Command, words: &[&str]) -> Service {
         command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
-        let mut child = link.at_sensor(&command).stderr(Stdio::piped()).spawn().expect("the service");
+        Service::of(link, &command)
+    }
+
+    /// What a command on the sensor's side becomes; its log is JSON.
+    fn of(link: &Link, command: &Command) -> Service {
+        let mut child = link.at_sensor(command).stderr(Stdio::piped()).spawn().expect("the service");
         let (send, said) = channel();
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         std::thread::spawn(move || {
@@ -140,6 +149,20 @@ fn site(rules: &str, more: &str) -> TempDir {
     );
     std::fs::write(folder.path().join("haetae.yaml"), text).expect("a configuration");
     folder
+}
+
+/// What a process holds: descriptors, mappings, threads.
+fn held(process: u32) -> [usize; 3] {
+    let of = |name: &str| format!("/proc/{process}/{name}");
+    let entries = |name: &str| std::fs::read_dir(of(name)).expect("it runs").count();
+    [entries("fd"), std::fs::read_to_string(of("maps")).expect("it runs").lines().count(), entries("task")]
+}
+
+/// Resident memory in bytes, without what is shared with others.
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
 /// Alerts without what two runs may not share: their last revisions by indicator, place and ends.

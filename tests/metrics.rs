@@ -24,7 +24,8 @@ use world::Sensor;
 const NOBODY: &str = "127.0.0.1:1";
 
 /// Rules that fire for neither sensor, and why.
-const SILENT: [(&str, &str); 1] = [("HaetaeMissing", "there are sensors")];
+const SILENT: [(&str, &str); 2] =
+    [("HaetaeMissing", "there are sensors"), ("HaetaeLossBeforePort", "where all goes ill, the ports lose frames too")];
 
 /// Series that a sensor may show at most, all workers and links together.
 const SERIES_MAX: usize = 2_000;

@@ -57,6 +57,8 @@ static USES: &[(&str, &[&str])] = &[
     ),
     ("collector", &["worker", "alert", "spool", "metrics"]),
     ("config", &["networks", "emit", "feed", "gate"]),
+    // Looks at a port before the path does, and asks the configuration what the port is for.
+    ("doctor", &["capture", "decode", "networks", "config", "alert", "cli"]),
     // Tells a person of all of it, in one page.
     ("report", &["alert", "indicator", "networks", "observable", "decode", "worker", "metrics", "cli"]),
 ];
@@ -93,6 +95,7 @@ static NEVER: &[(&str, &[&[&str]])] = &[
     ("config", &[CLOCK, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("report", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("metrics", &[FILES, ENVIRONMENT, PRINTING]),
+    ("doctor", &[SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("pages", &[CLOCK, FILES, SOCKETS, ENVIRONMENT, PRINTING]),
 ];
 

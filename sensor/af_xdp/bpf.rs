@@ -41,7 +41,7 @@ const NAME: [u8; 16] = *b"haetae\0\0\0\0\0\0\0\0\0\0";
 const LICENCE: &[u8] = b"Dual MIT/GPL\0";
 
 /// One instruction: `code | registers << 8 | offset << 16 | immediate << 32`.
-const fn instruction(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> u64 {
+pub(crate) const fn instruction(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> u64 {
     code as u64 | ((to | from << 4) as u64) << 8 | (offset as u16 as u64) << 16 | (immediate as u32 as u64) << 32
 }
 
@@ -118,7 +118,7 @@ struct LinkCreate {
 /// # Safety
 /// `request` must be laid out as the kernel's for this command, and addresses in it must be those of memory that is valid
 /// for it, long enough, for the time of the call.
-unsafe fn bpf<T>(command: libc::c_int, request: &mut T, what: &'static str) -> Result<libc::c_int, Error> {
+pub(crate) unsafe fn bpf<T>(command: libc::c_int, request: &mut T, what: &'static str) -> Result<libc::c_int, Error> {
     // SAFETY: the pointer and the size are those of `request`; the caller answers for what is in it.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(request), size_of::<T>()) };
     if answer < 0 { Err(Error::last(what)) } else { Ok(answer as libc::c_int) }
@@ -133,14 +133,35 @@ unsafe fn opened<T>(command: libc::c_int, request: &mut T, what: &'static str) -
     unsafe { Ok(OwnedFd::from_raw_fd(bpf(command, request, what)?)) }
 }
 
-fn address_of<T: ?Sized>(of: &T) -> u64 {
+pub(crate) fn address_of<T: ?Sized>(of: &T) -> u64 {
     std::ptr::from_ref(of).cast::<u8>().expose_provenance() as u64
 }
 
-fn map(kind: u32, value_bytes: u32, entries_max: u32, flags: u32) -> Result<OwnedFd, Error> {
+pub(crate) fn map(kind: u32, value_bytes: u32, entries_max: u32, flags: u32) -> Result<OwnedFd, Error> {
     let mut request = MapCreate { kind, key_bytes: 4, value_bytes, entries_max, flags, inner: 0, node: 0, name: NAME };
     // SAFETY: the layout is that of BPF_MAP_CREATE, which has no address in it and answers with a descriptor.
     unsafe { opened(MAP_CREATE, &mut request, "BPF_MAP_CREATE") }
+}
+
+/// Loads a program for XDP.
+pub(crate) fn load(instructions: &[u64], flags: u32) -> Result<OwnedFd, Error> {
+    let mut request = ProgramLoad {
+        kind: PROGRAM_XDP,
+        instructions: instructions.len() as u32,
+        first: address_of(instructions),
+        licence: address_of(LICENCE),
+        log_level: 0,
+        log_bytes: 0,
+        log: 0,
+        kernel: 0,
+        flags,
+        name: NAME,
+        interface: 0,
+        attach: ATTACH_XDP,
+    };
+    // SAFETY: the layout is that of BPF_PROG_LOAD, which answers with a descriptor; the instructions and the licence with its
+    // closing NUL outlive the call, and so many instructions there are.
+    unsafe { opened(PROGRAM_LOAD, &mut request, "BPF_PROG_LOAD") }
 }
 
 /// The program with its maps, in the kernel, not attached.
@@ -156,23 +177,7 @@ impl Program {
         let sockets = map(KIND_SOCKETS, size_of::<u32>() as u32, queues, 0)?;
         let unclaimed = map(KIND_ARRAY, size_of::<u64>() as u32, 1, IS_MEMORY)?;
         let instructions = program(sockets.as_raw_fd(), unclaimed.as_raw_fd());
-        let mut request = ProgramLoad {
-            kind: PROGRAM_XDP,
-            instructions: instructions.len() as u32,
-            first: address_of(&instructions),
-            licence: address_of(LICENCE),
-            log_level: 0,
-            log_bytes: 0,
-            log: 0,
-            kernel: 0,
-            flags: HAS_FRAGMENTS,
-            name: NAME,
-            interface: 0,
-            attach: ATTACH_XDP,
-        };
-        // SAFETY: the layout is that of BPF_PROG_LOAD, which answers with a descriptor; the instructions and the licence
-        // with its closing NUL outlive the call, and so many instructions there are.
-        let fd = unsafe { opened(PROGRAM_LOAD, &mut request, "BPF_PROG_LOAD") }?;
+        let fd = load(&instructions, HAS_FRAGMENTS)?;
         Ok(Program { fd, sockets, unclaimed })
     }
 

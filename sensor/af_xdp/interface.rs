@@ -54,8 +54,14 @@ impl Interface {
         }
     }
 
-    pub(crate) fn index(&self) -> u32 {
+    /// Its number.
+    pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     fn folder(&self) -> PathBuf {

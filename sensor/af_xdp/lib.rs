@@ -12,10 +12,14 @@ compile_error!("the rings of a socket lie at offsets beyond 32 bits");
 
 mod attempt;
 mod bpf;
+#[cfg(feature = "flood")]
+mod flood;
+mod hardware;
 mod interface;
 mod mapping;
 mod packet;
 mod packets;
+mod passing;
 mod rights;
 mod ring;
 mod socket;
@@ -26,9 +30,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use attempt::Call;
+#[cfg(feature = "flood")]
+pub use flood::Flood;
+pub use hardware::{Adjusted, ClockState, Offloads, clock_state, deal_by_queue};
 pub use interface::{Interface, Lost, Use};
 pub use packet::{Group, bind_again, hardware, is_up, share};
 pub use packets::Packets;
+pub use passing::{hand_over_packet_sockets, pass_packet_socket};
 pub use rights::{OwnRights, Prepared, Rights, State};
 use socket::Socket;
 
@@ -119,7 +127,7 @@ pub struct Options {
     pub busy_poll: Option<u32>,
 }
 
-/// What was counted of a part since it was opened. What came to it is the sum of all.
+/// What was counted of a queue since it was opened. What came to it is the sum of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets handed out.
@@ -265,30 +273,27 @@ impl Part {
         self.sockets.iter().map(|(_, socket)| socket.as_fd())
     }
 
-    /// What was counted.
+    /// What was counted, by the number of the queue.
     ///
     /// # Errors
     /// The kernel does not say.
-    pub fn counters(&mut self) -> Result<Counters, Error> {
-        let mut sum = Counters::default();
-        for (_, socket) in &mut self.sockets {
+    pub fn counters(&mut self) -> Result<Vec<(u32, Counters)>, Error> {
+        let of = |(queue, socket): &mut (u32, Socket)| {
             let losses = socket.losses()?;
-            sum.received += socket.received();
-            sum.waiting += socket.waiting();
-            sum.ring_full += losses.ring_full;
-            sum.no_frame += losses.no_frame;
-        }
-        Ok(sum)
+            let counters = Counters {
+                received: socket.received(),
+                waiting: socket.waiting(),
+                ring_full: losses.ring_full,
+                no_frame: losses.no_frame,
+            };
+            Ok((*queue, counters))
+        };
+        self.sockets.iter_mut().map(of).collect()
     }
 
     /// How full the fullest of its rings is, in 256ths.
     pub fn fill(&mut self) -> u32 {
         self.sockets.iter_mut().map(|(_, socket)| socket.fill()).max().unwrap_or_default()
-    }
-
-    /// Packets handed out, by queue.
-    pub fn received_by_queue(&self) -> impl Iterator<Item = (u32, u64)> {
-        self.sockets.iter().map(|(queue, socket)| (*queue, socket.received()))
     }
 
     /// What a socket has to complain of, told once. An interface that was removed shows nowhere else.

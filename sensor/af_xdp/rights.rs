@@ -63,6 +63,14 @@ pub trait Rights: Send {
     /// # Errors
     /// It is gone, or down.
     fn state(&mut self, interface: &str) -> Result<State, Error>;
+
+    /// From now on the calling thread gets packet sockets from whoever has the rights, without any right of its own.
+    ///
+    /// # Errors
+    /// It has to keep the right to make them.
+    fn pass_packet_sockets(&mut self) -> Result<(), Error> {
+        Err(Error::Permission("passing packet sockets"))
+    }
 }
 
 /// The rights of this process: CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF.

@@ -1,12 +1,12 @@
 //! The sensor's end: it starts the broker, and asks it where else it would need rights.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use af_xdp::{Error, Lost, Prepared, Rights, State, Use};
+use af_xdp::{Error, Lost, Prepared, Rights, State, Use, hand_over_packet_sockets};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -50,11 +50,15 @@ impl Broker {
     }
 
     fn ask(&mut self, asked: &Asked) -> Result<(Answer, Vec<OwnedFd>), Error> {
+        self.ask_with(asked, &[])
+    }
+
+    fn ask_with(&mut self, asked: &Asked, passed: &[BorrowedFd<'_>]) -> Result<(Answer, Vec<OwnedFd>), Error> {
         let gone = |error| Error::Call { what: "the broker", error };
         if !self.up.load(Ordering::Acquire) {
             return Err(gone(io::Error::from(io::ErrorKind::BrokenPipe)));
         }
-        let answer = send(self.socket.as_fd(), asked, &[]).and_then(|()| receive(self.socket.as_fd()));
+        let answer = send(self.socket.as_fd(), asked, passed).and_then(|()| receive(self.socket.as_fd()));
         let ended = || io::Error::from(io::ErrorKind::UnexpectedEof);
         match answer.and_then(|answer| answer.ok_or_else(ended)) {
             Ok((Answer::Refused(why), _)) => Err(why.into()),
@@ -102,6 +106,14 @@ impl Rights for Broker {
             (Answer::State { index, queues, dropped, missed }, _) => {
                 Ok(State { index, queues, lost: Lost { dropped, missed } })
             }
+            _ => Err(Error::Strange),
+        }
+    }
+
+    fn pass_packet_sockets(&mut self) -> Result<(), Error> {
+        let listener = hand_over_packet_sockets()?;
+        match self.ask_with(&Asked::Listen, &[listener.as_fd()])? {
+            (Answer::Listening, _) => Ok(()),
             _ => Err(Error::Strange),
         }
     }

@@ -44,17 +44,23 @@ pub type Short = (String, String);
 #[derive(Debug, Serialize, Deserialize)]
 enum Asked {
     Begin(Beginning),
-    Prepare { interface: String, promiscuous: bool, busy_poll: Option<u32> },
+    Prepare {
+        interface: String,
+        promiscuous: bool,
+        busy_poll: Option<u32>,
+    },
     Attach(String),
     Uses(String),
     State(String),
+    /// With the descriptor by which calls for packet sockets are answered from now on.
+    Listen,
 }
 
 impl Asked {
     /// The interface of which something is asked.
     fn interface(&self) -> Option<&str> {
         match self {
-            Asked::Begin(_) => None,
+            Asked::Begin(_) | Asked::Listen => None,
             Asked::Prepare { interface, .. } => Some(interface),
             Asked::Attach(interface) | Asked::Uses(interface) | Asked::State(interface) => Some(interface),
         }
@@ -72,6 +78,7 @@ enum Answer {
         promiscuous: bool,
     },
     Attached,
+    Listening,
     Uses(Vec<Used>),
     State {
         index: u32,

@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use af_xdp::{Error, OwnRights, Rights};
+use af_xdp::{Error, OwnRights, Rights, pass_packet_socket};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 
 use super::{Answer, Asked, Beginning, Short, Why, all, receive, send};
 use crate::limits::BROKER_DESCRIPTORS_MAX;
@@ -20,7 +22,21 @@ pub fn serve(socket: &OwnedFd, begin: impl FnOnce(&Beginning) -> Vec<Short>) -> 
     send(socket.as_fd(), &Answer::Begun(begin(&beginning)), &[])?;
     let mut rights = OwnRights::default();
     let mut refused = 0_u64;
-    while let Some((asked, _)) = receive::<Asked>(socket.as_fd())? {
+    let mut listener: Option<OwnedFd> = None;
+    loop {
+        let (asked_for, called) = wait(socket, listener.as_ref())?;
+        if called && listener.as_ref().is_some_and(|listener| pass_packet_socket(listener.as_fd()).is_err()) {
+            listener = None; // whoever called has ended
+        }
+        if !asked_for {
+            continue;
+        }
+        let Some((asked, passed)) = receive::<Asked>(socket.as_fd())? else { break };
+        if let Asked::Listen = asked {
+            listener = passed.into_iter().next();
+            send(socket.as_fd(), &Answer::Listening, &[])?;
+            continue;
+        }
         let known = asked.interface().is_some_and(|name| beginning.interfaces.iter().any(|known| known == name));
         let (answer, descriptors) = if known {
             answer(&asked, &mut rights).unwrap_or_else(|error| {
@@ -37,9 +53,18 @@ pub fn serve(socket: &OwnedFd, begin: impl FnOnce(&Beginning) -> Vec<Short>) -> 
     Ok(())
 }
 
+/// Waits for a question, or for a call for a packet socket.
+fn wait(socket: &OwnedFd, listener: Option<&OwnedFd>) -> io::Result<(bool, bool)> {
+    let waited = [Some(socket), listener].into_iter().flatten();
+    let mut waited: Vec<PollFd<'_>> = waited.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+    retry_on_intr(|| poll(&mut waited, None))?;
+    let came = |at: usize| waited.get(at).is_some_and(|one| !one.revents().is_empty());
+    Ok((came(0), came(1)))
+}
+
 fn answer(asked: &Asked, rights: &mut OwnRights) -> Result<(Answer, Vec<OwnedFd>), Error> {
     Ok(match asked {
-        Asked::Begin(_) => (Answer::Refused(Why::Foreign), Vec::new()),
+        Asked::Begin(_) | Asked::Listen => (Answer::Refused(Why::Foreign), Vec::new()),
         Asked::Prepare { interface, promiscuous, busy_poll } => {
             let prepared = rights.prepare(interface, *promiscuous, *busy_poll)?;
             let promiscuous = prepared.promiscuous.is_some();

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 
 use ::af_xdp::{Error, FRAME_BYTES, Hold, Lost, Packets, Rights, State, Use};
 
-use super::live::{Counters, Options, Refused};
+use super::live::{Counters, Options, Queue, Refused};
 use super::{Link, Record};
 use crate::limits::PORT_BYTES_MAX;
 use crate::time::Timestamp;
@@ -52,7 +52,7 @@ pub(super) fn open(
     let (promiscuous, busy_poll) = (options.promiscuous, options.busy_poll);
     let whole = Whole { hold, promiscuous, busy_poll, lost_before: before.lost, lost: 0, unclaimed: 0 };
     let busy = busy_poll.is_some();
-    let parts = parts.into_iter().map(|part| Part { part, busy, seen: ::af_xdp::Counters::default(), ask: false });
+    let parts = parts.into_iter().map(|part| Part { part, busy, seen: Vec::new(), ask: false });
     Ok((whole, parts.collect()))
 }
 
@@ -92,17 +92,13 @@ impl Whole {
 pub(super) struct Part {
     part: ::af_xdp::Part,
     busy: bool,
-    /// What was counted when it was last asked.
-    seen: ::af_xdp::Counters,
+    /// What was counted of each queue when it was last asked.
+    seen: Vec<(u32, ::af_xdp::Counters)>,
     /// Whether the sockets are asked for complaints when the rings are empty: a call that is not made for every batch.
     ask: bool,
 }
 
 impl Part {
-    pub(super) fn by_queue(&self) -> Vec<(u32, u64)> {
-        self.part.received_by_queue().collect()
-    }
-
     pub(super) fn polls_busily(&self) -> bool {
         self.busy
     }
@@ -141,13 +137,27 @@ impl Part {
     }
 
     /// Adds what was counted since it was last asked.
-    pub(super) fn count(&mut self, counters: &mut Counters) {
+    pub(super) fn count(&mut self, counters: &mut Counters, queues: &mut Vec<Queue>) {
         self.ask = true;
         let Ok(now) = self.part.counters() else { return };
-        let before = std::mem::replace(&mut self.seen, now);
-        counters.offered += now.came().saturating_sub(before.came());
-        counters.ring_full += now.ring_full.saturating_sub(before.ring_full);
-        counters.no_frame += now.no_frame.saturating_sub(before.no_frame);
+        for (number, now) in now {
+            let at = queues.iter().position(|queue| queue.number == number).unwrap_or_else(|| {
+                queues.push(Queue { number, ..Queue::default() });
+                queues.len() - 1
+            });
+            let seen = self.seen.iter().position(|(seen, _)| *seen == number).unwrap_or_else(|| {
+                self.seen.push((number, ::af_xdp::Counters::default()));
+                self.seen.len() - 1
+            });
+            let (queue, before) = (&mut queues[at], std::mem::replace(&mut self.seen[seen].1, now));
+            let (full, none) = (now.ring_full - before.ring_full, now.no_frame - before.no_frame);
+            queue.received += now.received - before.received;
+            queue.ring_full += full;
+            queue.no_frame += none;
+            counters.offered += now.came().saturating_sub(before.came());
+            counters.ring_full += full;
+            counters.no_frame += none;
+        }
     }
 }
 

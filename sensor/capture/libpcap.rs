@@ -19,6 +19,10 @@ use crate::time::Timestamp;
 /// How long the kernel may keep a block of its ring that is not full, in milliseconds: what a packet on a quiet link waits.
 const BLOCK_MILLISECONDS: i32 = 2;
 
+/// What a first drop says, and how much another look changes that, in 256ths.
+const STRAIN_FIRST: u32 = 128;
+const STRAIN_STEP: u32 = 32;
+
 /// libpcap's word for all interfaces; a group of sockets must be on one.
 pub(super) const ANY: &str = "any";
 
@@ -48,6 +52,8 @@ pub(super) struct Libpcap {
     hardware: u16,
     /// Its 32-bit counters when they were last asked: only differences mean anything.
     seen: (u32, u32),
+    /// Grows with each look that finds drops, and shrinks with each that does not.
+    strain: u32,
 }
 
 impl Libpcap {
@@ -84,7 +90,7 @@ impl Libpcap {
         // what has no such socket (`any` has none of one device) never goes away
         let hardware = hardware(capture.as_fd()).unwrap_or_default();
         let (interface, promiscuous) = (options.interface.clone(), options.promiscuous);
-        Ok(Libpcap { capture, link, interface, promiscuous, hardware, seen: (0, 0) })
+        Ok(Libpcap { capture, link, interface, promiscuous, hardware, seen: (0, 0), strain: 0 })
     }
 
     /// Reads the interface of the same name again, after it went and came back. The socket stays, with its ring and its
@@ -129,10 +135,19 @@ impl Libpcap {
         polled.map(drop).map_err(Refused::from)
     }
 
+    /// How much is lost, as if it were the fill of a ring in 256ths: libpcap does not tell how full its ring is.
+    pub(super) fn strain(&self) -> u32 {
+        self.strain
+    }
+
     /// Adds what the kernel counted since it was last asked.
     pub(super) fn count(&mut self, counters: &mut Counters) {
         let Ok(now) = self.capture.stats() else { return };
         let before = std::mem::replace(&mut self.seen, (now.received, now.dropped));
+        self.strain = match now.dropped != before.1 {
+            true => (self.strain + STRAIN_STEP).clamp(STRAIN_FIRST, 255),
+            false => self.strain.saturating_sub(STRAIN_STEP),
+        };
         counters.offered += u64::from(now.received.wrapping_sub(before.0));
         counters.ring_full += u64::from(now.dropped.wrapping_sub(before.1));
     }

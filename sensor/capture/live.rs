@@ -83,6 +83,19 @@ impl fmt::Display for Refused {
     }
 }
 
+/// What came by one receive queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Its number on the interface.
+    pub number: u32,
+    /// Frames that were handed out.
+    pub received: u64,
+    /// Dropped because its ring was full.
+    pub ring_full: u64,
+    /// Dropped because no memory for them was free.
+    pub no_frame: u64,
+}
+
 /// What was counted since the link was first opened. Offered is the sum of what was handed out, of what the kernel dropped,
 /// and of what waits. Who reads a part of a link counts frames, its keeper counts what belongs to the whole of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,6 +151,7 @@ pub struct Live {
     keeper: Ends,
     opened: Option<Opened>,
     counters: Counters,
+    queues: Vec<Queue>,
     snap_bytes: usize,
     chunk: Vec<u8>,
     records: Vec<Record>,
@@ -149,7 +163,7 @@ impl Live {
     pub(super) fn new(keeper: Ends, snap_bytes: u32, first: u64) -> Live {
         let (counters, chunk, records) = (Counters::default(), Vec::new(), Vec::new());
         let opened = keeper.take();
-        Live { keeper, opened, counters, snap_bytes: snap_bytes as usize, chunk, records, first }
+        Live { keeper, opened, counters, queues: Vec::new(), snap_bytes: snap_bytes as usize, chunk, records, first }
     }
 
     /// Whether whoever waits on its descriptors is woken for every frame; libpcap's ring gathers them.
@@ -162,19 +176,17 @@ impl Live {
         matches!(&self.opened, Some(Opened::AfXdp(part)) if part.polls_busily())
     }
 
-    /// Frames handed out by each receive queue, where the backend tells them apart.
-    pub fn by_queue(&self) -> Vec<(u32, u64)> {
-        match &self.opened {
-            Some(Opened::AfXdp(part)) => part.by_queue(),
-            _ => Vec::new(),
-        }
+    /// What came by each receive queue, where the backend tells them apart; as of the last [`Live::counters`].
+    pub fn queues(&self) -> &[Queue] {
+        &self.queues
     }
 
-    /// How full the kernel's ring is, in 256ths; 0 where the backend does not tell.
+    /// How full the kernel's ring is, in 256ths; libpcap tells only that frames were dropped, and this grows while it does.
     pub fn fill(&mut self) -> u32 {
         match &mut self.opened {
             Some(Opened::AfXdp(part)) => part.fill(),
-            _ => 0,
+            Some(Opened::Libpcap(libpcap)) => libpcap.strain(),
+            None => 0,
         }
     }
 
@@ -242,7 +254,7 @@ impl Live {
     fn count(&mut self) {
         match &mut self.opened {
             Some(Opened::Libpcap(libpcap)) => libpcap.count(&mut self.counters),
-            Some(Opened::AfXdp(part)) => part.count(&mut self.counters),
+            Some(Opened::AfXdp(part)) => part.count(&mut self.counters, &mut self.queues),
             None => {}
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Output, Pace, Workers};
-use crate::limits::BATCH_FRAMES_MAX;
+use crate::limits::{BATCH_FRAMES_MAX, DOCTOR_SECONDS_MAX};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,11 +24,13 @@ Examples:
   haetae lookup c2.bad.example -S rules/           what is known of a value
   haetae explain ID -r a.pcap -S rules/            one alert, from its bytes to the decision
   haetae rules test -S rules/                      run the tests that rule files bring along
+  haetae doctor tap0 -c haetae.yaml                what is wrong with a tap, a machine, a configuration, and what to type
 
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
-Exit codes: 0; 1 a match with --fail-on-match, or a failing rule test; 2 usage; 65 damaged capture with --strict;
-70 a fault of the sensor; 71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration,
+Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, or an error that
+the doctor found; 2 usage; 65 damaged capture with --strict; 70 a fault of the sensor;
+71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration,
 or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
 What is said twice: the file, then the environment, then --set has the last word.";
@@ -96,6 +98,9 @@ pub(crate) enum Command {
         /// Worker threads: auto, or a number
         #[arg(long, value_name = "N", value_parser = workers, help_heading = "Input")]
         workers: Option<Workers>,
+        /// Work artificially for so many nanoseconds on each frame: what a slow machine would lose
+        #[arg(long, value_name = "NANOSECONDS", hide = true, default_value_t = 0)]
+        slow_motion: u32,
     },
     /// Take interfaces for a sensor that has no right to: `run` starts it by itself
     #[command(hide = true)]
@@ -130,6 +135,24 @@ pub(crate) enum Command {
         list: bool,
         #[command(flatten)]
         site: Site,
+    },
+    /// Look at an interface, this machine and some seconds of traffic: what is wrong, and what to type
+    Doctor {
+        /// The interface that the sensor reads, or is to read
+        #[arg(value_name = "IFACE")]
+        interface: String,
+        /// Configuration; without it the defaults are judged
+        #[arg(short = 'c', value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Override an option of the configuration: --set limits.workers=2
+        #[arg(long, value_name = "A.B=C")]
+        set: Vec<String>,
+        /// How long the traffic is watched
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = seconds)]
+        seconds: u64,
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
     },
     /// Work on rule files
     Rules {
@@ -300,6 +323,13 @@ fn output(text: &str) -> Result<Output, String> {
         "" => Err("a file name, or - for standard output".to_string()),
         "-" => Ok(Output::Stdout),
         _ => Ok(Output::File(PathBuf::from(text))),
+    }
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(seconds) if (1..=DOCTOR_SECONDS_MAX).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("1 to {DOCTOR_SECONDS_MAX}")),
     }
 }
 

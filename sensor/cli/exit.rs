@@ -11,6 +11,8 @@ pub const SOUND: u8 = 0;
 pub const MATCHED: u8 = 1;
 /// No alert of the captures has the id that was asked for, or several have.
 pub const UNKNOWN: u8 = 1;
+/// The doctor found something of severity `error`.
+pub const ILL: u8 = 1;
 /// The command line makes no sense.
 pub const USAGE: u8 = 2;
 /// A capture was damaged and `--strict` was given.

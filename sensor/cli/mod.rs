@@ -4,6 +4,7 @@
 //! in the operator's words. Never here: a thread, a packet.
 
 mod arguments;
+mod doctor;
 pub mod exit;
 pub mod explain;
 mod explain_bytes;
@@ -115,7 +116,7 @@ impl Desk<'_> {
     fn command(&mut self, command: Command) -> Result<u8, Stop> {
         match command {
             Command::Replay { paths, site, options } => self.replay(paths, &site, &options),
-            Command::Run { site, workers } => self.run_service(&site, workers, None),
+            Command::Run { site, workers, slow_motion } => self.run_service(&site, (workers, slow_motion), None),
             Command::Broker => self.broker(),
             Command::Check { site } => self.check(&site),
             Command::Config { what: ConfigCommand::Dump { config, set } } => self.dump(config, &set),
@@ -125,6 +126,9 @@ impl Desk<'_> {
             }
             Command::Lookup { value, site } => self.lookup(&value, &site),
             Command::Explain { id, paths, site, .. } => self.explain(id.as_deref(), paths, &site),
+            Command::Doctor { interface, config, set, seconds, json } => {
+                self.doctor(&doctor::Question { interface, config, set, seconds, json })
+            }
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
             Command::Completions { shell } => Ok(manual::completions(shell, self.out).map(|()| exit::SOUND)?),
             Command::Man { words } => match manual::page(&words, self.out) {
@@ -153,7 +157,7 @@ impl Desk<'_> {
     }
 
     #[cfg(not(feature = "libpcap"))]
-    fn run_service(&mut self, _: &Site, _: Option<Workers>, _: Option<Vec<Capture>>) -> Result<u8, Stop> {
+    fn run_service(&mut self, _: &Site, _: (Option<Workers>, u32), _: Option<Vec<Capture>>) -> Result<u8, Stop> {
         self.usage("this build has no live capture: it was made without the feature `libpcap`")
     }
 
@@ -175,7 +179,7 @@ impl Desk<'_> {
     fn run_service(
         &mut self,
         site: &Site,
-        workers: Option<Workers>,
+        (workers, slow_motion): (Option<Workers>, u32),
         captures: Option<Vec<Capture>>,
     ) -> Result<u8, Stop> {
         let mut config = self.config(site, "nothing was started")?;
@@ -198,7 +202,9 @@ impl Desk<'_> {
         };
         let workers = order::count(workers.unwrap_or(config.limits.workers));
         let colours = (self.environment)("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let service = control::Service { config, file: file.clone(), rules, workers, colours, again: &again };
+        let slow_motion = std::time::Duration::from_nanos(slow_motion.into());
+        let service =
+            control::Service { config, file: file.clone(), rules, workers, slow_motion, colours, again: &again };
         match control::run(service) {
             Ok(()) => Ok(exit::SOUND),
             Err(failure) => self.failed(&failure),
@@ -230,7 +236,7 @@ impl Desk<'_> {
             }
             site.set.push(format!("outputs.eve.path={}", folder.join("eve.json").display()));
         }
-        self.run_service(&site, arguments.options.workers, Some(captures))
+        self.run_service(&site, (arguments.options.workers, 0), Some(captures))
     }
 
     fn check(&mut self, site: &Site) -> Result<u8, Stop> {

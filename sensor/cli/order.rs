@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::arguments::{Mode, Options, Site};
+use super::screen::quoted;
 use crate::capture::file::STANDARD_INPUT;
 use crate::config::fault::suggest;
 use crate::config::{Config, Output, Replay, Report, Workers};
@@ -16,8 +17,8 @@ use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
 pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 
 /// The sub-commands, for whoever mistypes one.
-pub(crate) const COMMANDS: [&str; 9] =
-    ["replay", "run", "check", "config", "explain", "lookup", "rules", "completions", "man"];
+pub(crate) const COMMANDS: [&str; 10] =
+    ["replay", "run", "check", "config", "doctor", "explain", "lookup", "rules", "completions", "man"];
 
 /// The replay that was asked for.
 ///
@@ -92,16 +93,6 @@ fn report(output: Output, paths: &[PathBuf], site: &Site, options: &Options) -> 
     words.extend(options.continuous.then(|| "--continuous".to_owned()));
     words.push("--report FILE".to_owned());
     Report { output, command: words.join(" "), configuration: site.config.clone() }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@+%".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 /// As many as were asked for, or as there are processors.

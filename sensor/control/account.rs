@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::delivery::Left;
 use super::shared::LinkState;
 use crate::alert::eve;
+use crate::decode::Fate;
 use crate::metrics::Tally;
 use crate::time::Timestamp;
 
@@ -65,10 +66,10 @@ impl Account {
 
     /// The last words.
     pub(super) fn say(&self) {
-        for (interface, LinkState { backend, counters, by_queue, .. }) in &self.links {
+        for (interface, LinkState { backend, counters, queues, .. }) in &self.links {
             // whether the receive queues carry alike
-            if !by_queue.is_empty() {
-                let received = by_queue.iter().map(|(_, count)| count.to_string()).collect::<Vec<_>>().join(",");
+            if !queues.is_empty() {
+                let received = queues.iter().map(|queue| queue.received.to_string()).collect::<Vec<_>>().join(",");
                 tracing::info!(interface, received, "frames by receive queue");
             }
             tracing::info!(
@@ -91,7 +92,9 @@ impl Account {
             packets = sum.handed,
             bytes = sum.bytes,
             malformed = sum.fates.malformed(),
-            hand_off_full = sum.fates.of(crate::decode::Fate::HandOffFull),
+            hand_off_full = sum.fates.of(Fate::HandOffFull),
+            shed_heavy = sum.fates.of(Fate::ShedHeavy),
+            shed_payload = sum.fates.of(Fate::ShedPayload),
             flows = sum.flows.began,
             alerts = sum.alerts,
             events_shed = sum.events_shed,

@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 
 use super::{Failure, bounds, logs};
 use crate::broker::{self, Beginning, Broker, Short, Up};
-use crate::config::{Backend, Config, Level, LogFormat, Logs, Sandbox, Source};
+use crate::config::{Backend, Capture, Config, Level, LogFormat, Logs, Sandbox, Source};
 
 /// Serves until the sensor ends.
 ///
@@ -43,14 +43,16 @@ pub(super) struct Taker {
 }
 
 /// Starts a broker if it is needed: before any thread, while there are rights that it can have.
-pub(super) fn taker(config: &Config) -> Taker {
+pub(super) fn taker(config: &Config, workers: usize) -> Taker {
     let by_driver = |source: &Source| match source {
         Source::Interface { name, backend } if *backend != Backend::Libpcap => Some(name.clone()),
         _ => None,
     };
     let interfaces: Vec<String> = config.capture.iter().filter_map(|capture| by_driver(&capture.source)).collect();
+    let is_link = |capture: &Capture| matches!(capture.source, Source::Interface { .. });
+    let shared = workers > 1 && config.capture.iter().any(is_link);
     let own = |short| Taker { rights: Box::new(OwnRights::default()), broker: None, short };
-    if interfaces.is_empty() || config.sandbox == Sandbox::Off {
+    if interfaces.is_empty() && !shared || config.sandbox == Sandbox::Off {
         return own(Vec::new());
     }
     match Broker::start(Beginning { interfaces, json: config.logs.format == LogFormat::Json }) {

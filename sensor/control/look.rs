@@ -12,10 +12,11 @@ use super::eve_file::LogState;
 use super::shared::{LinkState, Shared};
 use crate::alert::record::Mode;
 use crate::broker::Up;
+use crate::capture;
 use crate::collector::Progress;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
-use crate::metrics::{DeliveryState, Link, OutputState, Ring, SetState, Sight, SpoolState, Tally};
+use crate::metrics::{DeliveryState, Link, OutputState, Queue, Ring, SetState, Sight, SpoolState, Tally};
 use crate::observable::KINDS;
 use crate::sandbox::{Layer, Sandbox};
 
@@ -102,7 +103,9 @@ impl Look<'_> {
     /// Why nobody should rely on it now; what delivery waits for is no such reason, nothing is lost by it.
     fn not_ready(&self, tallies: &[Tally], links: &[LinkState], facts: &SetFacts) -> Vec<String> {
         let mut reasons = Vec::new();
-        for (name, _) in self.interfaces.iter().zip(links).filter(|(_, state)| !state.open) {
+        // whoever ends closes the links as well, and that is no fault of theirs
+        let is_ending = self.shared.stop.load(Ordering::Acquire);
+        for (name, _) in self.interfaces.iter().zip(links).filter(|(_, state)| !state.open && !is_ending) {
             reasons.push(format!("{name}: the link cannot be read"));
         }
         if facts.is_empty() {
@@ -114,10 +117,8 @@ impl Look<'_> {
         if self.progress.failing.load(Ordering::Acquire) {
             reasons.push("the spool takes no records: alerts are in the log alone".to_owned());
         }
-        if tallies.iter().any(|tally| tally.unaccounted() != 0) {
-            reasons.push("frames are unaccounted for: please report this".to_owned());
-        }
-        if self.shared.stop.load(Ordering::Acquire) {
+        reasons.extend(unbalanced(tallies));
+        if is_ending {
             reasons.push("it is ending".to_owned());
         }
         reasons
@@ -155,6 +156,16 @@ impl Look<'_> {
     }
 }
 
+fn queue(of: &capture::live::Queue) -> Queue {
+    Queue { number: of.number, received: of.received, ring_full: of.ring_full, no_frame: of.no_frame }
+}
+
+/// Books that do not balance are a fault of the sensor itself; workers' errors do not make up for each other.
+fn unbalanced(tallies: &[Tally]) -> Option<String> {
+    let wrong = tallies.iter().any(|tally| tally.unaccounted() != 0);
+    wrong.then(|| "frames are unaccounted for: please report this".to_owned())
+}
+
 fn link(name: &str, state: &LinkState) -> Link {
     Link {
         name: name.to_owned(),
@@ -163,6 +174,7 @@ fn link(name: &str, state: &LinkState) -> Link {
         kernel_drops: state.counters.kernel_drops(),
         unclaimed: state.counters.unclaimed,
         interface_drops: state.counters.interface,
+        queues: state.queues.iter().map(queue).collect(),
         up: state.open,
     }
 }
@@ -179,5 +191,18 @@ impl View {
             lag: if waiting.records() > 0 { waiting.oldest } else { Duration::ZERO },
             reachable: count(&self.counts.failures) == 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn books_that_do_not_balance_are_a_reason_even_if_their_sum_does() {
+        let balanced = Tally { handed: 7, steered: 7, ..Tally::default() };
+        assert_eq!(unbalanced(&[balanced.clone(), Tally::default()]), None);
+        let (more, less) = (Tally { handed: 1, ..Tally::default() }, Tally { steered: 1, ..Tally::default() });
+        assert!(unbalanced(&[more, balanced, less]).is_some());
     }
 }

@@ -29,6 +29,8 @@ mod notify;
 mod opening;
 mod outputs;
 mod pace;
+#[cfg(feature = "libpcap")]
+mod pressure;
 mod replay;
 #[cfg(feature = "libpcap")]
 mod run;

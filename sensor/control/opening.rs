@@ -232,7 +232,12 @@ pub(super) fn orders(
 }
 
 /// Workers with their links and the rings between them: a ring from each that reads links to every other.
-pub(super) fn taps(of_worker: Vec<Vec<Source>>, shared: &Arc<Shared>, send: &Sender<Release>) -> Vec<Tap> {
+pub(super) fn taps(
+    of_worker: Vec<Vec<Source>>,
+    shared: &Arc<Shared>,
+    send: &Sender<Release>,
+    slow_motion: Duration,
+) -> Vec<Tap> {
     let workers = of_worker.len();
     let mut inboxes: Vec<Vec<(usize, Inbox)>> = (0..workers).map(|_| Vec::new()).collect();
     let mut outboxes: Vec<Vec<Option<Outbox>>> = Vec::new();
@@ -249,7 +254,7 @@ pub(super) fn taps(of_worker: Vec<Vec<Source>>, shared: &Arc<Shared>, send: &Sen
         .map(|(index, ((sources, outboxes), inboxes))| {
             let (_, orders) = shared.orders(index);
             let worker = Worker::new(orders, send.clone(), Laps::new(nanos)).with_rings(outboxes, inboxes);
-            Tap::new(index, worker, sources, Arc::clone(shared))
+            Tap::new(index, worker, sources, Arc::clone(shared), slow_motion)
         })
         .collect()
 }

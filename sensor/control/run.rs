@@ -53,6 +53,8 @@ pub struct Service<'a> {
     pub rules: Vec<PathBuf>,
     /// How many workers, 1 to 256.
     pub workers: usize,
+    /// Artificial work for each frame.
+    pub slow_motion: Duration,
     /// Whether log lines may have colours.
     pub colours: bool,
     /// Reads configuration and rules again; all that is wrong as one text.
@@ -88,7 +90,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let Taker { mut rights, broker, short } = taker(&config);
+    let Taker { mut rights, broker, short } = taker(&config, service.workers);
     let sources = open_sources(&config.capture, service.workers, rights.as_mut())?;
     let open = |centre| Prepared::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
     let prepared = config.centre.as_ref().map(open).transpose()?;
@@ -101,7 +103,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let rights_kept = bounds::rights(&sources, broker.is_some());
     let Sources { names, keepers, of_worker } = sources;
-    let taps = taps(of_worker, &shared, &send);
+    let taps = taps(of_worker, &shared, &send, service.slow_motion);
     let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
     keep.tell();
     let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));

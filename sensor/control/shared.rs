@@ -12,7 +12,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::look::SetFacts;
 use super::opening::Sources;
 use super::tap::From;
-use crate::capture::live::Counters;
+use crate::capture::live::{Counters, Queue};
 use crate::metrics::Board;
 use crate::worker::Orders;
 
@@ -24,15 +24,15 @@ pub(super) struct LinkState {
     pub(super) open: bool,
     /// Of the whole of it.
     pub(super) counters: Counters,
-    /// Frames handed out by each receive queue; known at the end.
-    pub(super) by_queue: Vec<(u32, u64)>,
+    /// What came by each of its receive queues, where that is told apart.
+    pub(super) queues: Vec<Queue>,
 }
 
 /// A link as it is kept: what belongs to the whole, and what each worker counted.
 #[derive(Default)]
 struct LinkParts {
     whole: LinkState,
-    parts: Vec<Counters>,
+    parts: Vec<(Counters, Vec<Queue>)>,
 }
 
 /// See the head of this file.
@@ -66,7 +66,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(started: Instant, orders: Orders, set: SetFacts, sources: &Sources) -> std::io::Result<Shared> {
         let workers = orders.workers;
-        let parts = |_| LinkParts { parts: vec![Counters::default(); workers], ..LinkParts::default() };
+        let parts = |_| LinkParts { parts: vec![(Counters::default(), Vec::new()); workers], ..LinkParts::default() };
         let links = (0..sources.names.len()).map(parts).collect();
         let by_frames = sources.all().any(|source| matches!(source.from, From::Folder { .. }));
         let readers = (0..workers).filter(|worker| !sources.of_worker[*worker].is_empty());
@@ -120,8 +120,12 @@ impl Shared {
     }
 
     /// What a worker counted of a link.
-    pub(super) fn set_part(&self, link: usize, worker: usize, counters: Counters) {
-        held(&self.links)[link].parts[worker] = counters;
+    pub(super) fn set_part(&self, link: usize, worker: usize, counters: Counters, queues: &[Queue]) {
+        let mut links = held(&self.links);
+        let part = &mut links[link].parts[worker];
+        part.0 = counters;
+        part.1.clear();
+        part.1.extend_from_slice(queues);
     }
 
     /// What belongs to the whole of a link.
@@ -131,19 +135,13 @@ impl Shared {
         (whole.backend, whole.open, whole.counters) = (backend, open, counters);
     }
 
-    /// What came by queues of a link that one worker read.
-    pub(super) fn add_queues(&self, link: usize, queues: Vec<(u32, u64)>) {
-        let mut links = held(&self.links);
-        let by_queue = &mut links[link].whole.by_queue;
-        by_queue.extend(queues);
-        by_queue.sort_unstable();
-    }
-
     /// Each link, all its parts together.
     pub(super) fn links(&self) -> Vec<LinkState> {
         let sum = |link: &LinkParts| {
-            let counters = link.parts.iter().fold(link.whole.counters, |sum, part| sum.and(*part));
-            LinkState { counters, ..link.whole.clone() }
+            let counters = link.parts.iter().fold(link.whole.counters, |sum, (part, _)| sum.and(*part));
+            let mut queues: Vec<Queue> = link.parts.iter().flat_map(|(_, queues)| queues).copied().collect();
+            queues.sort_unstable_by_key(|queue| queue.number);
+            LinkState { counters, queues, ..link.whole }
         };
         held(&self.links).iter().map(sum).collect()
     }

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::clock::{self, Steady};
+use super::pressure::Pressure;
 use super::shared::Shared;
 use crate::capture::live::{Counters, Live};
 use crate::capture::watched::{Watched, What};
-use crate::limits::BATCH_FRAMES_MAX;
+use crate::limits::{BATCH_FRAMES_MAX, HAND_OFF_PACKETS_MAX};
 use crate::sandbox::Role;
 use crate::time::{Span, Timestamp};
 use crate::worker::Worker;
@@ -73,6 +74,9 @@ pub(super) struct Tap {
     generation: u64,
     round: u64,
     looked: Instant,
+    pressure: Pressure,
+    /// Artificial work for each frame: a slow machine, to try what happens on one.
+    slow_motion: Duration,
     /// Naps left before it waits to be woken.
     naps: u32,
     /// Whether other workers may stop waiting for its packets.
@@ -80,12 +84,31 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    pub(super) fn new(index: usize, worker: Worker, sources: Vec<Source>, shared: Arc<Shared>) -> Tap {
+    pub(super) fn new(
+        index: usize,
+        worker: Worker,
+        sources: Vec<Source>,
+        shared: Arc<Shared>,
+        slow_motion: Duration,
+    ) -> Tap {
         let (wall, steady) = clock::both();
         let generation = shared.generation.load(Ordering::Acquire);
         let looked = Instant::now();
-        let clock = Steady::new(wall, steady);
-        Tap { index, worker, sources, shared, clock, generation, round: 0, looked, naps: 0, done: false }
+        let (clock, pressure) = (Steady::new(wall, steady), Pressure::new());
+        Tap {
+            index,
+            worker,
+            sources,
+            shared,
+            clock,
+            generation,
+            round: 0,
+            looked,
+            pressure,
+            slow_motion,
+            naps: 0,
+            done: false,
+        }
     }
 
     /// What its thread is for, and the folders that it reads.
@@ -110,7 +133,9 @@ impl Tap {
             let (wall, steady) = clock::both();
             let time = self.clock.look(wall, steady);
             let busy = self.read(time) + self.take();
+            self.work_slowly(busy);
             let now = Instant::now();
+            self.spare(now);
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.tick(time, now);
@@ -154,6 +179,23 @@ impl Tap {
             self.shared.wake(owner);
         }
         frames
+    }
+
+    /// Leaves undone what the fullest of its rings asks for.
+    fn spare(&mut self, now: Instant) {
+        let of_links = self.sources.iter_mut().map(Source::fill).max().unwrap_or_default();
+        let of_rings = self.worker.waiting_from().map(|(_, len)| len * 256 / HAND_OFF_PACKETS_MAX).max();
+        let fill = of_links.max(of_rings.unwrap_or_default() as u32);
+        if let Some(effort) = self.pressure.judge(fill, now) {
+            self.worker.spare(effort);
+        }
+    }
+
+    fn work_slowly(&self, frames: usize) {
+        let until = Instant::now() + self.slow_motion * frames as u32;
+        while !self.slow_motion.is_zero() && Instant::now() < until {
+            std::hint::spin_loop();
+        }
     }
 
     fn take(&mut self) -> usize {
@@ -237,9 +279,6 @@ impl Tap {
         for source in &mut self.sources {
             source.save();
             source.tell(&self.shared, self.index);
-            if let From::Link(live) = &source.from {
-                self.shared.add_queues(source.link, live.by_queue());
-            }
         }
         let (index, shared) = (self.index, self.shared);
         shared.board.publish(index, &self.worker.finish());
@@ -253,6 +292,14 @@ impl Source {
             From::Folder { .. } => None,
         };
         live.into_iter().flat_map(|live| live.descriptors())
+    }
+
+    fn fill(&mut self) -> u32 {
+        match &mut self.from {
+            From::Link(live) => live.fill(),
+            // files wait
+            From::Folder { .. } => 0,
+        }
     }
 
     fn wakes_for_each(&self) -> bool {
@@ -273,10 +320,10 @@ impl Source {
     /// What was counted of it, for others to read.
     fn tell(&mut self, shared: &Shared, worker: usize) {
         match &mut self.from {
-            From::Link(live) => shared.set_part(self.link, worker, live.counters()),
+            From::Link(live) => shared.set_part(self.link, worker, live.counters(), live.queues()),
             From::Folder { handed, open, .. } => {
                 let counters = Counters { offered: *handed, handed: *handed, ..Counters::default() };
-                shared.set_part(self.link, worker, counters);
+                shared.set_part(self.link, worker, counters, &[]);
                 shared.set_whole(self.link, FOLDER, *open, Counters::default());
             }
         }

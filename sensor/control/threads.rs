@@ -66,8 +66,10 @@ pub(super) fn together(
             look.sandbox.enter(Role::Watchdog, &[]);
             manager.watch(&shared, ended);
         });
+        let mut keep = keep;
         let keep = scope.spawn(move || {
-            look.sandbox.enter(look.sandbox.keeper(), &[]);
+            let role = keep.role(look.sandbox);
+            look.sandbox.enter(role, &[]);
             keep.run(unkept);
         });
         // collector, watchdog, keeper and this one

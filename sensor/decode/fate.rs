@@ -232,6 +232,10 @@ pub enum Fate {
     NeverWatched,
     /// The ring to the worker that owns its shard was full.
     HandOffFull,
+    /// Its flow was followed, but not its payload read: more came than could be read, and heavy flows give up first.
+    ShedHeavy,
+    /// The same, of flows of any size.
+    ShedPayload,
     /// No packet, or one with a flaw: what a tunnel carries, or a header's last part, could not be read.
     Malformed(Malformed),
 }
@@ -247,7 +251,7 @@ impl Fate {
     pub const COUNT: usize = Fate::PLAIN + Malformed::ALL.len();
 
     /// Rows before those of [`Fate::Malformed`].
-    pub const PLAIN: usize = 9;
+    pub const PLAIN: usize = 11;
 
     /// Its row in such a table.
     pub const fn index(self) -> usize {
@@ -261,6 +265,8 @@ impl Fate {
             Fate::LinkUnknown => 6,
             Fate::NeverWatched => 7,
             Fate::HandOffFull => 8,
+            Fate::ShedHeavy => 9,
+            Fate::ShedPayload => 10,
             Fate::Malformed(reason) => Fate::PLAIN + reason as usize,
         }
     }
@@ -277,6 +283,8 @@ impl Fate {
             "link_unknown",
             "never_watched",
             "hand_off_full",
+            "shed_heavy",
+            "shed_payload",
         ];
         match PLAIN.get(index) {
             Some(name) => (*name).to_owned(),

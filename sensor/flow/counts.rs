@@ -32,6 +32,9 @@ pub struct StreamCounts {
     pub gaps: u64,
     /// Bytes in those holes, as far as sequence numbers tell.
     pub gap_bytes: u64,
+    /// Bytes in holes that the other side had acknowledged: it received them, and they never came here. Lost on the way to the
+    /// sensor, or by it.
+    pub unseen_bytes: u64,
     /// Holes and conversations given up because the shard's reassembly bound was reached.
     pub reassembly_full: u64,
     /// Conversations whose reader could make no sense of them any more.
@@ -50,6 +53,7 @@ impl StreamCounts {
         StreamCounts {
             gaps: self.gaps + other.gaps,
             gap_bytes: self.gap_bytes + other.gap_bytes,
+            unseen_bytes: self.unseen_bytes + other.unseen_bytes,
             reassembly_full: self.reassembly_full + other.reassembly_full,
             lost: self.lost + other.lost,
             odd: self.odd + other.odd,

@@ -38,7 +38,7 @@ proptest! {
         whole.count(&packet, 0, ticket.direction, moment.time);
         let wants = tap.flows.settings.wants;
         let mut reading = Reading { wants, out: &mut tap.trail.observations };
-        tcp(&mut whole, &mut tap.flows.shards[0].streams, &packet, ticket.direction, &[], &mut reading);
+        tcp(&mut whole, &mut tap.flows.shards[0].streams, &packet, ticket.direction, (&[], 0), &mut reading);
 
         let half_open = HalfOpen::of(moment, &packet, &ticket, whole.seen).expect("it is one");
         prop_assert_eq!(format!("{:?}", half_open.flow()), format!("{:?}", whole));
@@ -52,7 +52,7 @@ proptest! {
             whole.seen = later;
             whole.count(&packet, 0, ticket.direction, later);
             let mut reading = Reading { wants, out: &mut tap.trail.observations };
-            tcp(&mut whole, &mut tap.flows.shards[0].streams, &packet, ticket.direction, &[], &mut reading);
+            tcp(&mut whole, &mut tap.flows.shards[0].streams, &packet, ticket.direction, (&[], 0), &mut reading);
             prop_assert!(half_open.repeated(&packet, ticket.direction, later, later));
         }
         prop_assert_eq!(format!("{:?}", half_open.flow()), format!("{:?}", whole));

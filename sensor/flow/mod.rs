@@ -6,6 +6,7 @@
 
 mod beginning;
 mod counts;
+mod effort;
 mod entry;
 mod half_open;
 mod key;
@@ -20,12 +21,13 @@ mod waiting;
 
 pub use crate::decode::protocol;
 pub use counts::{Counts, StreamCounts};
+pub use effort::Effort;
 pub use half_open::Knock;
 pub use scene::{Ended, FlowView, Scene, Tunnel};
 pub use trail::{Moment, Step, Trail};
 
 use crate::decode::shard::{Shard, shard_of};
-use crate::decode::{Address, Packet, protocol as ip_protocol, tcp_flag};
+use crate::decode::{Address, Fate, Packet, protocol as ip_protocol, tcp_flag};
 use crate::limits::{CLOCK_STEP_MAX, DATAGRAMS_OFFERED_MAX, HALF_OPEN_SHARE, IDLE_AHEAD, SHARDS, SWEEP_EPOCHS};
 use crate::observable::Side;
 use crate::protocol::{DATAGRAMS, Read, Verdict, Wants};
@@ -79,6 +81,7 @@ pub struct Flows {
     settings: Settings,
     per_shard: usize,
     counts: Counts,
+    effort: Effort,
     /// Flows that a sweep found idle: (first packet, shard, which).
     idle: Vec<(u64, usize, Found)>,
 }
@@ -90,7 +93,8 @@ impl Flows {
         let state = || ShardState { table: Table::default(), streams: Streams::new(held_max), clock: None };
         let shards = std::iter::repeat_with(state).take(SHARDS).collect();
         let per_shard = (settings.flows_max / SHARDS).max(1);
-        Flows { shards, room: Room::default(), settings, per_shard, counts: Counts::default(), idle: Vec::new() }
+        let (counts, effort) = (Counts::default(), Effort::default());
+        Flows { shards, room: Room::default(), settings, per_shard, counts, effort, idle: Vec::new() }
     }
 
     /// The shard of an address pair.
@@ -123,19 +127,27 @@ impl Flows {
         }
     }
 
-    /// Follows one packet: finds or begins its flow, counts it, and lets its conversation be read.
-    pub fn follow(&mut self, moment: Moment, packet: &Packet, ticket: &Ticket, payload: &[u8], trail: &mut Trail) {
+    /// Follows one packet: finds or begins its flow, counts it, and lets its conversation be read. What became of it.
+    pub fn follow(
+        &mut self,
+        moment: Moment,
+        packet: &Packet,
+        ticket: &Ticket,
+        payload: &[u8],
+        trail: &mut Trail,
+    ) -> Fate {
+        let fate = packet.flaw.map_or(Fate::Processed, Fate::Malformed);
         let shard = usize::from(ticket.shard.0);
         self.shards[shard].tick(moment.time);
         let found = self.shards[shard].table.find(&self.room, ticket.hash, &ticket.key);
         if let Some(Found::HalfOpen(number)) = found
             && self.is_repeated(shard, number, moment, packet, ticket.direction)
         {
-            return;
+            return fate;
         }
         let known = found.and_then(|found| self.go_on(shard, found, moment, packet, ticket.direction, trail));
         let begun = || self.begin(shard, moment, packet, payload.len(), ticket, trail);
-        let Some(number) = known.or_else(begun) else { return };
+        let Some(number) = known.or_else(begun) else { return fate };
         let ShardState { table, streams, clock } = &mut self.shards[shard];
         let flow = table.flow(&mut self.room, number);
         flow.seen = clock.unwrap_or(moment.time);
@@ -144,12 +156,30 @@ impl Flows {
         }
         let before = trail.observations.len();
         let mut reading = Reading { wants: self.settings.wants, out: &mut trail.observations };
+        let passed_over = self.effort.passes_over(flow, ticket.direction, payload.len());
         match packet.protocol {
-            ip_protocol::TCP => tcp(flow, streams, packet, ticket.direction, payload, &mut reading),
-            ip_protocol::UDP => datagram(flow, ticket.direction, payload, &mut reading),
+            ip_protocol::TCP if passed_over => {
+                // to the stream it is as if the capture had cut it off
+                let missing = packet.missing.saturating_add(payload.len() as u32);
+                tcp(flow, streams, packet, ticket.direction, (&[], missing), &mut reading);
+            }
+            ip_protocol::TCP => {
+                tcp(flow, streams, packet, ticket.direction, (payload, packet.missing), &mut reading);
+            }
+            ip_protocol::UDP if !passed_over => datagram(flow, ticket.direction, payload, &mut reading),
             _ => {}
         }
         trail.observed(before, moment, shard, flow);
+        match (passed_over, self.effort) {
+            (false, _) => fate,
+            (true, Effort::Addresses) => Fate::ShedPayload,
+            (true, _) => Fate::ShedHeavy,
+        }
+    }
+
+    /// How much is read from now on.
+    pub fn spare(&mut self, effort: Effort) {
+        self.effort = effort;
     }
 
     /// Whether a packet says to a half-open connection only what was said already, and in time.
@@ -375,7 +405,7 @@ fn tcp(
     streams: &mut Streams,
     packet: &Packet,
     direction: usize,
-    payload: &[u8],
+    (payload, missing): (&[u8], u32),
     reading: &mut Reading<'_>,
 ) {
     let flags = packet.segment.flags;
@@ -390,7 +420,7 @@ fn tcp(
         return;
     }
     anchor(flow, direction, packet.segment, payload.len() as u64);
-    streams.segment(flow, direction, packet.segment, payload, packet.missing, reading);
+    streams.segment(flow, direction, packet.segment, payload, missing, reading);
 }
 
 fn datagram(flow: &mut Flow, direction: usize, payload: &[u8], reading: &mut Reading<'_>) {

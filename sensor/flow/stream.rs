@@ -218,6 +218,10 @@ impl Streams {
     fn skip_to(&mut self, flow: &mut Flow, direction: usize, seq: u32, reading: &mut Reading<'_>) {
         if is_ahead(seq, flow.next[direction]) {
             let hole = seq.wrapping_sub(flow.next[direction]);
+            let answered = flow.flags[1 - direction] & tcp_flag::ACK != 0;
+            if answered && !is_ahead(seq, flow.acknowledged[direction]) {
+                self.counts.unseen_bytes += u64::from(hole);
+            }
             flow.next[direction] = seq;
             self.gap(flow, direction, u64::from(hole), reading);
         }

@@ -437,6 +437,7 @@ fn a_hole_is_believed_once_it_is_acknowledged_and_enough_waits_behind_it() {
     assert_eq!(tap.counts().gaps, 0, "acknowledged up to the hole only");
     tap.see(&server(1).acks(from + second.len()));
     assert_eq!((tap.counts().gaps, tap.counts().gap_bytes), (1, GET.len() as u64));
+    assert_eq!(tap.counts().unseen_bytes, GET.len() as u64, "it was received, and did not come past here");
     assert_eq!(tap.flow().missing, [GET.len() as u64, 0]);
     assert_eq!(tap.seen(), ["http client h.test /b"]);
 }
@@ -493,6 +494,7 @@ fn too_many_waiting_segments_open_the_first_hole() {
     assert_eq!(tap.counts().gaps, 0);
     tap.see(&client(3 + 2 * WAITING_SEGMENTS_MAX).says("x"));
     assert_eq!((tap.counts().gaps, tap.counts().gap_bytes), (1, 2));
+    assert_eq!(tap.counts().unseen_bytes, 0, "nobody says that it was received");
 }
 
 #[test]

@@ -90,24 +90,35 @@ impl Board {
 pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     #[rustfmt::skip] // a column of twenty names says no more than these lines
     let Tally {
-        handed, steered, taken, fates, truncated, bytes, flows, flows_open, streams, fragments, observations,
+        handed, steered, taken, fates, truncated, bytes, flows, flows_open, effort, streams, fragments, observations,
         values_refused, hidden, patterns_shed, hits, refusals, alerts, events_shed, alerts_shed, severities, contacts, nanos,
         timeline: _,
     } = tally;
     let Fates(fates) = fates;
     let Counts { began, evicted, midstream, one_way } = flows;
-    let StreamCounts { gaps, gap_bytes, reassembly_full, lost, odd, out_of_order, bodies } = streams;
+    let StreamCounts { gaps, gap_bytes, unseen_bytes, reassembly_full, lost, odd, out_of_order, bodies } = streams;
     let BodyCounts { damaged, bombs, coding_full } = bodies;
     let FragmentCounts { whole, overlaps, evicted: given_up, timeouts } = fragments;
     let Sightings { raised, further, crowded, uncounted, shed } = contacts;
     let Hidden { names, certificates, certificates_damaged } = hidden;
-    let plain =
-        [handed, steered, taken, truncated, bytes, flows_open, observations, values_refused, patterns_shed, hits];
+    let plain = [
+        handed,
+        steered,
+        taken,
+        truncated,
+        bytes,
+        flows_open,
+        effort,
+        observations,
+        values_refused,
+        patterns_shed,
+        hits,
+    ];
     plain
         .into_iter()
         .chain([alerts, events_shed, alerts_shed])
         .chain([began, evicted, midstream, one_way])
-        .chain([gaps, gap_bytes, reassembly_full, lost, odd, out_of_order])
+        .chain([gaps, gap_bytes, unseen_bytes, reassembly_full, lost, odd, out_of_order])
         .chain([whole, overlaps, given_up, timeouts])
         .chain([damaged, bombs, coding_full])
         .chain([names, certificates, certificates_damaged])

@@ -95,6 +95,7 @@ fn shown(links: &[Link]) -> Vec<Link> {
         sum.kernel_drops += link.kernel_drops;
         sum.unclaimed += link.unclaimed;
         sum.interface_drops += link.interface_drops;
+        sum.queues.extend(link.queues.iter().filter(|_| known));
         sum.up &= link.up;
     }
     shown.into_values().collect()

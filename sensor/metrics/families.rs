@@ -53,7 +53,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     gauge(
         "haetae_broker_up",
-        "1 while the broker is there, which takes interfaces for AF_XDP; missing where none is needed. At 0 capture goes on, and a link that goes away stays away: restart the sensor.",
+        "1 while the broker is there, which takes interfaces for AF_XDP and makes packet sockets; missing where none is needed. At 0 capture goes on, and a link that goes away stays away: restart the sensor.",
         Sight(|sight| sight.broker.map(f64::from)),
     ),
     // ---- what it sees
@@ -77,6 +77,21 @@ pub(super) static FAMILIES: &[Family] = &[
         "haetae_link_interface_drops_total",
         "Frames lost by the interface or its driver before the kernel had them. Nobody looked at them.",
         Links(|link| link.interface_drops),
+    ),
+    counter(
+        "haetae_queue_received_frames_total",
+        "Those of haetae_link_received_frames_total that came by this receive queue (AF_XDP). Queues far apart: the interface does not spread its load.",
+        Any(samples::queues),
+    ),
+    counter(
+        "haetae_queue_drops_total",
+        "Those of haetae_link_kernel_drops_total that were lost on this receive queue (AF_XDP), by cause.",
+        Any(samples::queue_drops),
+    ),
+    gauge(
+        "haetae_shedding_level",
+        "What a worker leaves undone because more comes than it can read: 0 nothing, 1 payload of heavy flows, 2 of middling ones too, 3 events too, 4 all payload. Addresses are always checked.",
+        Any(samples::efforts),
     ),
     counter("haetae_handed_out_frames_total", "Frames that the capture handed to the workers.", Sum(|sum| sum.handed)),
     counter(
@@ -133,6 +148,11 @@ pub(super) static FAMILIES: &[Family] = &[
         Sum(|sum| sum.streams.gaps),
     ),
     counter("haetae_stream_gap_bytes_total", "Bytes in those holes.", Sum(|sum| sum.streams.gap_bytes)),
+    counter(
+        "haetae_stream_unseen_bytes_total",
+        "Those of haetae_stream_gap_bytes_total that their receiver had acknowledged: they passed somewhere, and never came here. While the links' own drops stand still they were lost before the port.",
+        Sum(|sum| sum.streams.unseen_bytes),
+    ),
     counter(
         "haetae_stream_out_of_order_segments_total",
         "TCP segments that came ahead of their time.",

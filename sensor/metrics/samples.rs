@@ -130,6 +130,27 @@ pub(super) fn links(seen: &Seen<'_>, out: &mut Samples) {
     }
 }
 
+pub(super) fn queues(seen: &Seen<'_>, out: &mut Samples) {
+    for (link, queue) in seen.links.iter().flat_map(|link| link.queues.iter().map(move |queue| (link, queue))) {
+        out.with(&[("interface", &link.name), ("queue", &queue.number.to_string())], queue.received as f64);
+    }
+}
+
+pub(super) fn queue_drops(seen: &Seen<'_>, out: &mut Samples) {
+    for (link, queue) in seen.links.iter().flat_map(|link| link.queues.iter().map(move |queue| (link, queue))) {
+        for (cause, count) in [("ring_full", queue.ring_full), ("no_frame", queue.no_frame)] {
+            let labels = [("interface", &*link.name), ("queue", &queue.number.to_string()), ("cause", cause)];
+            out.with(&labels, count as f64);
+        }
+    }
+}
+
+pub(super) fn efforts(seen: &Seen<'_>, out: &mut Samples) {
+    for (worker, tally) in seen.sight.tallies.iter().enumerate() {
+        out.by("worker", &worker.to_string(), tally.effort as f64);
+    }
+}
+
 pub(super) fn datagrams(seen: &Seen<'_>, out: &mut Samples) {
     out.by("outcome", "whole", seen.sum.fragments.whole as f64);
     out.by("outcome", "timeout", seen.sum.fragments.timeouts as f64);

@@ -57,6 +57,19 @@ pub struct Askers {
     pub timed_out: u64,
 }
 
+/// A receive queue of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Its number on the interface.
+    pub number: u32,
+    /// Frames that the kernel has handed to the sensor.
+    pub received: u64,
+    /// Frames for which its ring had no room.
+    pub ring_full: u64,
+    /// Frames for which no memory was free.
+    pub no_frame: u64,
+}
+
 /// A link that is listened to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
@@ -72,6 +85,8 @@ pub struct Link {
     pub unclaimed: u64,
     /// Frames that the interface or its driver lost.
     pub interface_drops: u64,
+    /// What came by each receive queue, where that is told apart.
+    pub queues: Vec<Queue>,
     /// Whether it can be read.
     pub up: bool,
 }

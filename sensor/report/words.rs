@@ -74,6 +74,8 @@ pub(super) fn fate(name: &str) -> Both {
         "not_ip" => Both("neither IPv4 nor IPv6 (ARP, LLDP, ...)", "IPv4·IPv6가 아님(ARP, LLDP 등)"),
         "link_unknown" => Both("link type that is not read", "지원하지 않는 링크 유형"),
         "never_watched" => Both("network that is never watched: counted, not read", "감시 제외 네트워크: 수만 셈"),
+        "shed_heavy" => Both("payload of a heavy flow, passed over under load", "과부하로 건너뛴 대용량 흐름의 내용"),
+        "shed_payload" => Both("payload passed over under load", "과부하로 건너뛴 내용"),
         "unaccounted" => Both("unaccounted: a fault of the sensor", "처리 결과 불명: 센서 결함"),
         _ => Both("malformed", "잘못된 형식"),
     }

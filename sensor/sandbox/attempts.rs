@@ -83,6 +83,7 @@ fn needs(role: Role) -> &'static [Call] {
     match role {
         // names become addresses by libraries that are loaded when they are asked for
         Role::Uplink => &[Call::InternetSocket, Call::ExecutableMemory],
+        Role::Caller => &[Call::PacketSocket],
         Role::Opener | Role::Broker => &[Call::Bpf, Call::PacketSocket, Call::InternetSocket],
         _ => &[],
     }

@@ -162,6 +162,21 @@ const TAKES: &[Row] = &[
     (libc::SYS_waitid, ANY),
 ];
 
+/// libpcap opens links; sockets for packets are made by the broker.
+const CALLS: &[Row] = &[
+    (
+        libc::SYS_socket,
+        &[
+            &[Like::Equal(0, libc::AF_PACKET as u64)],
+            &[Like::Equal(0, libc::AF_NETLINK as u64)],
+            &[Like::Equal(0, libc::AF_UNIX as u64)],
+        ],
+    ),
+    (libc::SYS_ioctl, ANY),
+    (libc::SYS_eventfd2, ANY),
+    (libc::SYS_uname, ANY),
+];
+
 /// Links are opened: sockets, memory, programs, and what the system says of an interface.
 const PORTS: &[Row] = &[
     (
@@ -290,6 +305,7 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Worker => &[EVERYBODY, DATA, LINKS],
         Role::Reader => &[EVERYBODY, DATA, LINKS, LOOKS, KEEPS],
         Role::Keeper => &[EVERYBODY, DATA, LINKS, LOOKS, READS, TAKES],
+        Role::Caller => &[EVERYBODY, DATA, LINKS, LOOKS, READS, TAKES, CALLS],
         Role::Opener | Role::Broker => &[EVERYBODY, DATA, LINKS, LOOKS, READS, PORTS],
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
@@ -379,12 +395,13 @@ mod tests {
 
     use super::*;
 
-    const ROLES: [Role; 10] = [
+    const ROLES: [Role; 11] = [
         Role::Control,
         Role::Collector,
         Role::Worker,
         Role::Reader,
         Role::Keeper,
+        Role::Caller,
         Role::Opener,
         Role::Broker,
         Role::Metrics,

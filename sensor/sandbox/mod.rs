@@ -31,7 +31,9 @@ pub enum Role {
     Reader,
     /// Looks after links; what went away and came back it opens with what the broker passes, or binds again.
     Keeper,
-    /// The same where there is no broker, or where libpcap shares a link among workers: it alone keeps the rights for that.
+    /// The same where libpcap shares a link among workers, whose sockets cannot be bound again: the broker makes new ones.
+    Caller,
+    /// The same where there is no broker: it alone keeps the rights for that.
     Opener,
     /// Takes interfaces for another process.
     Broker,
@@ -50,7 +52,7 @@ impl Role {
             Role::Control | Role::Broker => None,
             Role::Collector => Some(c"collector"),
             Role::Worker | Role::Reader => Some(c"worker"),
-            Role::Keeper | Role::Opener => Some(c"keeper"),
+            Role::Keeper | Role::Caller | Role::Opener => Some(c"keeper"),
             Role::Metrics => Some(c"metrics"),
             Role::Uplink => Some(c"uplink"),
             Role::Watchdog => Some(c"watchdog"),
@@ -124,7 +126,7 @@ impl Plan {
             Role::Control => all(&self.control, Access::Read),
             Role::Collector => [all(log, Access::Write), all(spool, Access::Keep)].into_iter().flatten().collect(),
             Role::Reader => all(folders, Access::Keep),
-            Role::Keeper | Role::Opener | Role::Broker => all(&self.keeper, Access::Read),
+            Role::Keeper | Role::Caller | Role::Opener | Role::Broker => all(&self.keeper, Access::Read),
             Role::Uplink => [all(&self.uplink, Access::Read), all(spool, Access::Keep)].into_iter().flatten().collect(),
             Role::Worker | Role::Metrics | Role::Watchdog => Vec::new(),
         }
@@ -205,6 +207,7 @@ impl Sandbox {
         let _unnamed = role.name().map(rustix::thread::set_name);
         let but = match role {
             Role::Keeper | Role::Opener | Role::Broker => self.plan.rights,
+            Role::Caller => Rights::Memory,
             _ => Rights::None,
         };
         match rights::give_up(but) {

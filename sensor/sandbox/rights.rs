@@ -51,7 +51,7 @@ pub(super) fn give_up(but: Rights) -> io::Result<Vec<String>> {
     let now = capabilities(None)?;
     // only who has this right can empty the set that bounds all others; without it there is nothing to be gained there
     if now.effective.contains(CapabilitySet::SETPCAP) {
-        for right in CapabilitySet::all().iter().filter(|right| !but.set().contains(*right)) {
+        for right in CapabilitySet::all().iter() {
             // an older kernel does not know the youngest
             if capability_is_in_bounding_set(right).unwrap_or(false) {
                 remove_capability_from_bounding_set(right)?;

@@ -12,7 +12,7 @@ use super::steer::Handed;
 use super::{Inbox, Orders, Outbox, Release, Worker};
 use crate::capture::Frame;
 use crate::decode::{Fate, Packet};
-use crate::flow::{Ended, Moment, Scene, Ticket};
+use crate::flow::{Effort, Ended, Moment, Scene, Ticket};
 use crate::limits::{
     BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS, SHARDS_ASKED_A_TICK,
 };
@@ -80,9 +80,9 @@ impl Worker {
         for one in &handed {
             let (payload, behind) = rest.split_at(one.len as usize);
             rest = behind;
-            self.flows.follow(one.moment, &one.packet, &one.ticket, payload, &mut self.trail);
+            let fate = self.flows.follow(one.moment, &one.packet, &one.ticket, payload, &mut self.trail);
             self.tally.taken += 1;
-            self.tally.fates.count(one.packet.flaw.map_or(Fate::Processed, Fate::Malformed));
+            self.tally.fates.count(fate);
             self.tally.bytes += u64::from(one.packet.length);
             self.tally.truncated += u64::from(one.truncated);
         }
@@ -110,6 +110,12 @@ impl Worker {
         self.end_found(u64::MAX, Ended::Timeout);
         self.offer();
         self.laps.lap(4);
+    }
+
+    /// How much it reads from now on.
+    pub fn spare(&mut self, effort: Effort) {
+        self.effort = effort;
+        self.flows.spare(effort);
     }
 
     /// Whether the machine's clock is in doubt: alerts say so from now on.

@@ -5,7 +5,7 @@ use crossbeam_channel::unbounded;
 use super::*;
 use crate::capture::file::Reader;
 use crate::indicator::{Builder, Statement};
-use crate::observable::address;
+use crate::observable::{address, domain};
 use crate::protocol::Wants;
 use crate::time::Timestamp;
 
@@ -75,6 +75,15 @@ fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
         networks: Arc::default(),
         set: Arc::clone(set),
     }
+}
+
+/// A set with a name and the address 203.0.113.66.
+fn listed(name: &[u8]) -> Arc<IndicatorSet> {
+    let mut builder = Builder::new([0; 16], 0);
+    let said_by = builder.say(Statement { confidence: 90, ..Statement::default() }).expect("room");
+    builder.take(&address::IP, b"203.0.113.66", said_by, None, |_| Ok(())).expect("an address");
+    builder.take(&domain::DOMAIN, name, said_by, None, |_| Ok(())).expect("a name");
+    Arc::new(builder.build())
 }
 
 fn run(capture: &[u8], orders: Orders, release_to: Sender<Release>) -> Tally {
@@ -316,6 +325,53 @@ fn a_ring_without_room_is_a_fate() {
     assert!(tally.fates.of(Fate::HandOffFull) > 0);
     assert_eq!((tally.steered as usize, tally.unaccounted()), (crate::limits::HAND_OFF_PACKETS_MAX, 0));
     drop(releases);
+}
+
+/// An upload of a megabyte and more, in segments of 1,400 bytes, with the name of a server at its beginning.
+fn upload() -> Vec<Vec<u8>> {
+    let head = b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9999999\r\n\r\n";
+    let mut stream = head.to_vec();
+    stream.resize(1_600_000, b'x');
+    let segments = stream.chunks(1_400).enumerate().map(|(at, bytes)| {
+        let seq = (7 + at as u32 * 1_400).to_be_bytes();
+        let ports = [0x9c, 0x40, 0, 80];
+        ipv4(9, 6, 0, &[&ports[..], &seq, &[0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0], bytes].concat())
+    });
+    segments.collect()
+}
+
+#[test]
+fn under_load_heavy_flows_give_up_their_payload_first_and_addresses_are_always_looked_up() {
+    let set = listed(b"a.test");
+    for (effort, heavy, all, names) in [
+        (Effort::Whole, false, false, true),
+        (Effort::NoHeavyFlows, true, false, true),
+        (Effort::LightFlows, true, false, true),
+        (Effort::Addresses, false, true, false),
+    ] {
+        let (send, releases) = unbounded();
+        let mut worker = Worker::new(Orders { live: true, ..orders(0, 1, &set) }, send, Laps::new(|| 0));
+        worker.spare(effort);
+        let mut frames = upload();
+        frames.extend((0..50).map(|host| ipv4(host, 17, 0, &question(host))));
+        let capture = pcap(&frames);
+        let mut reader = Reader::new(&capture[..]).expect("a capture");
+        loop {
+            let batch = reader.poll(64).expect("readable");
+            if batch.is_empty() {
+                break;
+            }
+            worker.breathe(&batch);
+        }
+        let tally = worker.finish();
+        drop(releases);
+        assert_eq!((tally.handed as usize, tally.unaccounted()), (frames.len(), 0));
+        assert_eq!(tally.fates.of(Fate::ShedHeavy) > 0, heavy, "{effort:?}: {:?}", tally.fates);
+        assert_eq!(tally.fates.of(Fate::ShedPayload) > 0, all, "{effort:?}");
+        // 51 flows meet the address; 51 say the name, where anybody reads
+        assert_eq!(tally.alerts, if names { 102 } else { 51 }, "{effort:?}: {:?}", tally.fates);
+        assert_eq!(tally.events_shed > 0, effort >= Effort::NoEvents, "{effort:?}");
+    }
 }
 
 #[test]

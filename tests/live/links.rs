@@ -49,20 +49,6 @@ fn the_best_way_is_taken_that_cuts_nobody_off_and_the_reason_is_said() {
     assert_eq!((number(&kernel, "received"), number(&account, "alerts")), (sent, sent), "{kernel}");
 }
 
-/// What a process holds: descriptors, mappings, threads.
-fn held(process: u32) -> [usize; 3] {
-    let of = |name: &str| format!("/proc/{process}/{name}");
-    let entries = |name: &str| std::fs::read_dir(of(name)).expect("it runs").count();
-    [entries("fd"), std::fs::read_to_string(of("maps")).expect("it runs").lines().count(), entries("task")]
-}
-
-/// Resident memory in bytes, without what is shared with others.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
-}
-
 /// How often a link comes and goes: a thousand times where somebody has the time.
 fn cycles() -> u32 {
     std::env::var("HAETAE_CYCLES").map_or(30, |text| text.parse().expect("a number of cycles"))

@@ -8,13 +8,13 @@ const AF_XDP: &str = "capture=[{interface: b0, backend: af_xdp}]";
 /// Large enough for the batches of a test that is not about losses, small enough for any machine.
 const RING: &str = "16MiB";
 
-fn on_af_xdp(link: &Link, folder: &Path, workers: &str, more: &str) -> Service {
+pub(super) fn on_af_xdp(link: &Link, folder: &Path, workers: &str, more: &str) -> Service {
     let capture = format!("capture=[{{interface: b0, backend: af_xdp, ring: {RING}{more}}}]");
     Service::start(link, folder, &["--workers", workers, "--set", &capture])
 }
 
 /// Ends it; what each queue gave, and the rest of its account.
-fn ended(mut service: Service) -> (Vec<u64>, Value, Value) {
+pub(super) fn ended(mut service: Service) -> (Vec<u64>, Value, Value) {
     service.signal("TERM");
     let queues = service.hear("by receive queue");
     let queues = queues["received"].as_str().expect("numbers").split(',').map(|count| count.parse().expect("one"));

@@ -11,7 +11,7 @@ use haetae::alert::record::Mode;
 use haetae::decode::{Fate, FragmentCounts, Malformed};
 use haetae::flow::{Counts, StreamCounts};
 use haetae::metrics::{
-    Board, DeliveryState, Fates, Link, OutputState, Ring, STAGES, Server, SetState, Sight, SpoolState, Tally,
+    Board, DeliveryState, Fates, Link, OutputState, Queue, Ring, STAGES, Server, SetState, Sight, SpoolState, Tally,
 };
 use haetae::observable::KINDS;
 
@@ -51,8 +51,9 @@ pub fn well(seconds: f64) -> Sight {
     board.publish(1, &well_worker(seconds, 0));
     let link = |name: &str| Link {
         name: name.to_owned(),
-        backend: "libpcap",
+        backend: "af_xdp",
         received: counted(seconds, 10_000),
+        queues: vec![Queue { received: counted(seconds, 10_000), ..Queue::default() }],
         up: true,
         ..Link::default()
     };
@@ -129,11 +130,17 @@ pub fn ill(seconds: f64) -> Sight {
     board.publish(1, &ill_worker(seconds));
     let link = |name: &str, up, rate| Link {
         name: name.to_owned(),
-        backend: "libpcap",
+        backend: "af_xdp",
         received: counted(seconds, rate),
         kernel_drops: counted(seconds, rate / 10),
         unclaimed: counted(seconds, rate / 1_000),
         interface_drops: counted(seconds, rate / 100),
+        queues: vec![Queue {
+            number: 0,
+            received: counted(seconds, rate),
+            ring_full: counted(seconds, rate / 10),
+            no_frame: 0,
+        }],
         up,
     };
     Sight {
@@ -171,7 +178,14 @@ pub fn ill(seconds: f64) -> Sight {
 
 fn ill_worker(seconds: f64) -> Tally {
     let mut fates = Fates::default();
-    let ill = [Fate::Processed, Malformed::TcpShort.into(), Fate::LinkUnknown, Fate::HandOffFull, Fate::FragmentShed];
+    let ill = [
+        Fate::Processed,
+        Malformed::TcpShort.into(),
+        Fate::LinkUnknown,
+        Fate::HandOffFull,
+        Fate::FragmentShed,
+        Fate::ShedHeavy,
+    ];
     ill.iter().for_each(|fate| fates.0[fate.index()] = counted(seconds, 1_000));
     let each = counted(seconds, 100);
     Tally {
@@ -182,6 +196,7 @@ fn ill_worker(seconds: f64) -> Tally {
         streams: StreamCounts {
             gaps: each,
             gap_bytes: 100_000 * each,
+            unseen_bytes: 100_000 * each,
             reassembly_full: each,
             lost: each,
             odd: each,

@@ -19,6 +19,40 @@ pub struct Link {
     queues: u32,
 }
 
+/// A third namespace, empty.
+pub struct Elsewhere(String);
+
+impl Elsewhere {
+    /// Makes it.
+    pub fn new() -> Elsewhere {
+        let name = format!("haetae-c-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        ran("ip", &["netns", "add", &name]).expect("a namespace");
+        Elsewhere(name)
+    }
+
+    /// As `ip` knows it.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// What a program says there.
+    pub fn run(&self, program: &str, words: &[&str]) -> String {
+        let output = ran("ip", &[&["netns", "exec", &self.0, program], words].concat()).expect("it is told");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A command there.
+    pub fn command(&self, command: &Command) -> Command {
+        inside(&self.0, command)
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _gone_already = ran("ip", &["netns", "del", &self.0]);
+    }
+}
+
 /// Whether this machine lets us make namespaces; else the test says so, and fails where it should have run.
 pub fn possible(test: &str) -> bool {
     let tried = Command::new("unshare").args(["--net", "true"]).output();
@@ -81,6 +115,23 @@ impl Link {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// What a program says on the sender's side.
+    pub fn run_at_sender(&self, program: &str, words: &[&str]) -> String {
+        let output = ran("ip", &[&["netns", "exec", &self.sender, program], words].concat()).expect("it is told");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What a program says on the sensor's side.
+    pub fn run_at_sensor(&self, program: &str, words: &[&str]) -> String {
+        let output = ran("ip", &[&["netns", "exec", &self.sensor, program], words].concat()).expect("it is told");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A command on the sender's side.
+    pub fn at_sender(&self, command: &Command) -> Command {
+        inside(&self.sender, command)
+    }
+
     /// A command on the sensor's side.
     pub fn at_sensor(&self, command: &Command) -> Command {
         inside(&self.sensor, command)
@@ -88,9 +139,12 @@ impl Link {
 
     /// Moves the calling thread to the sensor's side, and all that it starts from then on.
     pub fn enter(&self) {
-        let there = File::open(Path::new("/run/netns").join(&self.sensor)).expect("the namespace");
-        let network = Some(LinkNameSpaceType::Network);
-        rustix::thread::move_into_link_name_space(there.as_fd(), network).expect("the right to enter it");
+        enter(&self.sensor);
+    }
+
+    /// The same, to the other side.
+    pub fn enter_sender(&self) {
+        enter(&self.sender);
     }
 
     /// Puts the frames of a capture on the link; how many there were.
@@ -119,6 +173,12 @@ impl Drop for Link {
             let _gone_already = ran("ip", &["netns", "del", name]);
         }
     }
+}
+
+fn enter(namespace: &str) {
+    let there = File::open(Path::new("/run/netns").join(namespace)).expect("the namespace");
+    let network = Some(LinkNameSpaceType::Network);
+    rustix::thread::move_into_link_name_space(there.as_fd(), network).expect("the right to enter it");
 }
 
 fn inside(namespace: &str, command: &Command) -> Command {
