@@ -4,6 +4,7 @@
 mod asked;
 mod clock;
 mod notify;
+mod socket;
 mod xdp;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -12,6 +12,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::look::SetFacts;
 use super::tap::{From, Source};
 use crate::capture::live::Counters;
+use crate::indicator::IndicatorSet;
 use crate::metrics::Board;
 use crate::worker::Orders;
 
@@ -22,6 +23,8 @@ pub(super) struct LinkState {
     pub(super) backend: &'static str,
     pub(super) open: bool,
     pub(super) counters: Counters,
+    /// When its last frame came, to the quarter of a second in which it is looked at; `None`: none came yet.
+    pub(super) heard: Option<Instant>,
 }
 
 /// See the head of this file.
@@ -54,7 +57,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(started: Instant, orders: Orders, set: SetFacts, sources: &[Source]) -> std::io::Result<Shared> {
-        let state = |source: &Source| LinkState { backend: source.backend(), ..LinkState::default() };
+        // what could not be opened has no source: until a worker looks at it, it is as it was found
+        let state = |source: &Source| LinkState { backend: source.backend(), open: true, ..LinkState::default() };
         let links: Vec<LinkState> = sources.iter().map(state).collect();
         let by_frames = sources.iter().any(|source| matches!(source.from, From::Folder { .. }));
         let workers = orders.workers;
@@ -88,6 +92,11 @@ impl Shared {
     }
 
     /// The set in use.
+    pub(super) fn set(&self) -> Arc<IndicatorSet> {
+        Arc::clone(&held(&self.orders).set)
+    }
+
+    /// What others may know of the set in use.
     pub(super) fn set_facts(&self) -> SetFacts {
         held(&self.set).clone()
     }
@@ -109,7 +118,9 @@ impl Shared {
     }
 
     pub(super) fn set_link(&self, at: usize, state: LinkState) {
-        held(&self.links)[at] = state;
+        let before = &mut held(&self.links)[at];
+        let heard = if state.counters.handed > before.counters.handed { Some(Instant::now()) } else { before.heard };
+        *before = LinkState { heard, ..state };
     }
 
     pub(super) fn link(&self, at: usize) -> LinkState {

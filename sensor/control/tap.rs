@@ -264,11 +264,12 @@ impl Source {
     fn state(&mut self) -> LinkState {
         let backend = self.backend();
         match &mut self.from {
-            From::Link(live) => LinkState { backend, open: live.is_open(), counters: live.counters() },
+            From::Link(live) => LinkState { backend, open: live.is_open(), counters: live.counters(), heard: None },
             From::Folder { handed, open, .. } => LinkState {
                 backend,
                 open: *open,
                 counters: Counters { offered: *handed, handed: *handed, ..Counters::default() },
+                heard: None,
             },
         }
     }
