@@ -5,6 +5,7 @@ mod asked;
 mod clock;
 mod notify;
 mod socket;
+mod unit;
 mod xdp;
 
 use std::collections::BTreeMap;
@@ -63,7 +64,12 @@ impl Service {
         let mut command = binary::haetae();
         command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
         command.envs(environment.iter().copied());
-        let mut child = link.at_sensor(&command).stderr(Stdio::piped()).spawn().expect("the service");
+        Service::begin(link, &command)
+    }
+
+    /// As this command has it.
+    fn begin(link: &Link, command: &Command) -> Service {
+        let mut child = link.at_sensor(command).stderr(Stdio::piped()).spawn().expect("the service");
         let (send, said) = channel();
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         std::thread::spawn(move || {
