@@ -605,7 +605,8 @@ pub const CONTROL_RELOADS_WAITING_MAX: usize = 8;
 /// How long a connection is safe from being displaced: a local question takes a hundredth of this.
 pub const CONTROL_SAFE_TIME: std::time::Duration = std::time::Duration::from_millis(250);
 
-/// Connections taken and questions answered in a second, together: more than any script asks.
+/// Connections taken, questions answered and milliseconds taken by answers in a second, together: more than any script asks,
+/// and a fifth of one processor.
 pub const CONTROL_TURNS_PER_SECOND_MAX: u32 = 200;
 
 /// One question with its line's end: a URL to look up, and the words around it.

@@ -273,7 +273,8 @@ impl Desk<'_> {
         let config = self.config(site, "nothing was looked up")?;
         let rules = order::rules(site, &config);
         if rules.is_empty() {
-            return self.usage("look it up where? -S RULES, or -c FILE with `rules:`");
+            return self
+                .usage("look it up where? -S RULES, -c FILE with `rules:`, or --running for the running sensor");
         }
         self.all_there(&rules)?;
         match lookup::run(value, &rules, &config, (site.verbose > 0, json), self.out, self.complaints) {

@@ -186,7 +186,7 @@ mod tests {
     use crate::collector::Progress;
     use crate::config::Config;
     use crate::feed;
-    use crate::limits::CONTROL_QUESTION_BYTES_MAX;
+    use crate::limits::{CONTROL_QUESTION_BYTES_MAX, CONTROL_QUESTION_TIME_MAX};
 
     const RULES: &str = "format: haetae/1\nindicators:\n\
         \x20 - { domain: open.example, tlp: green, id: open-1, source: S2W }\n\
@@ -367,6 +367,27 @@ mod tests {
             let counters = asked(path, r#"{"ask":"counters"}"#);
             assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
             assert!(counters["ok"]["control"]["displaced"].as_u64() > Some(0), "{counters}");
+        });
+    }
+
+    #[test]
+    fn who_is_slow_is_heard_and_who_never_comes_to_an_end_is_not_waited_for() {
+        answering(|path| {
+            let mut slow = stream(path);
+            for byte in b"{\"ask\":\"status\"}\n" {
+                slow.write_all(&[*byte]).expect("it listens");
+                thread::sleep(Duration::from_millis(10));
+            }
+            let mut answer = String::new();
+            BufReader::new(&slow).read_line(&mut answer).expect("an answer");
+            assert!(answer.starts_with("{\"ok\":"), "{answer}");
+            let (mut endless, began) = (stream(path), Instant::now());
+            endless.write_all(b"{\"ask\":").expect("it listens");
+            assert_eq!(endless.read(&mut [0; 8]).expect("it is closed"), 0);
+            let waited = began.elapsed();
+            assert!(waited + Duration::from_millis(50) >= CONTROL_QUESTION_TIME_MAX, "{waited:?}");
+            assert!(waited < CONTROL_QUESTION_TIME_MAX * 2, "{waited:?}");
+            assert_eq!(asked(path, r#"{"ask":"counters"}"#)["ok"]["control"]["timed_out"], 1);
         });
     }
 

@@ -58,8 +58,9 @@ pub(crate) struct Door<V> {
     bounds: Bounds,
     /// When the current portion of a second began.
     portion: Instant,
-    /// What may still be done in it: taking a connection is a turn, and so is an answer.
-    turns: u32,
+    /// What may still be done in it: taking a connection is a turn, so is an answer, and so is each millisecond that one takes.
+    /// Below zero it was more than that, and the next portions pay for it.
+    turns: i64,
     /// Connections that had to give up their place to another.
     pub displaced: u64,
     /// Connections whose time was up.
@@ -85,8 +86,10 @@ impl<V: Visitor> Door<V> {
         answer: &mut dyn FnMut(&mut V, Instant) -> bool,
     ) -> io::Result<()> {
         let now = Instant::now();
-        if now.duration_since(self.portion) >= PORTION {
-            (self.portion, self.turns) = (now, turns(self.bounds));
+        let portions = now.duration_since(self.portion).as_millis() / PORTION.as_millis();
+        if portions > 0 {
+            let (most, earned) = (turns(self.bounds), i64::try_from(portions).unwrap_or(i64::MAX));
+            (self.portion, self.turns) = (now, most.min(self.turns.saturating_add(most.saturating_mul(earned))));
         }
         let ready = self.wait(listener, now)?;
         let now = Instant::now();
@@ -94,8 +97,12 @@ impl<V: Visitor> Door<V> {
             if ready {
                 visitor.go_on(now);
             }
-            while self.turns > 0 && answer(visitor, now) {
-                self.turns -= 1;
+            while self.turns > 0 {
+                let began = Instant::now();
+                if !answer(visitor, now) {
+                    break;
+                }
+                self.turns -= 1 + began.elapsed().as_millis() as i64;
             }
         }
         let before = self.visitors.len();
@@ -161,6 +168,72 @@ impl<V: Visitor> Door<V> {
 }
 
 /// Turns of one portion.
-fn turns(bounds: Bounds) -> u32 {
-    bounds.turns_per_second / (1_000 / PORTION.as_millis() as u32)
+fn turns(bounds: Bounds) -> i64 {
+    i64::from(bounds.turns_per_second) / (1_000 / PORTION.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::thread;
+
+    use super::*;
+
+    /// Somebody who has questions without end.
+    struct Asker(UnixStream);
+
+    impl Visitor for Asker {
+        fn socket(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+
+        fn awaits(&self) -> Awaits {
+            Awaits::Question
+        }
+
+        fn since(&self) -> Instant {
+            Instant::now()
+        }
+
+        fn deadline(&self) -> Instant {
+            Instant::now() + Duration::from_secs(60)
+        }
+
+        fn is_over(&self) -> bool {
+            false
+        }
+
+        fn go_on(&mut self, _: Instant) {}
+    }
+
+    /// How many answers of this length somebody gets in so long.
+    fn answers(each: Duration, within: Duration) -> u32 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = UnixListener::bind(folder.path().join("s")).expect("a socket");
+        listener.set_nonblocking(true).expect("it waits for nobody");
+        let _asker = UnixStream::connect(folder.path().join("s")).expect("somebody listens");
+        let bounds = Bounds { visitors_max: 2, safe: Duration::from_secs(1), turns_per_second: 200 };
+        let (mut door, mut answered, began) = (Door::new(bounds), 0, Instant::now());
+        while began.elapsed() < within {
+            let mut take = |_| listener.accept().map(|(stream, _)| Some(Asker(stream)));
+            let mut answer = |_: &mut Asker, _| {
+                answered += 1;
+                thread::sleep(each);
+                true
+            };
+            door.round(listener.as_fd(), &mut take, &mut answer).expect("it goes on");
+        }
+        answered
+    }
+
+    #[test]
+    fn short_answers_are_bounded_by_their_number_and_long_ones_by_their_time() {
+        let second = Duration::from_secs(1);
+        let short = answers(Duration::ZERO, second);
+        assert!((100..=240).contains(&short), "{short}");
+        // 20 ms of each 100, and one answer more than that
+        let long = answers(Duration::from_millis(60), second);
+        assert!((2..=6).contains(&long), "{long}");
+    }
 }
