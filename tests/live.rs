@@ -4,15 +4,13 @@
 mod asked;
 mod clock;
 mod doctor;
-mod doctor;
-mod links;
 mod links;
 mod load;
-mod load;
-mod notify;
 mod notify;
 mod ready;
 mod soak;
+mod socket;
+mod unit;
 mod xdp;
 
 use std::collections::BTreeMap;

@@ -13,10 +13,15 @@ pub const MATCHED: u8 = 1;
 pub const UNKNOWN: u8 = 1;
 /// The doctor found something of severity `error`.
 pub const ILL: u8 = 1;
+
+/// The running sensor does not do all that it is configured to do, or did not take what was to be reloaded.
+pub const NOT_READY: u8 = 1;
 /// The command line makes no sense.
 pub const USAGE: u8 = 2;
 /// A capture was damaged and `--strict` was given.
 pub const DAMAGED: u8 = 65;
+/// No running sensor is where it was asked.
+pub const UNAVAILABLE: u8 = 69;
 /// A file or stream could not be used.
 pub const IO: u8 = 74;
 /// There was no permission to use it.

@@ -16,12 +16,15 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
+use super::answers::Answers;
 use super::delivery::Delivery;
 use super::eve_file::{EveFile, LogState};
 use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
+use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
+use super::socket::ControlSocket;
 use super::tap::Tap;
 use super::{Failure, logs, notify, version_of};
 use crate::alert::record::{Desk, Site};
@@ -57,6 +60,13 @@ pub struct Service<'a> {
     pub colours: bool,
     /// Reads configuration and rules again; all that is wrong as one text.
     pub again: &'a dyn Fn() -> Result<(Config, Vec<PathBuf>), String>,
+}
+
+/// Where others may ask.
+#[derive(Clone, Copy)]
+struct Doors<'a> {
+    metrics: Option<&'a Server>,
+    control: Option<&'a ControlSocket>,
 }
 
 /// What the control thread has in hand while the others work.
@@ -95,6 +105,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let log = Arc::new(LogState::default());
     let mut eve = open_log(&config, &log)?;
     let server = open_server(&config)?;
+    let socket = open_socket(&config)?;
     let facts = SetFacts::of(&loaded.set, loaded.refused);
     let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
@@ -116,9 +127,10 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let (shared_too, log_too) = (Arc::clone(&shared), Arc::clone(&log));
     let running =
         Running { service: &service, shared, log, releases: send, key, set: loaded.set, refused, site, config };
+    let doors = Doors { metrics: server.as_ref(), control: socket.as_ref() };
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
-    let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, server.as_ref());
+    let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, doors);
     let mut account = Account {
         tallies: shared_too.board.tallies(),
         links: names.into_iter().zip(shared_too.links()).collect(),
@@ -154,16 +166,25 @@ fn together(
     releases: Receiver<Release>,
     (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
     look: &Look<'_>,
-    server: Option<&Server>,
+    doors: Doors<'_>,
 ) -> Over {
+    let (bell, wishes) = reloading::bell();
     let (desk, ended, unkept) = (Desk::new(running.site.clone()), AtomicBool::new(false), AtomicBool::new(false));
     let alerts = running.config.outputs.events.contains(&EventType::Alert);
     thread::scope(|scope| {
-        if let Some(server) = server {
+        if let Some(server) = doors.metrics {
             tracing::info!(address = %server.address(), "metrics are served");
             scope.spawn(|| match server.serve(&ended, &|| look.sight()) {
                 Ok(()) => {}
                 Err(error) => tracing::error!(%error, "metrics are served no more"),
+            });
+        }
+        if let Some(socket) = doors.control {
+            tracing::info!(path = %socket.path().display(), "the control socket answers");
+            let (ended, answers) = (&ended, Answers::new(look, bell));
+            scope.spawn(move || match socket.serve(ended, answers) {
+                Ok(()) => {}
+                Err(error) => tracing::error!(%error, "the control socket answers no more"),
             });
         }
         let (desk, progress) = (&desk, look.progress);
@@ -178,7 +199,7 @@ fn together(
         let unkept = &unkept;
         let keep = scope.spawn(move || keep.run(unkept));
         notify::ready(&running.status());
-        let told = running.control(signals);
+        let told = running.control(signals, &wishes);
         notify::stopping();
         // first nothing more comes, then what came is read to its end
         unkept.store(true, Ordering::Release);
@@ -212,6 +233,12 @@ fn open_server(config: &Config) -> Result<Option<Server>, Failure> {
     let Some(metrics) = &config.metrics else { return Ok(None) };
     let bound = Server::bind(metrics.listen);
     bound.map(Some).map_err(|error| Failure::Io(metrics.listen.to_string().into(), error))
+}
+
+fn open_socket(config: &Config) -> Result<Option<ControlSocket>, Failure> {
+    let Some(control) = &config.control else { return Ok(None) };
+    let opened = ControlSocket::open(control);
+    opened.map(Some).map_err(|error| Failure::Io(control.socket.clone(), error))
 }
 
 fn end(account: &Account, over: Over) -> Result<(), Failure> {
@@ -253,12 +280,12 @@ impl Running<'_> {
     }
 
     /// Hears signals and checks the books, until it is told to end; when that was.
-    fn control(&mut self, signals: &mut Signals) -> Instant {
+    fn control(&mut self, signals: &mut Signals, wishes: &Wishes) -> Instant {
         let (mut checked, mut said) = (Instant::now(), Instant::now());
         loop {
             for signal in signals.pending() {
                 match signal {
-                    SIGHUP => self.reload(),
+                    SIGHUP => drop(self.reload()),
                     SIGUSR1 => self.reopen(),
                     _ => {
                         tracing::info!(signal, "told to end");
@@ -266,6 +293,7 @@ impl Running<'_> {
                     }
                 }
             }
+            wishes.grant(|| self.reload());
             if checked.elapsed() >= CHECK_EVERY {
                 checked = Instant::now();
                 self.check_books();
@@ -312,10 +340,10 @@ impl Running<'_> {
     }
 
     /// Reads everything again. Only if all of it is sound does any of it hold.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Reloaded {
         self.reopen();
         notify::reloading();
-        match self.read_again() {
+        let reloaded = match self.read_again() {
             Ok((config, loaded)) => {
                 let networks = Arc::new(config.networks.clone().unwrap_or_default());
                 self.site.networks = Arc::clone(&networks);
@@ -327,22 +355,31 @@ impl Running<'_> {
                 self.shared.reloads.fetch_add(1, Ordering::AcqRel);
                 let (indicators, refused) = (self.set.len(), self.refused);
                 tracing::info!(indicators, refused, set = self.set.version(), "reloaded");
+                Reloaded::Taken { indicators: indicators as u64, refused, set: super::number_of(self.set.version()) }
             }
-            Err(reason) => {
+            Err((reason, told)) => {
                 self.shared.reloads_refused.fetch_add(1, Ordering::AcqRel);
                 tracing::error!(%reason, "not reloaded; everything goes on as before");
+                Reloaded::Refused(told)
             }
-        }
+        };
         notify::ready(&self.status());
+        reloaded
     }
 
-    fn read_again(&self) -> Result<(Config, Loaded), String> {
-        let (config, rules) = (self.service.again)()?;
+    /// Configuration and rules anew; or why not, and what of that whoever asked may be told.
+    fn read_again(&self) -> Result<(Config, Loaded), (String, String)> {
+        let openly = |reason: String| (reason.clone(), reason);
+        let (config, rules) = (self.service.again)().map_err(openly)?;
         let fixed = config::fixed_differences(&self.config, &config);
         if !fixed.is_empty() {
-            return Err(format!("{} changed, which needs a restart", fixed.join(", ")));
+            return Err(openly(format!("{} changed, which needs a restart", fixed.join(", "))));
         }
-        let loaded = load(&config, &rules).map_err(|failure| failure.to_string())?;
+        let loaded = load(&config, &rules).map_err(|failure| {
+            let reason = failure.to_string();
+            let told = reloading::unquoted(&reason);
+            (reason, told)
+        })?;
         Ok((config, loaded))
     }
 }
