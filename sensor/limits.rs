@@ -684,3 +684,54 @@ pub const DOCTOR_LOG_BYTES_MIN: u64 = 256 << 20;
 
 /// Room on a disk below which it is as good as full.
 pub const DOCTOR_DISK_BYTES_MIN: u64 = 16 << 20;
+
+// the control socket
+
+/// Connections to the control socket at once: some people and scripts of one machine.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+
+/// Of these, how many may wait for a reload: the others still get an answer meanwhile.
+pub const CONTROL_RELOADS_WAITING_MAX: usize = 8;
+
+/// How long a connection is safe from being displaced: a local question takes a hundredth of this.
+pub const CONTROL_SAFE_TIME: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Connections taken, questions answered and milliseconds taken by answers in a second, together: more than any script asks,
+/// and a fifth of one processor.
+pub const CONTROL_TURNS_PER_SECOND_MAX: u32 = 200;
+
+/// One question with its line's end: a URL to look up, and the words around it.
+pub const CONTROL_QUESTION_BYTES_MAX: usize = 8 * 1024;
+
+/// A value to look up: URLs beyond this are in no feed, and every pattern of the set is tried on all of it.
+pub const CONTROL_VALUE_BYTES_MAX: usize = 4 * 1024;
+
+/// One answer with its line's end: the counters of 256 workers and their rings fit many times.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 32 << 20;
+
+/// Entries of an answer to a look-up: a value meets a handful, and of a text full of patterns the rest is counted.
+pub const CONTROL_ENTRIES_MAX: usize = 64;
+
+/// From the first byte of a question to its line's end.
+pub const CONTROL_QUESTION_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// From an answer's first byte to its last.
+pub const CONTROL_ANSWER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A connection without a question: a person types none by hand.
+pub const CONTROL_IDLE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How long one who asked for a reload is kept waiting: a million indicators take seconds; the reload itself goes on.
+pub const CONTROL_RELOAD_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// A reason that a reload gives for its refusal: a screen full of faults of a configuration, each with its place.
+pub const CONTROL_REASON_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a start waits for another one that makes its own socket in the same folder.
+pub const CONTROL_BIND_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The path of a socket: `sun_path` of `sockaddr_un` has 108 bytes, the last of them zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// The name of a group: `LOGIN_NAME_MAX` less the zero byte, in Linux.
+pub const GROUP_NAME_BYTES_MAX: usize = 255;

@@ -6,6 +6,7 @@
 
 mod board;
 mod connection;
+pub(crate) mod door;
 mod exposition;
 mod families;
 mod samples;

@@ -63,6 +63,8 @@ fn what_makes_no_sense_is_a_usage_error_that_says_why() {
         (&["doctor", "tap0", "--seconds", "0"], "1 to 3600"),
         (&["doctor", "tap0", "--seconds", "3601"], "1 to 3600"),
         (&["lookup", "bad.example"], "-S RULES"),
+        (&["lookup", "bad.example", "-S", "r", "--running"], "either -S or --running"),
+        (&["statsu"], "did you mean `status`?"),
         (&["rules", "test"], "-S RULES"),
         (&["rules"], "Usage"),
         (&["-r", "a.pcap", "--workers", "0"], "auto"),
@@ -161,7 +163,7 @@ fn the_schema_knows_every_section() {
     let schema: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
     assert_eq!(code, 0);
     let sections: Vec<_> = schema["properties"].as_object().expect("sections").keys().map(String::as_str).collect();
-    let all = "site networks capture rules outputs events centre metrics logs limits sandbox";
+    let all = "site networks capture rules outputs events centre metrics control logs limits sandbox";
     assert_eq!(sections, all.split(' ').collect::<Vec<_>>());
 }
 
@@ -306,6 +308,40 @@ fn a_rule_file_that_is_cut_short_is_never_passed_over() {
     let (code, out, complaints) = haetae(&["lookup", "203.0.113.67", "-S", &rules]);
     assert_eq!((code, out.as_str()), (78, ""), "what was not searched is not said to be not listed");
     assert!(complaints.contains("no indicator could be loaded, 1 were refused; the first: "), "{complaints}");
+}
+
+#[test]
+fn a_look_up_prints_the_same_for_programs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("r.yaml");
+    let text =
+        "format: haetae/1\nindicators: [{ domain: bad.example, source: S2W, tlp: red, valid_until: 2020-01-01 }]\n";
+    std::fs::write(&rules, text).expect("rules");
+    let rules = rules.display().to_string();
+    let (code, out, _) = haetae(&["lookup", "bad.example", "-S", &rules, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let word = &told["listed"][0]["words"][0];
+    assert_eq!((code, &word["tlp"], &word["refusal"]), (0, &"red".into(), &"expired".into()), "{out}");
+    assert_eq!(word["valid_until"], "2020-01-01T00:00:00Z");
+}
+
+#[test]
+fn who_asks_a_sensor_that_is_not_there_is_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = written(folder.path(), "control: { socket: here.sock }\n");
+    let socket = folder.path().join("here.sock").display().to_string();
+    for words in [["status"].as_slice(), &["counters"], &["reload"], &["lookup", "a.example"]] {
+        for place in [["-c", &config], ["--socket", &socket]] {
+            if words == ["lookup", "a.example"] && place[0] == "-c" {
+                continue; // that reads the rules of the configuration
+            }
+            let (code, out, complaints) = haetae(&[words, &place].concat());
+            let sound = code == 69 && out.is_empty() && complaints.starts_with(&format!("error: {socket}: no sensor"));
+            assert!(sound, "{words:?} {place:?}: {code} {out}{complaints}");
+        }
+    }
+    let (code, _, complaints) = haetae(&["status", "-c", &written(folder.path(), "site: { id: a }\n")]);
+    assert!(code == 2 && complaints.contains("has no `control:`"), "{code} {complaints}");
 }
 
 #[test]

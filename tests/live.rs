@@ -10,6 +10,8 @@ mod notify;
 mod ready;
 mod sandbox;
 mod soak;
+mod socket;
+mod unit;
 mod xdp;
 
 use std::collections::BTreeMap;

@@ -101,7 +101,7 @@ impl Interface {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
             Err(error) => Err(error),
         };
-        let (four, six) = (routes("/proc/net/route")?, routes("/proc/net/ipv6_route")?);
+        let (four, six) = (routes("/proc/self/net/route")?, routes("/proc/self/net/ipv6_route")?);
         if is_default_of_four(&four, &self.name) || is_default_of_six(&six, &self.name) {
             uses.push(Use::DefaultRoute);
         }

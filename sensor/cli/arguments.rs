@@ -22,16 +22,16 @@ Examples:
   haetae -T -c haetae.yaml                         check a configuration
   haetae config dump -c haetae.yaml                every option with its value, and where it is from
   haetae lookup c2.bad.example -S rules/           what is known of a value
+  haetae status                                    how the running sensor is; also counters, reload
   haetae explain ID -r a.pcap -S rules/            one alert, from its bytes to the decision
   haetae rules test -S rules/                      run the tests that rule files bring along
   haetae doctor tap0 -c haetae.yaml                what is wrong with a tap, a machine, a configuration, and what to type
 
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
-Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, or an error that
-the doctor found; 2 usage; 65 damaged capture with --strict; 70 a fault of the sensor;
-71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration,
-or no indicator could be loaded.
+Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a running sensor that
+is not ready or did not reload; 2 usage; 65 damaged capture with --strict; 69 no running sensor; 70 a fault of the sensor;
+71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
 What is said twice: the file, then the environment, then --set has the last word.";
 
@@ -115,10 +115,34 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: ConfigCommand,
     },
+    /// Ask the running sensor how it is; exit 1 if it is not ready
+    Status {
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Ask the running sensor for all that it counted
+    Counters {
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Let the running sensor read its configuration and rules again (as SIGHUP), and say what came of it
+    Reload {
+        #[command(flatten)]
+        running: Running,
+    },
     /// Say what is known of a value: an address, a name, a URL, a digest
     Lookup {
         /// The value
         value: String,
+        /// Ask the running sensor instead of reading rules; what is TLP:RED it tells nobody
+        #[arg(long, help_heading = "Input")]
+        running: bool,
+        /// Ask the running sensor at this control socket (implies --running)
+        #[arg(long, value_name = "PATH", help_heading = "Input")]
+        socket: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         site: Site,
     },
@@ -208,6 +232,22 @@ pub(crate) enum RulesCommand {
         #[command(flatten)]
         site: Site,
     },
+}
+
+/// Which running sensor is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Running {
+    /// Its control socket (default: the configuration's, else /run/haetae/control.sock)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// Configuration that says where the socket is (default: HAETAE_CONFIG)
+    #[arg(short = 'c', value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What the site is and looks for.

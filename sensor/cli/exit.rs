@@ -13,10 +13,15 @@ pub const MATCHED: u8 = 1;
 pub const UNKNOWN: u8 = 1;
 /// The doctor found something of severity `error`.
 pub const ILL: u8 = 1;
+
+/// The running sensor does not do all that it is configured to do, or did not take what was to be reloaded.
+pub const NOT_READY: u8 = 1;
 /// The command line makes no sense.
 pub const USAGE: u8 = 2;
 /// A capture was damaged and `--strict` was given.
 pub const DAMAGED: u8 = 65;
+/// No running sensor is where it was asked.
+pub const UNAVAILABLE: u8 = 69;
 /// The system lacks a layer of the sandbox that the configuration requires, or one does not hold.
 pub const SANDBOX: u8 = 71;
 /// A file or stream could not be used.

@@ -6,11 +6,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use serde_json::{Map, Value, json};
+
 use super::screen::{counted, plain};
 use crate::config::Config;
 use crate::control::Failure;
 use crate::feed;
-use crate::indicator::{Explained, Word};
+use crate::indicator::Explained;
 use crate::time::Timestamp;
 
 /// Loads the rules, looks the value up, prints what is known.
@@ -21,13 +23,17 @@ pub fn run(
     value: &str,
     rules: &[PathBuf],
     config: &Config,
-    verbose: bool,
+    (verbose, json): (bool, bool),
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> Result<(), Failure> {
     let loaded = loaded(rules, config, verbose, complaints)?;
-    write(out, value, loaded.taken, &loaded.set.explain(value, Some(now())), config.site.language.name())
-        .map_err(|error| Failure::Io("standard output".into(), error))
+    let known: Vec<Value> = loaded.set.explain(value, Some(now())).iter().map(record).collect();
+    let told = match json {
+        true => writeln!(out, "{}", json!({ "searched": loaded.taken, "listed": known })),
+        false => write(out, value, loaded.taken as u64, &known, config.site.language.name()),
+    };
+    told.map_err(|error| Failure::Io("standard output".into(), error))
 }
 
 /// Loads the rules and tells of those that were refused; fails where nothing would start with them.
@@ -48,7 +54,7 @@ pub fn loaded(
 }
 
 /// Validity is judged as of now: a person asks about today.
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
@@ -74,47 +80,88 @@ pub fn refused(kept: &[feed::Refusal], total: u64, verbose: bool, out: &mut dyn 
     writeln!(out, "{}{more}", counted(total, ["rule refused", "rules refused"]))
 }
 
-/// Prints what is known.
-fn write(out: &mut dyn Write, value: &str, taken: usize, known: &[Explained], language: &str) -> io::Result<()> {
+/// What is known of an entry, as `--json` prints it and the control socket tells it.
+pub fn record(entry: &Explained) -> Value {
+    let words = entry.words.iter().map(|word| {
+        let said = &*word.statement;
+        json!({
+            "id": word.id,
+            "source": said.source,
+            "tlp": said.tlp.name(),
+            "severity": said.severity.name(),
+            "confidence": said.confidence,
+            "labels": said.labels,
+            "valid_from": said.valid_from.map(|from| from.rfc3339()),
+            "valid_until": said.valid_until.map(|until| until.rfc3339()),
+            "port": said.port.map(|port| port.to_string()),
+            "field": said.field,
+            "nocase": said.nocase,
+            "sectors": said.sectors,
+            "raises": word.verdict.is_ok(),
+            "refusal": word.verdict.err().map(|refusal| refusal.name()),
+            "next": said.next.iter().map(|(language, text)| (language.clone(), text.as_str().into())).collect::<Map<_, _>>(),
+        })
+    });
+    json!({
+        "kind": entry.kind,
+        "value": entry.value,
+        "signature_id": entry.signature_id,
+        "words": words.collect::<Vec<_>>(),
+    })
+}
+
+/// Prints records of what is known.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(out: &mut dyn Write, value: &str, searched: u64, known: &[Value], language: &str) -> io::Result<()> {
     if known.is_empty() {
-        let among = counted(taken as u64, ["indicator", "indicators"]);
+        let among = counted(searched, ["indicator", "indicators"]);
         return writeln!(out, "{}: not listed ({among} searched)", plain(value));
     }
     for entry in known {
-        writeln!(out, "{}: {} {}", plain(value), entry.kind, plain(&entry.value))?;
-        for word in &entry.words {
+        writeln!(out, "{}: {} {}", plain(value), text(&entry["kind"]), text(&entry["value"]))?;
+        for word in entry["words"].as_array().into_iter().flatten() {
             write_word(out, word, language)?;
         }
     }
     Ok(())
 }
 
-fn write_word(out: &mut dyn Write, word: &Word, language: &str) -> io::Result<()> {
-    let said = &*word.statement;
+/// A text of a record, harmless.
+fn text(value: &Value) -> String {
+    plain(value.as_str().unwrap_or_default())
+}
+
+fn write_word(out: &mut dyn Write, word: &Value, language: &str) -> io::Result<()> {
+    let listed = |name: &str| word[name].as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ");
+    let with = |name: &str, form: &dyn Fn(String) -> String| word[name].as_str().map(|value| form(plain(value)));
     let mut parts = vec![
-        said.severity.name().to_string(),
-        said.labels.join(", "),
-        format!("source {}", said.source),
-        format!("TLP:{}", said.tlp.name().to_uppercase()),
-        format!("confidence {}", said.confidence),
+        text(&word["severity"]),
+        listed("labels"),
+        format!("source {}", text(&word["source"])),
+        format!("TLP:{}", text(&word["tlp"]).to_uppercase()),
+        format!("confidence {}", word["confidence"].as_u64().unwrap_or_default()),
     ];
-    parts.extend(said.valid_from.map(|from| format!("valid from {}", from.rfc3339())));
-    parts.extend(said.valid_until.map(|until| format!("valid to {}", until.rfc3339())));
-    parts.extend(said.port.map(|port| format!("port {port} only")));
-    parts.extend(said.field.map(|field| format!("in {field}")));
-    parts.extend(said.nocase.then(|| "in either case".to_owned()));
-    if !said.sectors.is_empty() {
-        parts.push(format!("for {}", said.sectors.join(", ")));
+    parts.extend(with("valid_from", &|from| format!("valid from {from}")));
+    parts.extend(with("valid_until", &|until| format!("valid to {until}")));
+    parts.extend(with("port", &|port| format!("port {port} only")));
+    parts.extend(with("field", &|field| format!("in {field}")));
+    parts.extend((word["nocase"] == true).then(|| "in either case".to_owned()));
+    let sectors = listed("sectors");
+    if !sectors.is_empty() {
+        parts.push(format!("for {sectors}"));
     }
-    parts.extend(word.id.clone());
+    parts.extend(with("id", &|id| id));
     parts.retain(|part| !part.is_empty());
-    writeln!(out, "  {}", plain(&parts.join("; ")))?;
-    match word.verdict {
-        Ok(()) => writeln!(out, "  raises an alert")?,
-        Err(refusal) => writeln!(out, "  raises nothing: {}", refusal.name().replace('_', " "))?,
+    writeln!(out, "  {}", parts.join("; "))?;
+    match word["refusal"].as_str() {
+        None => writeln!(out, "  raises an alert")?,
+        Some(refusal) => writeln!(out, "  raises nothing: {}", plain(refusal).replace('_', " "))?,
     }
-    let next = said.next.iter().find(|(known, _)| known == language).or(said.next.first());
-    next.map_or(Ok(()), |(_, text)| writeln!(out, "  next: {}", plain(text)))
+    let next = word["next"].as_object();
+    let next = next.and_then(|next| next.get(language).or_else(|| next.values().next()));
+    next.map_or(Ok(()), |advice| writeln!(out, "  next: {}", text(advice)))
 }
 
 #[cfg(test)]
@@ -122,12 +169,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::indicator::{Refusal, Severity, Statement};
+    use crate::indicator::{Refusal, Severity, Statement, Word};
     use crate::observable::address::Port;
 
     fn text(known: &[Explained]) -> String {
         let mut out = Vec::new();
-        write(&mut out, "c2.bad.example", 2, known, "ko").expect("a vector takes it");
+        let known: Vec<Value> = known.iter().map(record).collect();
+        write(&mut out, "c2.bad.example", 2, &known, "ko").expect("a vector takes it");
         String::from_utf8(out).expect("text")
     }
 

@@ -16,6 +16,7 @@ mod manual;
 mod order;
 mod progress;
 pub mod rules;
+pub mod running;
 pub mod screen;
 
 use std::ffi::OsString;
@@ -29,6 +30,7 @@ use crate::capture::file::STANDARD_INPUT;
 use crate::config::{Capture, Config, Refused, Replay, Workers, interfaces_absent};
 use crate::control::{self, Failure};
 use arguments::{Arguments, Command, ConfigCommand, RulesCommand, Site};
+use running::Question;
 
 const SHORT_HELP: &str = "\
 haetae: a network sensor for threat-sharing alliances
@@ -124,7 +126,16 @@ impl Desk<'_> {
                 self.out.write_all(crate::config::schema().as_bytes())?;
                 Ok(exit::SOUND)
             }
-            Command::Lookup { value, site } => self.lookup(&value, &site),
+            Command::Status { running } => self.ask(running, Question::Status),
+            Command::Counters { running } => self.ask(running, Question::Counters),
+            Command::Reload { running } => self.ask(running, Question::Reload),
+            Command::Lookup { value, running: false, socket: None, json, site } => self.lookup(&value, json, &site),
+            Command::Lookup { site, .. } if !site.rules.is_empty() => {
+                self.usage("the running sensor has rules of its own: give either -S or --running")
+            }
+            Command::Lookup { value, socket, json, site, .. } => {
+                self.ask(arguments::Running { socket, config: site.config, json }, Question::Lookup(&value))
+            }
             Command::Explain { id, paths, site, .. } => self.explain(id.as_deref(), paths, &site),
             Command::Doctor { interface, config, set, seconds, json } => {
                 self.doctor(&doctor::Question { interface, config, set, seconds, json })
@@ -278,14 +289,15 @@ impl Desk<'_> {
         }
     }
 
-    fn lookup(&mut self, value: &str, site: &Site) -> Result<u8, Stop> {
+    fn lookup(&mut self, value: &str, json: bool, site: &Site) -> Result<u8, Stop> {
         let config = self.config(site, "nothing was looked up")?;
         let rules = order::rules(site, &config);
         if rules.is_empty() {
-            return self.usage("look it up where? -S RULES, or -c FILE with `rules:`");
+            return self
+                .usage("look it up where? -S RULES, -c FILE with `rules:`, or --running for the running sensor");
         }
         self.all_there(&rules)?;
-        match lookup::run(value, &rules, &config, site.verbose > 0, self.out, self.complaints) {
+        match lookup::run(value, &rules, &config, (site.verbose > 0, json), self.out, self.complaints) {
             Ok(()) => Ok(exit::SOUND),
             Err(failure) => self.failed(&failure),
         }

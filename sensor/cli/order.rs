@@ -17,8 +17,21 @@ use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
 pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 
 /// The sub-commands, for whoever mistypes one.
-pub(crate) const COMMANDS: [&str; 10] =
-    ["replay", "run", "check", "config", "doctor", "explain", "lookup", "rules", "completions", "man"];
+pub(crate) const COMMANDS: [&str; 13] = [
+    "replay",
+    "run",
+    "check",
+    "config",
+    "doctor",
+    "explain",
+    "lookup",
+    "status",
+    "counters",
+    "reload",
+    "rules",
+    "completions",
+    "man",
+];
 
 /// The replay that was asked for.
 ///

@@ -4,13 +4,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::hash::Hash;
-use std::io::ErrorKind;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Place};
 use super::gate;
-use super::live::{Capture, Events, Logs, Metrics, Sandbox};
+use super::live::{Capture, Control, Events, Logs, Metrics, Sandbox};
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit::{self, Secrets};
@@ -42,6 +40,8 @@ pub struct Config {
     pub centre: Option<emit::Section>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<Metrics>,
+    /// Where the running sensor is asked; `None`: nowhere.
+    pub control: Option<Control>,
     /// The sensor's own log.
     pub logs: Logs,
     /// How much of the machine is ours.
@@ -167,6 +167,7 @@ pub(crate) fn check(
         events: desk.events(written.events),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
+        control: written.control.map(|control| desk.control(control)),
         logs: written.logs.into(),
         limits: desk.limits(&written.limits),
         sandbox: written.sandbox.unwrap_or_default(),
@@ -180,7 +181,7 @@ pub(super) const KEY_HELP: &str = "head -c 32 /dev/urandom > site.key; chmod 600
 pub(super) struct Desk<'a> {
     tree: &'a Tree,
     pub(super) left_out: &'a BTreeSet<String>,
-    folder: &'a Path,
+    pub(super) folder: &'a Path,
     pub(super) secrets: Secrets,
     pub(super) faults: &'a mut Vec<Fault>,
 }
@@ -314,57 +315,7 @@ impl Desk<'_> {
         }
     }
 
-    fn files(&mut self, path: &str, written: Option<Vec<PathBuf>>) -> Vec<PathBuf> {
-        let list = written.unwrap_or_default().into_iter().enumerate();
-        list.map(|(at, file)| self.file(&format!("{path}[{at}]"), file, "a file or a folder that is there")).collect()
-    }
-
-    /// A file or folder that must be there.
-    pub(super) fn file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
-        if file.as_os_str().is_empty() {
-            self.fault(path, "is empty".to_string(), help);
-            return file;
-        }
-        let file = self.folder.join(file);
-        let problem = match std::fs::metadata(&file).map(|what| what.file_type()) {
-            // Whoever opens a pipe waits until somebody writes.
-            Ok(what) if what.is_fifo() || what.is_socket() => "a pipe or a socket is no file",
-            Ok(_) => return file,
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound => "file not found",
-                ErrorKind::PermissionDenied => "no permission to read",
-                ErrorKind::NotADirectory => "it lies in a file, not in a folder",
-                _ => "cannot be read",
-            },
-        };
-        self.fault(path, format!("{problem}: {}", file.display()), help);
-        file
-    }
-
-    /// A file that must be there and is no folder.
-    fn plain_file(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
-        let file = self.file(path, file, help);
-        if file.is_dir() && !self.told(path) {
-            self.fault(path, format!("is a folder: {}", file.display()), help);
-        }
-        file
-    }
-
-    /// A file or folder that need not be there yet.
-    fn makeable(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
-        if file.as_os_str().is_empty() {
-            self.fault(path, "is empty".to_string(), help);
-            return file;
-        }
-        let file = self.folder.join(file);
-        let above = file.ancestors().skip(1).find(|above| above.exists());
-        if let Some(above) = above.filter(|above| !above.is_dir()) {
-            self.fault(path, format!("{} is not a folder", above.display()), help);
-        }
-        file
-    }
-
-    fn told(&self, path: &str) -> bool {
+    pub(super) fn told(&self, path: &str) -> bool {
         self.faults.iter().any(|fault| fault.path == path)
     }
 

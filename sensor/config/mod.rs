@@ -12,6 +12,7 @@ mod gate;
 mod live;
 mod manual;
 mod networks;
+mod paths;
 mod read;
 pub mod replay;
 mod schema;
@@ -33,7 +34,7 @@ pub use backend::Backend;
 pub use check::{Config, Eve, Limits, Rules, Site};
 pub use fault::{Fault, Place};
 pub use live::{
-    Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, fixed_differences, interfaces_absent,
+    Capture, Control, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, fixed_differences, interfaces_absent,
 };
 pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;

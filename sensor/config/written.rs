@@ -36,6 +36,8 @@ pub struct Written {
     pub(crate) centre: Option<emit::Written>,
     /// Where metrics are served; absent: nowhere.
     pub(crate) metrics: Option<live::WrittenMetrics>,
+    /// Where the running sensor is asked; absent: nowhere.
+    pub(crate) control: Option<live::WrittenControl>,
     /// The sensor's own log.
     #[serde(default)]
     pub(crate) logs: live::WrittenLogs,

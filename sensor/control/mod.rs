@@ -4,19 +4,26 @@
 
 #[cfg(feature = "libpcap")]
 mod account;
+#[cfg(feature = "libpcap")]
+mod answers;
 mod bar;
 #[cfg(feature = "libpcap")]
 mod bounds;
 #[cfg(feature = "libpcap")]
 mod brokering;
 #[cfg(feature = "libpcap")]
+mod caller;
+#[cfg(feature = "libpcap")]
 mod clock;
 mod closing;
+#[cfg(feature = "libpcap")]
+mod confined;
 mod delivery;
 #[cfg(feature = "libpcap")]
 mod eve_file;
 mod explain;
 mod explanation;
+pub(crate) mod groups;
 #[cfg(feature = "libpcap")]
 mod keep;
 #[cfg(feature = "libpcap")]
@@ -31,11 +38,14 @@ mod outputs;
 mod pace;
 #[cfg(feature = "libpcap")]
 mod pressure;
+mod reloading;
 mod replay;
 #[cfg(feature = "libpcap")]
 mod run;
 #[cfg(feature = "libpcap")]
 mod shared;
+#[cfg(feature = "libpcap")]
+mod socket;
 #[cfg(feature = "libpcap")]
 mod tap;
 #[cfg(feature = "libpcap")]

@@ -69,6 +69,12 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    /// Nothing yet, for so many workers.
+    pub(super) fn none(workers: usize) -> Sources {
+        let of_worker = (0..workers).map(|_| Vec::new()).collect();
+        Sources { names: Vec::new(), keepers: Vec::new(), of_worker }
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Source> {
         self.of_worker.iter().flatten()
     }
@@ -87,8 +93,7 @@ impl Sources {
 /// Opens what the configuration names, in its order, and deals it out: parts of an interface to as many workers as it has
 /// parts, beginning with another one each time.
 pub(super) fn open_sources(captures: &[Capture], workers: usize, rights: &mut dyn Rights) -> Result<Sources, Failure> {
-    let of_worker = (0..workers).map(|_| Vec::new()).collect();
-    let mut sources = Sources { names: Vec::new(), keepers: Vec::new(), of_worker };
+    let mut sources = Sources::none(workers);
     let readers_max = (READERS_MAX / captures.len().max(1)).min(workers);
     let mut readers = 0;
     for (link, capture) in captures.iter().enumerate() {

@@ -22,7 +22,9 @@ use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::notify::Manager;
 use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
+use super::reloading::{Reloaded, Wishes};
 use super::shared::Shared;
+use super::socket::ControlSocket;
 use super::threads::{Over, together};
 use super::{Failure, bounds, logs, version_of};
 use crate::alert::record::Site;
@@ -61,6 +63,13 @@ pub struct Service<'a> {
     pub again: &'a dyn Fn() -> Result<(Config, Vec<PathBuf>), String>,
 }
 
+/// Where others may ask.
+#[derive(Clone, Copy)]
+pub(super) struct Doors<'a> {
+    pub(super) metrics: Option<&'a Server>,
+    pub(super) control: Option<&'a ControlSocket>,
+}
+
 /// What the control thread has in hand while the others work.
 pub(super) struct Running<'a> {
     service: &'a Service<'a>,
@@ -95,7 +104,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let open = |centre| Prepared::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
     let prepared = config.centre.as_ref().map(open).transpose()?;
     let site = site(&config, &networks, prepared.as_ref(), &sources)?;
-    let (log, mut eve, server) = open_outputs(&config)?;
+    let (log, mut eve, server, socket) = open_outputs(&config)?;
     let facts = SetFacts::of(&loaded.set, loaded.refused);
     let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
@@ -124,9 +133,10 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let (shared, log, sandbox) = (Arc::clone(&shared), Arc::clone(&log), Arc::clone(&sandbox));
     let running =
         Running { service: &service, config, shared, log, releases: send, key, site, loaded, sandbox, manager };
+    let doors = Doors { metrics: server.as_ref(), control: socket.as_ref() };
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
-    let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, server.as_ref());
+    let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, doors);
     let mut account = account(names, &look);
     if let Some(eve) = eve.as_mut().filter(|_| ended.stats) {
         say_last_stats(&account, eve);
@@ -156,12 +166,12 @@ fn say_last_stats(account: &Account, eve: &mut EveFile) {
     let _counted = eve.write_all(&line).and_then(|()| eve.flush());
 }
 
-type Outputs = (Arc<LogState>, Option<EveFile>, Option<Server>);
+type Outputs = (Arc<LogState>, Option<EveFile>, Option<Server>, Option<ControlSocket>);
 
 fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
     let log = Arc::new(LogState::default());
     let eve = open_log(config, &log)?;
-    Ok((log, eve, open_server(config)?))
+    Ok((log, eve, open_server(config)?, open_socket(config)?))
 }
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
@@ -174,6 +184,12 @@ fn open_server(config: &Config) -> Result<Option<Server>, Failure> {
     let Some(metrics) = &config.metrics else { return Ok(None) };
     let bound = Server::bind(metrics.listen);
     bound.map(Some).map_err(|error| Failure::Io(metrics.listen.to_string().into(), error))
+}
+
+fn open_socket(config: &Config) -> Result<Option<ControlSocket>, Failure> {
+    let Some(control) = &config.control else { return Ok(None) };
+    let opened = ControlSocket::open(control);
+    opened.map(Some).map_err(|error| Failure::Io(control.socket.clone(), error))
 }
 
 fn end(account: &Account, over: Over) -> Result<(), Failure> {
@@ -224,12 +240,12 @@ impl Running<'_> {
     }
 
     /// Hears signals and checks the books, until it is told to end; when that was.
-    pub(super) fn control(&mut self, signals: &mut Signals) -> Instant {
+    pub(super) fn control(&mut self, signals: &mut Signals, wishes: &Wishes) -> Instant {
         let (mut checked, mut said) = (Instant::now(), Instant::now());
         loop {
             for signal in signals.pending() {
                 match signal {
-                    SIGHUP => self.reload(),
+                    SIGHUP => drop(self.reload()),
                     SIGUSR1 => self.reopen(),
                     _ => {
                         tracing::info!(signal, "told to end");
@@ -237,6 +253,7 @@ impl Running<'_> {
                     }
                 }
             }
+            wishes.grant(|| self.reload());
             if checked.elapsed() >= CHECK_EVERY {
                 checked = Instant::now();
                 self.check_books();
@@ -283,10 +300,10 @@ impl Running<'_> {
     }
 
     /// Reads everything again. Only if all of it is sound does any of it hold.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Reloaded {
         self.reopen();
         self.manager.reloading();
-        match self.read_again() {
+        let reloaded = match self.read_again() {
             Ok((config, loaded)) => {
                 let networks = Arc::new(config.networks.clone().unwrap_or_default());
                 self.site.networks = Arc::clone(&networks);
@@ -298,26 +315,36 @@ impl Running<'_> {
                 self.shared.reloads.fetch_add(1, Ordering::AcqRel);
                 let (indicators, refused) = (self.loaded.set.len(), self.loaded.refused);
                 tracing::info!(indicators, refused, set = self.loaded.set.version(), "reloaded");
+                let set = super::number_of(self.loaded.set.version());
+                Reloaded::Taken { indicators: indicators as u64, refused, set }
             }
-            Err(reason) => {
+            Err((reason, told)) => {
                 self.shared.reloads_refused.fetch_add(1, Ordering::AcqRel);
                 tracing::error!(%reason, "not reloaded; everything goes on as before");
+                Reloaded::Refused(told)
             }
-        }
+        };
         self.manager.ready(&self.status());
+        reloaded
     }
 
-    fn read_again(&self) -> Result<(Config, Loaded), String> {
-        let (config, rules) = (self.service.again)()?;
+    /// Configuration and rules anew; or why not, and what of that whoever asked may be told.
+    fn read_again(&self) -> Result<(Config, Loaded), (String, String)> {
+        let openly = |reason: String| (reason.clone(), reason);
+        let (config, rules) = (self.service.again)().map_err(openly)?;
         let fixed = config::fixed_differences(&self.config, &config);
         if !fixed.is_empty() {
-            return Err(format!("{} changed, which needs a restart", fixed.join(", ")));
+            return Err(openly(format!("{} changed, which needs a restart", fixed.join(", "))));
         }
         if let Some(path) = bounds::out_of_reach(&self.sandbox, &config, &rules) {
             let why = "outside of what the sensor has been able to read since its start, which needs a restart";
-            return Err(format!("{}: {why}", path.display()));
+            return Err(openly(format!("{}: {why}", path.display())));
         }
-        let loaded = load(&config, &rules).map_err(|failure| failure.to_string())?;
+        let loaded = load(&config, &rules).map_err(|failure| {
+            let reason = failure.to_string();
+            let told = reloading::unquoted(&reason);
+            (reason, told)
+        })?;
         Ok((config, loaded))
     }
 }

@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -13,6 +13,7 @@ use super::look::SetFacts;
 use super::opening::Sources;
 use super::tap::From;
 use crate::capture::live::{Counters, Queue};
+use crate::indicator::IndicatorSet;
 use crate::metrics::Board;
 use crate::worker::Orders;
 
@@ -26,6 +27,8 @@ pub(super) struct LinkState {
     pub(super) counters: Counters,
     /// What came by each of its receive queues, where that is told apart.
     pub(super) queues: Vec<Queue>,
+    /// When its last frame came, to the quarter of a second in which it is looked at; `None`: none came yet.
+    pub(super) heard: Option<Instant>,
 }
 
 /// A link as it is kept: what belongs to the whole, and what each worker counted.
@@ -99,6 +102,11 @@ impl Shared {
     }
 
     /// The set in use.
+    pub(super) fn set(&self) -> Arc<IndicatorSet> {
+        Arc::clone(&held(&self.orders).set)
+    }
+
+    /// What others may know of the set in use.
     pub(super) fn set_facts(&self) -> SetFacts {
         held(&self.set).clone()
     }
@@ -122,7 +130,11 @@ impl Shared {
     /// What a worker counted of a link.
     pub(super) fn set_part(&self, link: usize, worker: usize, counters: Counters, queues: &[Queue]) {
         let mut links = held(&self.links);
-        let part = &mut links[link].parts[worker];
+        let LinkParts { whole, parts } = &mut links[link];
+        let part = &mut parts[worker];
+        if counters.handed > part.0.handed {
+            whole.heard = Some(Instant::now());
+        }
         part.0 = counters;
         part.1.clear();
         part.1.extend_from_slice(queues);

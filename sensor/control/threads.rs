@@ -11,12 +11,14 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 use signal_hook::iterator::Signals;
 
-use super::Failure;
+use super::answers::Answers;
 use super::eve_file::EveFile;
 use super::keep::Keep;
 use super::look::Look;
-use super::run::Running;
+use super::run::{Doors, Running};
+use super::socket::ControlSocket;
 use super::tap::Tap;
+use super::{Failure, reloading};
 use crate::alert::record::Desk;
 use crate::collector::{Collected, Collector, Log, Outputs};
 use crate::config::EventType;
@@ -46,15 +48,21 @@ pub(super) fn together(
     releases: Receiver<Release>,
     (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
     look: &Look<'_>,
-    server: Option<&Server>,
+    doors: Doors<'_>,
 ) -> Over {
+    let (bell, wishes) = reloading::bell();
     let (desk, ended, unkept) = (Desk::new(running.site.clone()), AtomicBool::new(false), AtomicBool::new(false));
     let alerts = running.config.outputs.events.contains(&EventType::Alert);
     thread::scope(|scope| {
         let (desk, ended, unkept) = (&desk, &ended, &unkept);
-        if let Some(server) = server {
+        if let Some(server) = doors.metrics {
             tracing::info!(address = %server.address(), "metrics are served");
             scope.spawn(move || serve(server, ended, look));
+        }
+        if let Some(socket) = doors.control {
+            tracing::info!(path = %socket.path().display(), "the control socket answers");
+            let answers = Answers::new(look, bell);
+            scope.spawn(move || attend(socket, ended, look, answers));
         }
         let collector = scope.spawn(move || {
             look.sandbox.enter(Role::Collector, &[]);
@@ -73,9 +81,10 @@ pub(super) fn together(
             keep.run(unkept);
         });
         // collector, watchdog, keeper and this one
-        let threads = workers.len() + 4 + usize::from(server.is_some()) + usize::from(look.delivery.is_some());
+        let others = [doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
+        let threads = workers.len() + 4 + others.into_iter().filter(|other| *other).count();
         let settled = running.settle(threads);
-        let told = if settled.is_ok() { running.control(signals) } else { Instant::now() };
+        let told = if settled.is_ok() { running.control(signals, &wishes) } else { Instant::now() };
         running.manager.stopping();
         // first nothing more comes, then what came is read to its end
         unkept.store(true, Ordering::Release);
@@ -96,6 +105,15 @@ fn serve(server: &Server, ended: &AtomicBool, look: &Look<'_>) {
     if let Err(error) = server.serve(ended, &|| look.sight()) {
         tracing::error!(%error, "metrics are served no more");
     }
+}
+
+fn attend(socket: &ControlSocket, ended: &AtomicBool, look: &Look<'_>, answers: Answers<'_>) {
+    look.sandbox.enter(Role::Answers, &[]);
+    if let Err(error) = socket.serve(ended, answers) {
+        tracing::error!(%error, "the control socket answers no more");
+    }
+    // nobody else may take it away
+    socket.remove();
 }
 
 fn collect(

@@ -4,12 +4,14 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use httparse::{EMPTY_HEADER, Header};
 use jiff::fmt::rfc2822;
 
+use super::door::{Awaits, Visitor};
 use crate::limits::{
     METRICS_ANSWER_TIME_MAX, METRICS_HEAD_BYTES_MAX, METRICS_HEAD_TIME_MAX, METRICS_HEADERS_MAX, METRICS_IDLE_TIME_MAX,
 };
@@ -112,47 +114,6 @@ impl Connection {
         Some(Connection { stream, held: Vec::new(), sending: None, since: now, over: false })
     }
 
-    /// To be waited for.
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
-    /// See the field.
-    pub(super) fn since(&self) -> Instant {
-        self.since
-    }
-
-    /// Whether an answer is on its way.
-    pub(super) fn is_answering(&self) -> bool {
-        self.sending.is_some()
-    }
-
-    /// Whether nothing more will happen here.
-    pub(super) fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// When its time is up.
-    pub(super) fn deadline(&self) -> Instant {
-        self.since
-            + match (&self.sending, self.held.is_empty()) {
-                (Some(_), _) => METRICS_ANSWER_TIME_MAX,
-                (None, false) => METRICS_HEAD_TIME_MAX,
-                (None, true) => METRICS_IDLE_TIME_MAX,
-            }
-    }
-
-    /// Reads or writes what is possible now.
-    pub(super) fn go_on(&mut self, now: Instant) {
-        let went = if self.is_answering() { self.write(now) } else { self.read(now) };
-        match went {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.over = true,
-            Ok(()) => {}
-        }
-    }
-
     fn read(&mut self, now: Instant) -> io::Result<()> {
         // one byte more than is allowed tells a head that is too long from one that just fits
         let room = (METRICS_HEAD_BYTES_MAX + 1).saturating_sub(self.held.len());
@@ -185,7 +146,7 @@ impl Connection {
 
     /// The next request, if one is there and the one before it has been answered.
     pub(super) fn request(&mut self) -> Option<Request> {
-        if self.over || self.is_answering() || self.held.is_empty() {
+        if self.over || self.sending.is_some() || self.held.is_empty() {
             return None;
         }
         let (request, length) = parse(&self.held)?;
@@ -199,6 +160,43 @@ impl Connection {
         self.sending = Some(Sending { head: head(&answer), body, sent: 0, close: answer.close });
         self.since = now;
         self.go_on(now);
+    }
+}
+
+impl Visitor for Connection {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    fn awaits(&self) -> Awaits {
+        if self.sending.is_some() { Awaits::Taking } else { Awaits::Question }
+    }
+
+    fn since(&self) -> Instant {
+        self.since
+    }
+
+    fn deadline(&self) -> Instant {
+        self.since
+            + match (&self.sending, self.held.is_empty()) {
+                (Some(_), _) => METRICS_ANSWER_TIME_MAX,
+                (None, false) => METRICS_HEAD_TIME_MAX,
+                (None, true) => METRICS_IDLE_TIME_MAX,
+            }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn go_on(&mut self, now: Instant) {
+        let went = if self.sending.is_some() { self.write(now) } else { self.read(now) };
+        match went {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.over = true,
+            Ok(()) => {}
+        }
     }
 }
 

@@ -7,25 +7,25 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use std::time::Instant;
 
 use super::connection::{Answer, Connection, Page, Request, Status};
+use super::door::{Bounds, Door};
 use super::{Askers, Sight, exposition};
 use crate::limits::{
     METRICS_CONNECTIONS_MAX, METRICS_REASONS_MAX, METRICS_SAFE_TIME, METRICS_SIGHT_TIME_MAX,
     METRICS_TURNS_PER_SECOND_MAX,
 };
 
-/// A portion of a second: how evenly a flood is answered, and how soon a stop is seen.
-const PORTION: Duration = Duration::from_millis(100);
-
-/// Turns of one portion.
-const TURNS: u32 = METRICS_TURNS_PER_SECOND_MAX / (1_000 / PORTION.as_millis() as u32);
+/// Who may come, and how much is done for them.
+const BOUNDS: Bounds = Bounds {
+    visitors_max: METRICS_CONNECTIONS_MAX,
+    safe: METRICS_SAFE_TIME,
+    turns_per_second: METRICS_TURNS_PER_SECOND_MAX,
+};
 
 /// What `/metrics` is written in.
 const EXPOSITION: &str = prometheus::TEXT_FORMAT;
@@ -60,17 +60,12 @@ impl Server {
     /// # Errors
     /// The system cannot wait for sockets any more. What goes wrong with one connection ends that connection alone.
     pub fn serve(&self, stop: &AtomicBool, sight: &dyn Fn() -> Sight) -> io::Result<()> {
-        let mut desk = Desk {
-            listener: &self.listener,
-            sight,
-            connections: Vec::with_capacity(METRICS_CONNECTIONS_MAX),
-            fresh: None,
-            portion: Instant::now(),
-            turns: TURNS,
-            askers: Askers::default(),
-        };
+        let mut desk = Desk { sight, fresh: None, askers: Askers::default() };
+        let mut door: Door<Connection> = Door::new(BOUNDS);
         while !stop.load(Ordering::Acquire) {
-            desk.round()?;
+            (desk.askers.displaced, desk.askers.timed_out) = (door.displaced, door.timed_out);
+            let mut take = |now| self.listener.accept().map(|(stream, _)| Connection::new(stream, now));
+            door.round(self.listener.as_fd(), &mut take, &mut |connection, now| desk.attend(connection, now))?;
         }
         Ok(())
     }
@@ -86,100 +81,18 @@ struct Fresh {
 
 /// A server at work.
 struct Desk<'a> {
-    listener: &'a TcpListener,
     sight: &'a dyn Fn() -> Sight,
-    connections: Vec<Connection>,
     fresh: Option<Fresh>,
-    /// When the current portion of a second began.
-    portion: Instant,
-    /// What may still be done in it: taking a connection is a turn, and so is an answer.
-    turns: u32,
     askers: Askers,
 }
 
 impl Desk<'_> {
-    /// Waits for something to happen, and does what it asks for.
-    fn round(&mut self) -> io::Result<()> {
-        let now = Instant::now();
-        if now.duration_since(self.portion) >= PORTION {
-            (self.portion, self.turns) = (now, TURNS);
-        }
-        let ready = self.wait(now)?;
-        let now = Instant::now();
-        for (at, ready) in ready.into_iter().enumerate() {
-            self.attend(at, ready, now);
-        }
-        let before = self.connections.len();
-        self.connections.retain(|connection| connection.is_over() || now < connection.deadline());
-        self.askers.timed_out += (before - self.connections.len()) as u64;
-        self.connections.retain(|connection| !connection.is_over());
-        self.accept(now);
-        Ok(())
-    }
-
-    /// Waits for a socket, or for the next portion; says which connections can go on. Without turns only answers do.
-    fn wait(&self, now: Instant) -> io::Result<Vec<bool>> {
-        let rest = PORTION.saturating_sub(now.duration_since(self.portion)).max(Duration::from_millis(1));
-        let timeout = Timespec { tv_sec: 0, tv_nsec: rest.as_nanos() as i64 };
-        let taking = self.connections.len() < METRICS_CONNECTIONS_MAX || self.longest(now).is_some();
-        let listening = if taking && self.turns > 0 { PollFlags::IN } else { PollFlags::empty() };
-        let mut sockets = vec![PollFd::new(self.listener, listening)];
-        sockets.extend(self.connections.iter().map(|connection| {
-            let wanted = match connection.is_answering() {
-                true => PollFlags::OUT,
-                false if self.turns > 0 => PollFlags::IN,
-                false => PollFlags::empty(),
-            };
-            PollFd::new(connection.stream(), wanted)
-        }));
-        match poll(&mut sockets, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => Ok(sockets[1..].iter().map(|socket| !socket.revents().is_empty()).collect()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The connection that has held its place longest, if long enough to lose it.
-    fn longest(&self, now: Instant) -> Option<usize> {
-        let held = |at: &usize| now.duration_since(self.connections[*at].since());
-        (0..self.connections.len()).filter(|at| held(at) >= METRICS_SAFE_TIME).max_by_key(held)
-    }
-
-    fn accept(&mut self, now: Instant) {
-        while self.turns > 0 {
-            let full = self.connections.len() >= METRICS_CONNECTIONS_MAX;
-            let longest = self.longest(now);
-            if full && longest.is_none() {
-                return;
-            }
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(_) => {
-                    self.turns = 0; // out of descriptors, for one: it would be so again at once
-                    return;
-                }
-            };
-            self.turns -= 1;
-            if let (true, Some(longest)) = (full, longest) {
-                self.connections.swap_remove(longest);
-                self.askers.displaced += 1;
-            }
-            self.connections.extend(Connection::new(stream, now));
-        }
-    }
-
-    /// Goes on with one connection as far as that is possible without waiting.
-    fn attend(&mut self, at: usize, ready: bool, now: Instant) {
-        if ready {
-            self.connections[at].go_on(now);
-        }
-        while self.turns > 0 {
-            let Some(request) = self.connections[at].request() else { return };
-            self.turns -= 1;
-            let answer = self.answer(request, now);
-            self.connections[at].answer(answer, now);
-        }
+    /// Answers a connection's next request; whether there was one.
+    fn attend(&mut self, connection: &mut Connection, now: Instant) -> bool {
+        let Some(request) = connection.request() else { return false };
+        let answer = self.answer(request, now);
+        connection.answer(answer, now);
+        true
     }
 
     fn answer(&mut self, request: Request, now: Instant) -> Answer {
@@ -222,6 +135,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, Shutdown, TcpStream};
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
     use crate::limits::METRICS_HEAD_BYTES_MAX;

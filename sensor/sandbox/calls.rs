@@ -6,6 +6,8 @@
 //! that somebody who has taken the thread over would, end the process: a sensor that is started again is seen, and one that
 //! goes on in strange hands is not. Never here: what a call's pointers point to; the kernel looks at numbers alone.
 
+#![allow(clippy::unnecessary_cast, reason = "the types of these numbers differ from one C library to the next")]
+
 use std::collections::BTreeMap;
 
 use libc::c_long;
@@ -141,6 +143,13 @@ const KEEPS: &[Row] = &[
 
 /// Signals are heard from a socket, into which the thread that each of them met has put a word.
 const HEARS: &[Row] = &[(libc::SYS_recvfrom, ANY)];
+
+/// A file is taken away: Landlock says where.
+const REMOVES: &[Row] = &[
+    (libc::SYS_unlinkat, ANY),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_unlink, ANY),
+];
 
 /// Links are read and counted; no socket is made or bound.
 const LINKS: &[Row] = &[
@@ -308,6 +317,7 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Caller => &[EVERYBODY, DATA, LINKS, LOOKS, READS, TAKES, CALLS],
         Role::Opener | Role::Broker => &[EVERYBODY, DATA, LINKS, LOOKS, READS, PORTS],
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
+        Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, READS, REMOVES],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
         Role::Watchdog => &[EVERYBODY, DATA],
     }
@@ -395,7 +405,7 @@ mod tests {
 
     use super::*;
 
-    const ROLES: [Role; 11] = [
+    const ROLES: [Role; 12] = [
         Role::Control,
         Role::Collector,
         Role::Worker,
@@ -405,6 +415,7 @@ mod tests {
         Role::Opener,
         Role::Broker,
         Role::Metrics,
+        Role::Answers,
         Role::Uplink,
         Role::Watchdog,
     ];

@@ -39,6 +39,8 @@ pub enum Role {
     Broker,
     /// Answers who asks for metrics, on a socket that listens already.
     Metrics,
+    /// Answers who asks on the control socket, and takes the socket away at the end.
+    Answers,
     /// Delivers to the centre, and reads the token for it.
     Uplink,
     /// Tells the service manager that all is well, on a socket that is connected already.
@@ -54,6 +56,7 @@ impl Role {
             Role::Worker | Role::Reader => Some(c"worker"),
             Role::Keeper | Role::Caller | Role::Opener => Some(c"keeper"),
             Role::Metrics => Some(c"metrics"),
+            Role::Answers => Some(c"control"),
             Role::Uplink => Some(c"uplink"),
             Role::Watchdog => Some(c"watchdog"),
         }
@@ -86,6 +89,8 @@ enum Access {
     Write,
     /// All that a keeper of files does.
     Keep,
+    /// A file is taken away.
+    Remove,
 }
 
 /// A place of the file system and what a role may do there.
@@ -103,6 +108,10 @@ pub struct Plan {
     pub keeper: Vec<PathBuf>,
     /// The folder of the log; the log itself where it is no file (a device, a pipe).
     pub log: Option<PathBuf>,
+    /// The folder of the control socket.
+    pub socket: Option<PathBuf>,
+    /// What whoever answers there reads: what the kernel lets this process do.
+    pub answers: Vec<PathBuf>,
     /// The spool.
     pub spool: Option<PathBuf>,
     /// What the uplink reads: the token, and by what names become addresses.
@@ -121,10 +130,13 @@ impl Plan {
         let all = |paths: &'a [PathBuf], access| -> Vec<Reach<'a>> {
             paths.iter().map(|path| Reach { path, access }).collect()
         };
-        let (log, spool) = (self.log.as_slice(), self.spool.as_slice());
+        let (log, spool, socket) = (self.log.as_slice(), self.spool.as_slice(), self.socket.as_slice());
         match role {
             Role::Control => all(&self.control, Access::Read),
             Role::Collector => [all(log, Access::Write), all(spool, Access::Keep)].into_iter().flatten().collect(),
+            Role::Answers => {
+                [all(&self.answers, Access::Read), all(socket, Access::Remove)].into_iter().flatten().collect()
+            }
             Role::Reader => all(folders, Access::Keep),
             Role::Keeper | Role::Caller | Role::Opener | Role::Broker => all(&self.keeper, Access::Read),
             Role::Uplink => [all(&self.uplink, Access::Read), all(spool, Access::Keep)].into_iter().flatten().collect(),

@@ -1,0 +1,157 @@
+//! One connection to the control socket: bytes in, a question a line; an answer a line, bytes out. It never waits.
+//!
+//! In: what a socket has right now. Out: a line, or that it is none. Never here: what a question means.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, TryRecvError};
+
+use super::reloading::Reloaded;
+use crate::limits::{
+    CONTROL_ANSWER_TIME_MAX, CONTROL_IDLE_TIME_MAX, CONTROL_QUESTION_BYTES_MAX, CONTROL_QUESTION_TIME_MAX,
+    CONTROL_RELOAD_TIME_MAX,
+};
+use crate::metrics::door::{Awaits, Visitor};
+
+/// What a connection does.
+enum Doing {
+    /// It asks, or will.
+    Asking,
+    /// Its answer is on its way, so far of it; the connection ends with it or goes on.
+    Telling { line: Vec<u8>, sent: usize, last: bool },
+    /// A reload that it asked for is going on.
+    Waiting(Receiver<Reloaded>),
+}
+
+/// See the head of this file.
+pub(super) struct Caller {
+    stream: UnixStream,
+    /// What was received and is not answered.
+    held: Vec<u8>,
+    doing: Doing,
+    since: Instant,
+    over: bool,
+}
+
+impl Caller {
+    /// Takes a stream; `None` if it is gone already.
+    pub(super) fn new(stream: UnixStream, now: Instant) -> Option<Self> {
+        stream.set_nonblocking(true).ok()?;
+        Some(Caller { stream, held: Vec::new(), doing: Doing::Asking, since: now, over: false })
+    }
+
+    /// The next question without its line's end, if the one before it has been answered; an error where the line is too long.
+    pub(super) fn question(&mut self) -> Option<Result<Vec<u8>, ()>> {
+        if self.over || !matches!(self.doing, Doing::Asking) {
+            return None;
+        }
+        let end = self.held.iter().position(|byte| *byte == b'\n');
+        match end.filter(|end| *end < CONTROL_QUESTION_BYTES_MAX) {
+            Some(end) => {
+                let line = self.held[..end].to_vec();
+                self.held.drain(..=end);
+                Some(Ok(line))
+            }
+            None if self.held.len() >= CONTROL_QUESTION_BYTES_MAX => Some(Err(())),
+            None => None,
+        }
+    }
+
+    /// Sends an answer, a line, as much of it as goes now; after the last one the connection ends.
+    pub(super) fn tell(&mut self, line: Vec<u8>, last: bool, now: Instant) {
+        (self.doing, self.since) = (Doing::Telling { line, sent: 0, last }, now);
+        self.go_on(now);
+    }
+
+    /// It is told what comes of a reload.
+    pub(super) fn wait_for(&mut self, reloaded: Receiver<Reloaded>, now: Instant) {
+        (self.doing, self.since) = (Doing::Waiting(reloaded), now);
+    }
+
+    /// What came of the reload that it waits for: `None`: it waits for none, or must still wait; an error: nobody will say.
+    pub(super) fn waited_for(&mut self, now: Instant) -> Option<Result<Reloaded, ()>> {
+        let Doing::Waiting(reloaded) = &self.doing else { return None };
+        match reloaded.try_recv() {
+            Ok(reloaded) => Some(Ok(reloaded)),
+            Err(TryRecvError::Disconnected) => Some(Err(())),
+            Err(TryRecvError::Empty) => (now - self.since >= CONTROL_RELOAD_TIME_MAX).then_some(Err(())),
+        }
+    }
+
+    fn read(&mut self, now: Instant) -> io::Result<()> {
+        let mut chunk = [0; 1024];
+        let room = CONTROL_QUESTION_BYTES_MAX.saturating_sub(self.held.len());
+        let count = self.stream.read(&mut chunk[..room.min(1024)])?;
+        self.over = count == 0; // the end: what was begun is never finished
+        if self.held.is_empty() {
+            self.since = now;
+        }
+        self.held.extend_from_slice(&chunk[..count]);
+        Ok(())
+    }
+
+    fn write(&mut self, now: Instant) -> io::Result<()> {
+        while let Doing::Telling { line, sent, last } = &mut self.doing {
+            if *sent == line.len() {
+                self.over = *last;
+                (self.doing, self.since) = (Doing::Asking, now);
+                break;
+            }
+            match self.stream.write(&line[*sent..])? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => *sent += count,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Visitor for Caller {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    fn awaits(&self) -> Awaits {
+        match self.doing {
+            Doing::Asking => Awaits::Question,
+            Doing::Telling { .. } => Awaits::Taking,
+            Doing::Waiting(_) => Awaits::Others,
+        }
+    }
+
+    fn since(&self) -> Instant {
+        self.since
+    }
+
+    fn deadline(&self) -> Instant {
+        self.since
+            + match (&self.doing, self.held.is_empty()) {
+                (Doing::Asking, true) => CONTROL_IDLE_TIME_MAX,
+                (Doing::Asking, false) => CONTROL_QUESTION_TIME_MAX,
+                (Doing::Telling { .. }, _) => CONTROL_ANSWER_TIME_MAX,
+                // it is told that time is up, and has time to hear it
+                (Doing::Waiting(_), _) => CONTROL_RELOAD_TIME_MAX + Duration::from_secs(1),
+            }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn go_on(&mut self, now: Instant) {
+        let went = match self.doing {
+            Doing::Asking => self.read(now),
+            Doing::Telling { .. } => self.write(now),
+            // it waits for no byte: the socket has nothing to say but that the other end is gone
+            Doing::Waiting(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        match went {
+            Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {}
+            Err(_) => self.over = true,
+            Ok(()) => {}
+        }
+    }
+}
