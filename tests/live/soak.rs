@@ -24,6 +24,19 @@ fn a_slope_is_told_by_the_hour() {
     assert!((slope(&samples) - 360_000.0).abs() < 1e-3);
 }
 
+/// What goes on at a site every now and then.
+fn housekeeping(service: &mut Service, folder: &Path, second: u64) {
+    if second % 20 == 0 {
+        service.signal("HUP");
+        service.hear("reloaded");
+    }
+    if second % 7 == 0 {
+        // it is there again with the first line after the last rotation
+        let _not_yet = std::fs::rename(folder.join("eve.json"), folder.join("eve.json.1"));
+        service.signal("USR1");
+    }
+}
+
 /// Says stop when it goes.
 struct Stopped<'a>(&'a AtomicBool);
 
@@ -59,14 +72,7 @@ fn minutes_of_traffic_reloads_and_rotations_leave_nothing_behind() {
         let began = Instant::now();
         for second in 1.. {
             std::thread::sleep((began + Duration::from_secs(second)).saturating_duration_since(Instant::now()));
-            if second % 20 == 0 {
-                service.signal("HUP");
-                service.hear("reloaded");
-            }
-            if second % 7 == 0 {
-                std::fs::rename(folder.path().join("eve.json"), folder.path().join("eve.json.1")).expect("a log");
-                service.signal("USR1");
-            }
+            housekeeping(&mut service, folder.path(), second);
             if began.elapsed() >= WARM_UP.min(time / 3) {
                 samples.push((began.elapsed().as_secs_f64(), resident(process) as f64));
                 holds.push(held(process));
