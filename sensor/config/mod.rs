@@ -34,7 +34,8 @@ pub use backend::Backend;
 pub use check::{Config, Eve, Limits, Rules, Site};
 pub use fault::{Fault, Place};
 pub use live::{
-    Capture, Control, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, fixed_differences, interfaces_absent,
+    Capture, Control, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, fixed_differences,
+    interfaces_absent,
 };
 pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;

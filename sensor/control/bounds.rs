@@ -69,7 +69,10 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
         control,
         keeper: [&named(&INTERFACES)[..], &named(&[ROUTES])].concat(),
         log: config.outputs.path.as_deref().and_then(place_of_log),
-        socket: config.control.as_ref().and_then(|control| std::path::absolute(&control.socket).ok()?.parent().map(Into::into)),
+        socket: config
+            .control
+            .as_ref()
+            .and_then(|control| std::path::absolute(&control.socket).ok()?.parent().map(Into::into)),
         answers: named(&[OWN_STATE]),
         spool: config.centre.as_ref().map(|centre| centre.spool.clone()),
         uplink,

@@ -5,8 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-/// Until everything that is made once has been made.
+/// Until everything that is made once has been made, and the rings between the workers have gone round: their pages are
+/// there only once they have been used.
 const WARM_UP: Duration = Duration::from_secs(45);
+
+/// In which frames come as fast as they go.
+const RUSH: Duration = Duration::from_secs(30);
 
 /// Bytes an hour that a line through the samples (seconds, bytes) rises by.
 fn slope(samples: &[(f64, f64)]) -> f64 {
@@ -61,9 +65,14 @@ fn minutes_of_traffic_reloads_and_rotations_leave_nothing_behind() {
     let (stop, mut samples, mut holds) = (AtomicBool::new(false), Vec::new(), Vec::new());
     let sent = std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            let mut sent = 0;
+            let (mut sent, began) = (0, Instant::now());
             for name in CASES.iter().cycle().take_while(|_| !stop.load(Ordering::Acquire)) {
-                sent += link.send(&case(name).join("traffic.pcap"), 200, Some(8_000));
+                let per_second = (began.elapsed() > RUSH.min(time / 4)).then_some(8_000);
+                sent += link.send(
+                    &case(name).join("traffic.pcap"),
+                    if per_second.is_some() { 200 } else { 4_000 },
+                    per_second,
+                );
             }
             sent
         });
