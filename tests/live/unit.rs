@@ -120,7 +120,7 @@ fn lives_by_its_unit(test: &str, backend: &str, files: &[&str]) {
     let config = std::fs::read_to_string(path("haetae.yaml")).expect("there");
     std::fs::write(
         path("haetae.yaml"),
-        config.replace("interface: b0", &format!("interface: b0, ring: 1MiB, backend: {backend}")),
+        config.replace("interface: b0, backend: libpcap", &format!("interface: b0, ring: 1MiB, backend: {backend}")),
     )
     .expect("a configuration");
     std::fs::write(path("load.pcap"), wire::pcap(&questions(50))).expect("a capture");
