@@ -43,6 +43,9 @@ static USES: &[(&str, &[&str])] = &[
         &["capture", "decode", "flow", "protocol", "observable", "indicator", "alert", "worker", "pages", "cli"],
     ),
     ("protocol", &["observable"]),
+    // What a thread or a process may do is told to them, by whoever reads the configuration.
+    ("sandbox", &[]),
+    ("broker", &[]),
     ("capture", &["pages"]),
     ("decode", &["capture"]),
     ("flow", &["decode", "protocol", "observable", "pages"]),
@@ -78,6 +81,8 @@ static NEVER: &[(&str, &[&[&str]])] = &[
     ("time", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("limits", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("capture", &[CLOCK, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
+    ("sandbox", &[CLOCK, PRINTING]),
+    ("broker", &[CLOCK, FILES, PRINTING]),
     ("decode", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("flow", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("protocol", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),

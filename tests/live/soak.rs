@@ -30,11 +30,11 @@ fn a_slope_is_told_by_the_hour() {
 
 /// What goes on at a site every now and then.
 fn housekeeping(service: &mut Service, folder: &Path, second: u64) {
-    if second % 20 == 0 {
+    if second.is_multiple_of(20) {
         service.signal("HUP");
         service.hear("reloaded");
     }
-    if second % 7 == 0 {
+    if second.is_multiple_of(7) {
         // it is there again with the first line after the last rotation
         let _not_yet = std::fs::rename(folder.join("eve.json"), folder.join("eve.json.1"));
         service.signal("USR1");
@@ -68,11 +68,8 @@ fn minutes_of_traffic_reloads_and_rotations_leave_nothing_behind() {
             let (mut sent, began) = (0, Instant::now());
             for name in CASES.iter().cycle().take_while(|_| !stop.load(Ordering::Acquire)) {
                 let per_second = (began.elapsed() > RUSH.min(time / 4)).then_some(8_000);
-                sent += link.send(
-                    &case(name).join("traffic.pcap"),
-                    if per_second.is_some() { 200 } else { 4_000 },
-                    per_second,
-                );
+                let times = if per_second.is_some() { 200 } else { 4_000 };
+                sent += link.send(&case(name).join("traffic.pcap"), times, per_second);
             }
             sent
         });
