@@ -6,6 +6,7 @@ mod clock;
 mod links;
 mod load;
 mod notify;
+mod restart;
 mod xdp;
 
 use std::collections::BTreeMap;

@@ -34,7 +34,8 @@ static USES: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("limits", &[]),
     ("pages", &[]),
-    ("observable", &[]),
+    ("leash", &[]),
+    ("observable", &["leash"]),
     ("networks", &["observable"]),
     ("spool", &[]),
     // Adds up what every room counts, and tells a person of it.
@@ -45,7 +46,7 @@ static USES: &[(&str, &[&str])] = &[
     ("protocol", &["observable"]),
     ("capture", &["pages"]),
     ("decode", &["capture"]),
-    ("flow", &["decode", "protocol", "observable", "pages"]),
+    ("flow", &["decode", "protocol", "observable", "pages", "leash"]),
     ("indicator", &["observable", "pages"]),
     ("feed", &["indicator", "observable"]),
     ("alert", &["flow", "indicator", "observable", "networks"]),
@@ -53,10 +54,22 @@ static USES: &[(&str, &[&str])] = &[
     ("emit", &["spool", "gate"]),
     (
         "worker",
-        &["capture", "decode", "flow", "observable", "protocol", "indicator", "alert", "networks", "pages", "metrics"],
+        &[
+            "leash",
+            "capture",
+            "decode",
+            "flow",
+            "observable",
+            "protocol",
+            "indicator",
+            "alert",
+            "networks",
+            "pages",
+            "metrics",
+        ],
     ),
     ("collector", &["worker", "alert", "spool", "metrics"]),
-    ("config", &["networks", "emit", "feed", "gate"]),
+    ("config", &["networks", "emit", "feed", "gate", "leash"]),
     // Tells a person of all of it, in one page.
     ("report", &["alert", "indicator", "networks", "observable", "decode", "worker", "metrics", "cli"]),
 ];
@@ -75,6 +88,7 @@ const PRINTING: &[&str] = &["println!", "print!", "eprintln!", "eprint!", "dbg!"
 static NEVER: &[(&str, &[&[&str]])] = &[
     ("time", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("limits", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
+    ("leash", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("capture", &[CLOCK, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("decode", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("flow", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::fault::{Fault, Place};
 use super::gate;
 use super::live::{Capture, Events, Logs, Metrics};
+use super::quarantine::Quarantine;
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit;
@@ -42,6 +43,8 @@ pub struct Config {
     pub centre: Option<emit::Section>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<Metrics>,
+    /// Where packets are kept that a worker died of; `None`: nowhere.
+    pub quarantine: Option<Quarantine>,
     /// The sensor's own log.
     pub logs: Logs,
     /// How much of the machine is ours.
@@ -108,6 +111,7 @@ pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
         ("outputs.eve.path", before.outputs.path == after.outputs.path),
         ("centre", before.centre == after.centre),
         ("metrics", before.metrics == after.metrics),
+        ("quarantine", before.quarantine == after.quarantine),
         ("logs", before.logs == after.logs),
         ("limits", before.limits == after.limits),
     ];
@@ -179,6 +183,7 @@ pub(crate) fn check(
         events: desk.events(written.events),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
+        quarantine: written.quarantine.map(|quarantine| desk.quarantine(quarantine)),
         logs: written.logs.into(),
         limits: desk.limits(&written.limits),
     }
@@ -191,7 +196,7 @@ pub(super) const KEY_HELP: &str = "head -c 32 /dev/urandom > site.key; chmod 600
 pub(super) struct Desk<'a> {
     tree: &'a Tree,
     pub(super) left_out: &'a BTreeSet<String>,
-    folder: &'a Path,
+    pub(super) folder: &'a Path,
     pub(super) faults: &'a mut Vec<Fault>,
 }
 
@@ -355,20 +360,6 @@ impl Desk<'_> {
         let file = self.file(path, file, help);
         if file.is_dir() && !self.told(path) {
             self.fault(path, format!("is a folder: {}", file.display()), help);
-        }
-        file
-    }
-
-    /// A file or folder that need not be there yet.
-    fn makeable(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
-        if file.as_os_str().is_empty() {
-            self.fault(path, "is empty".to_string(), help);
-            return file;
-        }
-        let file = self.folder.join(file);
-        let above = file.ancestors().skip(1).find(|above| above.exists());
-        if let Some(above) = above.filter(|above| !above.is_dir()) {
-            self.fault(path, format!("{} is not a folder", above.display()), help);
         }
         file
     }

@@ -286,6 +286,20 @@ impl Desk<'_> {
         Events { digests }
     }
 
+    /// A file or folder that need not be there yet.
+    pub(super) fn makeable(&mut self, path: &str, file: PathBuf, help: &str) -> PathBuf {
+        if file.as_os_str().is_empty() {
+            self.fault(path, "is empty".to_string(), help);
+            return file;
+        }
+        let file = self.folder.join(file);
+        let above = file.ancestors().skip(1).find(|above| above.exists());
+        if let Some(above) = above.filter(|above| !above.is_dir()) {
+            self.fault(path, format!("{} is not a folder", above.display()), help);
+        }
+        file
+    }
+
     fn folder_that_is_there(&mut self, path: &str, folder: PathBuf) -> PathBuf {
         let folder = self.file(path, folder, "name the folder into which captures are rotated");
         if folder.is_file() {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use super::live;
+use super::quarantine::WrittenQuarantine;
 use crate::emit;
 use crate::limits::WORKERS_MAX;
 use crate::networks;
@@ -36,6 +37,8 @@ pub struct Written {
     pub(crate) centre: Option<emit::Written>,
     /// Where metrics are served; absent: nowhere.
     pub(crate) metrics: Option<live::WrittenMetrics>,
+    /// Where packets are kept that a worker died of; absent: nowhere.
+    pub(crate) quarantine: Option<WrittenQuarantine>,
     /// The sensor's own log.
     #[serde(default)]
     pub(crate) logs: live::WrittenLogs,

@@ -15,7 +15,9 @@ use crate::capture;
 use crate::collector::Progress;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
-use crate::metrics::{DeliveryState, Link, OutputState, Queue, Ring, SetState, Sight, SpoolState, Tally};
+use crate::metrics::{
+    DeliveryState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState, Tally,
+};
 use crate::observable::KINDS;
 
 /// See the head of this file.
@@ -86,6 +88,10 @@ impl Look<'_> {
                 entries: facts.entries,
             },
             outputs: self.outputs(),
+            quarantine: QuarantineState {
+                saved: count(&self.shared.quarantine.saved),
+                lost: count(&self.shared.quarantine.lost),
+            },
             spool: self.delivery.as_ref().map(|view| self.spool(view)),
             delivery: self.delivery.as_ref().map(View::state),
             clock_suspect: self.shared.clock_suspect.load(Ordering::Acquire),
@@ -111,6 +117,9 @@ impl Look<'_> {
         }
         if tallies.iter().any(|tally| tally.unaccounted() != 0) {
             reasons.push("frames are unaccounted for: please report this".to_owned());
+        }
+        if self.shared.die_often() {
+            reasons.push("workers die and begin again, three times in a minute: the log says of what".to_owned());
         }
         if self.shared.stop.load(Ordering::Acquire) {
             reasons.push("it is ending".to_owned());

@@ -27,7 +27,11 @@ mod outputs;
 mod pace;
 #[cfg(feature = "libpcap")]
 mod pressure;
+#[cfg(feature = "libpcap")]
+mod quarantine;
 mod replay;
+#[cfg(feature = "libpcap")]
+mod rescue;
 #[cfg(feature = "libpcap")]
 mod run;
 #[cfg(feature = "libpcap")]

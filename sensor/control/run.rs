@@ -21,6 +21,7 @@ use super::eve_file::{EveFile, LogState};
 use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
+use super::quarantine::Quarantine;
 use super::shared::Shared;
 use super::tap::Tap;
 use super::{Failure, logs, notify, version_of};
@@ -29,6 +30,7 @@ use crate::collector::{Collected, Collector, Log, Outputs, Progress};
 use crate::config::{self, Config, EventType};
 use crate::gate;
 use crate::indicator::IndicatorSet;
+use crate::leash::Provoke;
 use crate::limits::{RELEASES_LIVE_MAX, STOP_TIME_MAX};
 use crate::metrics::Server;
 use crate::spool::Spool;
@@ -53,6 +55,8 @@ pub struct Service<'a> {
     pub workers: usize,
     /// Artificial work for each frame.
     pub slow_motion: Duration,
+    /// What workers are made to fail at.
+    pub provoke: Option<Provoke>,
     /// Whether log lines may have colours.
     pub colours: bool,
     /// Reads configuration and rules again; all that is wrong as one text.
@@ -96,14 +100,16 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let mut eve = open_log(&config, &log)?;
     let server = open_server(&config)?;
     let facts = SetFacts::of(&loaded.set, loaded.refused);
-    let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
+    let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site, service.provoke.clone());
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let Sources { names, keepers, of_worker } = sources;
-    let taps = taps(of_worker, &shared, &send, service.slow_motion);
+    let (quarantine, poison) = Quarantine::open(&config)?;
+    let taps = taps(of_worker, &shared, &send, poison, service.slow_motion);
     let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
     keep.tell();
+    let hands = (taps, keep, quarantine);
     let look = Look {
         shared: Arc::clone(&shared),
         interfaces: names.clone(),
@@ -118,7 +124,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         Running { service: &service, shared, log, releases: send, key, set: loaded.set, refused, site, config };
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
-    let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, server.as_ref());
+    let ended = together(running, &mut signals, hands, releases, (eve.as_mut(), spool), &look, server.as_ref());
     let mut account = Account {
         tallies: shared_too.board.tallies(),
         links: names.into_iter().zip(shared_too.links()).collect(),
@@ -150,7 +156,7 @@ struct Over {
 fn together(
     mut running: Running<'_>,
     signals: &mut Signals,
-    (taps, keep): (Vec<Tap>, Keep),
+    (taps, keep, quarantine): (Vec<Tap>, Keep, Option<Quarantine>),
     releases: Receiver<Release>,
     (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
     look: &Look<'_>,
@@ -172,7 +178,11 @@ fn together(
             let outputs = Outputs { log, spool, ..Outputs::default() };
             Collector::new(desk, outputs).run_live(&releases, progress)
         });
-        let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(move || tap.run())).collect();
+        let shared = Arc::clone(&running.shared);
+        quarantine.map(|quarantine| scope.spawn(move || quarantine.run(&shared.quarantine)));
+        let named = |index: usize| thread::Builder::new().name(format!("worker {index}"));
+        let start = |(index, tap): (usize, Tap)| named(index).spawn_scoped(scope, move || tap.run());
+        let workers: Vec<_> = taps.into_iter().enumerate().map(start).collect();
         let (shared, over) = (Arc::clone(&running.shared), &ended);
         scope.spawn(move || notify::watch(&shared, over));
         let unkept = &unkept;
@@ -185,7 +195,11 @@ fn together(
         let _dead_keeps_nothing = keep.join();
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();
-        let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
+        let died = workers
+            .into_iter()
+            .map(|worker| worker.map(|worker| worker.join()))
+            .filter(|it| !matches!(it, Ok(Ok(()))))
+            .count();
         let stats = running.says_stats();
         drop(running); // it has the last sender: the collector comes to its end
         let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
@@ -266,6 +280,10 @@ impl Running<'_> {
                     }
                 }
             }
+            if self.shared.dead.load(Ordering::Acquire) > 0 {
+                tracing::error!("a worker died of what is not its work: the sensor ends, to be started again");
+                return Instant::now();
+            }
             if checked.elapsed() >= CHECK_EVERY {
                 checked = Instant::now();
                 self.check_books();
@@ -321,7 +339,15 @@ impl Running<'_> {
                 self.site.networks = Arc::clone(&networks);
                 self.site.set = version_of(&loaded.set);
                 let workers = self.service.workers;
-                let orders = orders(&config, workers, self.key, &networks, &loaded.set, &self.site);
+                let orders = orders(
+                    &config,
+                    workers,
+                    self.key,
+                    &networks,
+                    &loaded.set,
+                    &self.site,
+                    self.service.provoke.clone(),
+                );
                 self.shared.publish(orders, SetFacts::of(&loaded.set, loaded.refused));
                 (self.set, self.refused, self.config) = (loaded.set, loaded.refused, config);
                 self.shared.reloads.fetch_add(1, Ordering::AcqRel);
