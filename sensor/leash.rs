@@ -7,6 +7,7 @@ use std::panic::{panic_any, resume_unwind};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 
 /// What a worker unwinds with that was pulled back: no panic, and no hook is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub enum Provoked {
     Hang,
     /// A loop that heeds nothing.
     Stop,
+    /// Waiting for what never comes.
+    Wait,
 }
 
 impl Provoke {
@@ -97,6 +100,10 @@ impl Provoke {
             Provoked::Stop => loop {
                 std::hint::spin_loop();
             },
+            Provoked::Wait => {
+                let (_kept, never) = channel::<()>();
+                let _nobody_sends = never.recv();
+            }
         }
     }
 }
@@ -106,7 +113,7 @@ impl FromStr for Provoke {
 
     /// `panic=TEXT`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let told = || "one of decode, panic, ask, hang, stop; then = and the text of a payload".to_owned();
+        let told = || "one of decode, panic, ask, hang, stop, wait; then = and the text of a payload".to_owned();
         let (what, text) = text.split_once('=').filter(|(_, text)| !text.is_empty()).ok_or_else(told)?;
         let what = match what {
             "decode" => Provoked::Decode,
@@ -114,6 +121,7 @@ impl FromStr for Provoke {
             "ask" => Provoked::Ask,
             "hang" => Provoked::Hang,
             "stop" => Provoked::Stop,
+            "wait" => Provoked::Wait,
             _ => return Err(told()),
         };
         Ok(Provoke { what, text: text.as_bytes().to_vec() })

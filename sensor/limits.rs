@@ -631,3 +631,10 @@ pub const QUARANTINE_FILES_DEFAULT: u64 = 32;
 
 /// The most that may be kept; each look for the oldest asks the disk about all of them.
 pub const QUARANTINE_FILES_MAX: u64 = 1_000;
+
+/// Processor time that a worker may spend on one packet, or on one step of a batch; more is a loop that does not end. A packet
+/// takes microseconds, so this is ten thousand times the worst; with the restart it is over within a second.
+pub const HANG_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// The same, where it does not heed that it is pulled back; below the time after which the service manager takes it for dead.
+pub const STUCK_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_500);

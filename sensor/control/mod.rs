@@ -37,6 +37,8 @@ mod run;
 #[cfg(feature = "libpcap")]
 mod shared;
 #[cfg(feature = "libpcap")]
+mod supervise;
+#[cfg(feature = "libpcap")]
 mod tap;
 
 pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};

@@ -23,6 +23,7 @@ use super::look::{Look, SetFacts};
 use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
 use super::quarantine::Quarantine;
 use super::shared::Shared;
+use super::supervise::supervise;
 use super::tap::Tap;
 use super::{Failure, logs, notify, version_of};
 use crate::alert::record::{Desk, Site};
@@ -184,7 +185,9 @@ fn together(
         let start = |(index, tap): (usize, Tap)| named(index).spawn_scoped(scope, move || tap.run());
         let workers: Vec<_> = taps.into_iter().enumerate().map(start).collect();
         let (shared, over) = (Arc::clone(&running.shared), &ended);
-        scope.spawn(move || notify::watch(&shared, over));
+        let watched = Arc::clone(&shared);
+        scope.spawn(move || notify::watch(&watched, over));
+        scope.spawn(move || supervise(&shared, over));
         let unkept = &unkept;
         let keep = scope.spawn(move || keep.run(unkept));
         notify::ready(&running.status());

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -13,6 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::look::SetFacts;
 use super::opening::Sources;
 use super::quarantine::QuarantineState;
+use super::supervise::ProcessorTime;
 use super::tap::From;
 use crate::capture::live::{Counters, Queue};
 use crate::leash::Leash;
@@ -67,6 +68,8 @@ pub(super) struct Shared {
     pub(super) reloads_refused: AtomicU64,
     /// By worker: how it is pulled back.
     pub(super) leashes: Vec<Leash>,
+    /// By worker: what its thread has used, once it runs.
+    pub(super) processor_times: Vec<OnceLock<ProcessorTime>>,
     pub(super) quarantine: QuarantineState,
     /// Workers that died for good.
     pub(super) dead: AtomicUsize,
@@ -101,6 +104,7 @@ impl Shared {
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
             leashes: std::iter::repeat_with(Leash::default).take(workers).collect(),
+            processor_times: std::iter::repeat_with(OnceLock::new).take(workers).collect(),
             quarantine: QuarantineState::default(),
             dead: AtomicUsize::new(0),
             deaths: Mutex::default(),

@@ -17,6 +17,7 @@ use super::clock::{self, Steady};
 use super::pressure::Pressure;
 use super::rescue::Rescue;
 use super::shared::Shared;
+use super::supervise::ProcessorTime;
 use crate::capture::live::{Counters, Live};
 use crate::capture::watched::{Watched, What};
 use crate::limits::HAND_OFF_PACKETS_MAX;
@@ -112,6 +113,9 @@ impl Tap {
     /// Reads until told to stop; then what is left, and all flows end. Of what is no work of the worker's own it dies for good,
     /// and says so to those who would wait for it.
     pub(super) fn run(mut self) {
+        if let Some(time) = ProcessorTime::of_this_thread() {
+            let _first = self.shared.processor_times[self.index].set(time);
+        }
         let turned = catch_unwind(AssertUnwindSafe(|| self.turns()));
         if let Err(died) = turned {
             self.shared.dead.fetch_add(1, Ordering::AcqRel);

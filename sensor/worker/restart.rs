@@ -60,6 +60,7 @@ impl Worker {
     /// Others hold the other end of this leash.
     pub fn on(mut self, leash: Leash) -> Self {
         self.wary = super::wary::Wary::new(self.orders.provoke.clone(), leash.clone());
+        self.trail.observations.on(leash.clone());
         self.leash = leash;
         self
     }

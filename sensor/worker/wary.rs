@@ -129,7 +129,7 @@ impl Wary {
             let missing = packet.missing.saturating_add(payload.len() as u32);
             flows.follow(moment, &Packet { missing, ..*packet }, ticket, &[], trail);
         } else if deaths < DEATHS {
-            self.provoked(&[Provoked::Panic, Provoked::Hang, Provoked::Stop], payload);
+            self.provoked(&[Provoked::Panic, Provoked::Hang, Provoked::Stop, Provoked::Wait], payload);
             self.armed |= self.has(&[Provoked::Ask], payload);
         }
         deaths >= DEATHS
@@ -151,5 +151,31 @@ impl Wary {
         if self.armed {
             self.provoke.iter().for_each(|provoke| provoke.happen(&self.leash));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Span;
+
+    fn pair(host: u8) -> Whom {
+        Whom::Pair([host; 16], [99; 16])
+    }
+
+    #[test]
+    fn blame_is_bounded_and_forgotten_after_a_while() {
+        let (mut wary, start) = (Wary::new(None, Leash::default()), Timestamp::from_parts(1_000, 0));
+        let later = |seconds| start.moved(Span::seconds(seconds));
+        wary.blame(pair(0), start);
+        wary.blame(pair(0), later(1));
+        assert_eq!((wary.deaths(&pair(0), later(2)), wary.deaths(&pair(1), later(2))), (2, 0));
+        assert_eq!(wary.deaths(&Whom::Pair([99; 16], [0; 16]), later(2)), 2, "whoever of the two sends");
+        for host in 1..=POISONED_MAX as u8 {
+            wary.blame(pair(host), later(10 + i64::from(host)));
+        }
+        assert_eq!((wary.of.len(), wary.deaths(&pair(0), later(90))), (POISONED_MAX, 0), "the oldest went");
+        assert_eq!(wary.deaths(&pair(9), later(90)), 1);
+        assert_eq!(wary.deaths(&pair(9), later(4_000)), 0, "an hour and more");
     }
 }
