@@ -15,6 +15,7 @@
 //!
 //! Read [`worker`] first: it is the path of a packet on one screen.
 
+pub mod leash;
 pub mod limits;
 pub mod time;
 

@@ -376,7 +376,7 @@ pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;
 // ---- metrics
 
 /// Links shown by name in the metrics; a tap has two, and a label for each of thousands would be a burden for who collects.
-pub const LINKS_LABELLED_MAX: usize = 64;
+pub const LINKS_LABELLED_MAX: usize = 56;
 
 /// Connections to the metrics server at once: some scrapers, a person, a probe; who comes in when all are taken displaces one.
 pub const METRICS_CONNECTIONS_MAX: usize = 32;
@@ -735,3 +735,31 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// The name of a group: `LOGIN_NAME_MAX` less the zero byte, in Linux.
 pub const GROUP_NAME_BYTES_MAX: usize = 255;
+
+// ---- a worker that dies
+
+/// Flows and pairs of hosts that a worker is wary of, because it died of their packets: looked through for every packet while
+/// there is one. A hundred different ones that kill are a fault to be mended, not to be lived with.
+pub const POISONED_MAX: usize = 64;
+
+/// How long after its last death a flow is skipped; its ports may belong to others by then.
+pub const POISONED_TIME: Span = Span::seconds(3_600);
+
+/// Packets that are read one by one after a death of which only the batch is known: the next of its kind is then known itself.
+pub const CAUTIOUS_FRAMES: u32 = 10_000;
+
+/// Packets on their way to the quarantine: after each of them a worker begins again, which takes longer than to write it.
+pub const QUARANTINE_WAITING_MAX: usize = 16;
+
+/// Packets kept in quarantine, if nothing else is said: enough to tell one fault from many.
+pub const QUARANTINE_FILES_DEFAULT: u64 = 32;
+
+/// The most that may be kept; each look for the oldest asks the disk about all of them.
+pub const QUARANTINE_FILES_MAX: u64 = 1_000;
+
+/// Processor time that a worker may spend on one packet, or on one step of a batch; more is a loop that does not end. A packet
+/// takes microseconds, so this is ten thousand times the worst; with the restart it is over within a second.
+pub const HANG_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// The same, where it does not heed that it is pulled back; below the time after which the service manager takes it for dead.
+pub const STUCK_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_500);

@@ -16,7 +16,7 @@ mod sight;
 pub use board::Board;
 pub use exposition::exposition;
 pub use server::Server;
-pub use sight::{Askers, DeliveryState, Link, OutputState, Queue, Ring, SetState, Sight, SpoolState};
+pub use sight::{Askers, DeliveryState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState};
 
 use serde_json::{Map, Value, json};
 
@@ -44,6 +44,11 @@ impl Laps {
     /// Starts with a clock of nanoseconds.
     pub fn new(clock: fn() -> u64) -> Self {
         Laps { clock, last: clock(), nanos: [0; STAGES.len()] }
+    }
+
+    /// The same clock, from now on and from zero.
+    pub fn begun_again(&self) -> Self {
+        Laps::new(self.clock)
     }
 
     /// All time since the last call belongs to this stage.
@@ -153,6 +158,10 @@ pub struct Tally {
     pub events_shed: u64,
     /// See `events_shed`.
     pub alerts_shed: u64,
+    /// How often a worker died and began again, by [`crate::worker::Cause`].
+    pub restarts: [u64; 2],
+    /// Flows that were forgotten thereby.
+    pub flows_lost: u64,
     /// The same by severity.
     pub severities: [u64; SEVERITIES.len()],
     /// What became of sightings.
@@ -206,6 +215,8 @@ impl Tally {
         self.taken += other.taken;
         self.events_shed += other.events_shed;
         self.alerts_shed += other.alerts_shed;
+        self.restarts.iter_mut().zip(other.restarts).for_each(|(sum, more)| *sum += more);
+        self.flows_lost += other.flows_lost;
         self.fates.add(&other.fates);
         self.truncated += other.truncated;
         self.bytes += other.bytes;

@@ -9,16 +9,23 @@ mod addresses;
 mod contact;
 mod live;
 mod release;
+mod restart;
+mod specimen;
 mod steer;
 #[cfg(test)]
 mod tests;
 pub mod timeline;
+mod wary;
 mod witness;
 
 use addresses::addresses_of;
 use contact::Asked;
 pub use release::{Place, Record, Release};
+use restart::Stage;
+pub use restart::{Casualty, Cause};
+pub use specimen::Specimen;
 pub use steer::{Inbox, Outbox, ring};
+use wary::Wary;
 pub use witness::{Glimpse, Witness};
 
 use std::collections::BTreeMap;
@@ -33,6 +40,7 @@ use crate::decode::shard::Shard;
 use crate::decode::{Fate, Fragments, Packet, decode, peek};
 use crate::flow::{Effort, Ended, Flows, Moment, Scene, Settings, Step, Ticket, Trail};
 use crate::indicator::{AddressQuestion, Hit, IndicatorSet, Questions};
+use crate::leash::{Leash, Provoke};
 use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
 use crate::metrics::{Laps, Tally};
 use crate::networks::Networks;
@@ -61,6 +69,8 @@ pub struct Orders {
     pub set: Arc<IndicatorSet>,
     /// Where records of its alerts are written, where that changes with the set; the collector's own otherwise.
     pub desk: Option<Arc<Desk>>,
+    /// What it is made to fail at.
+    pub provoke: Option<Provoke>,
 }
 
 /// One packet between the sweeps.
@@ -98,6 +108,14 @@ pub struct Worker {
     payloads: Vec<u8>,
     tally: Tally,
     laps: Laps,
+    /// What it works on, for who finds it dead (`restart.rs`), and what it does not trust.
+    leash: Leash,
+    turn: u64,
+    wary: Wary,
+    /// Packets left that are read one by one.
+    cautious: u32,
+    /// What was counted before it last began again.
+    before: Tally,
     // room that every batch uses again
     fates: Vec<Fate>,
     unpacked: Vec<Unpacked>,
@@ -116,6 +134,7 @@ impl Worker {
     pub fn new(orders: Orders, release_to: Sender<Release>, laps: Laps) -> Self {
         let mut trail = Trail::default();
         trail.observations.seek_only(|kind| orders.set.seeks(kind));
+        let wary = Wary::new(orders.provoke.clone(), Leash::default());
         Worker {
             owned: std::array::from_fn(|shard| shard % orders.workers == orders.index),
             fragments: Fragments::new(orders.settings.key),
@@ -135,6 +154,11 @@ impl Worker {
             payloads: Vec::new(),
             tally: Tally::default(),
             laps,
+            leash: Leash::default(),
+            turn: 1,
+            wary,
+            cautious: 0,
+            before: Tally::default(),
             fates: Vec::with_capacity(BATCH_FRAMES_MAX),
             unpacked: Vec::with_capacity(BATCH_FRAMES_MAX),
             trail,
@@ -160,7 +184,9 @@ impl Worker {
         self.follow(batch);
         self.laps.lap(2);
         self.ask(0);
+        self.account(batch);
         self.laps.lap(3);
+        self.turn();
         if !self.orders.live && self.tally.handed.is_multiple_of(EPOCH_PACKETS) {
             self.flows.find_idle(self.release.epoch);
             self.end_found(u64::MAX, Ended::Timeout);
@@ -197,6 +223,7 @@ impl Worker {
         tally.patterns_shed = self.room.shed();
         tally.hidden = self.trail.observations.hidden;
         tally.nanos = self.laps.nanos;
+        tally.append(&self.before);
         tally
     }
 
@@ -207,6 +234,7 @@ impl Worker {
         self.unpacked.clear();
         self.fragments.next_batch();
         for (at, frame) in batch.frames().enumerate() {
+            self.work(Stage::Unpack, at);
             self.fates[at] = match self.unpack_one(at, &frame) {
                 Ok(fate) | Err(fate) => fate,
             };
@@ -217,6 +245,7 @@ impl Worker {
     }
 
     fn unpack_one(&mut self, at: usize, frame: &Frame<'_>) -> Result<Fate, Fate> {
+        self.wary.meet(frame)?;
         let all_read_all = self.orders.workers > 1 && !self.orders.live;
         let peeked = if all_read_all { peek(frame) } else { None }.map(|(one, other)| self.flows.shard(&one, &other));
         if peeked.is_some_and(|shard| !self.owns(shard)) {
@@ -246,16 +275,17 @@ impl Worker {
     fn follow(&mut self, batch: &Batch<'_>) {
         self.trail.clear();
         for Unpacked { at, packet, ticket } in &self.unpacked {
+            self.work(Stage::Follow, *at);
             let frame = batch.frame(*at);
             let payload = packet.payload(frame.bytes, &self.fragments);
             let moment = Moment { packet: frame.number, time: frame.time };
-            self.fates[*at] = self.flows.follow(moment, packet, ticket, payload, &mut self.trail);
+            self.fates[*at] = self.wary.follow(&mut self.flows, moment, (packet, ticket, payload), &mut self.trail);
         }
-        self.account(batch);
     }
 
     fn account(&mut self, batch: &Batch<'_>) {
         self.tally.handed += batch.len() as u64;
+        self.cautious = self.cautious.saturating_sub(batch.len() as u32);
         for (fate, frame) in self.fates.iter().zip(batch.frames()).filter(|(fate, _)| **fate != Fate::Elsewhere) {
             self.tally.fates.count(*fate);
             self.tally.bytes += u64::from(frame.length);
@@ -269,10 +299,12 @@ impl Worker {
 
     /// Third sweep: all values of the batch to the set at once; then, in order, what comes of it.
     fn ask(&mut self, phase: u8) {
+        self.work(Stage::Ask, 0);
         self.look_up();
         let mut trail = std::mem::take(&mut self.trail);
         let (mut address_hit, mut hit) = (0, 0);
         for (at, step) in trail.steps.iter().enumerate() {
+            self.work(Stage::Ask, at);
             match *step {
                 Step::Began { scene } => self.began(at as u32, &trail.scenes[scene as usize], phase, &mut address_hit),
                 Step::Observed { first, last } => self.observed(&trail, first, last, phase, &mut hit),
@@ -289,6 +321,7 @@ impl Worker {
     }
 
     fn look_up(&mut self) {
+        self.wary.ask();
         self.hits.clear();
         self.address_hits.clear();
         self.questions.clear();
@@ -354,20 +387,6 @@ impl Worker {
             }
             self.ask(1);
         }
-    }
-
-    fn put_out(&mut self, scene: &Scene, phase: u8, record: Record) {
-        self.release.records.push((Place { phase, packet: scene.packet }, record));
-    }
-
-    /// The epoch is over. In a replay this waits for room; a collector that is gone has said why elsewhere.
-    fn hand_over(&mut self) {
-        let next = self.next_release();
-        let _gone = self.release_to.send(std::mem::replace(&mut self.release, next));
-    }
-
-    fn next_release(&self) -> Release {
-        Release { epoch: self.release.epoch + 1, desk: self.orders.desk.clone(), ..Release::default() }
     }
 
     fn owns(&self, shard: Shard) -> bool {

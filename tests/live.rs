@@ -8,6 +8,7 @@ mod links;
 mod load;
 mod notify;
 mod ready;
+mod restart;
 mod sandbox;
 mod soak;
 mod socket;

@@ -34,7 +34,8 @@ static USES: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("limits", &[]),
     ("pages", &[]),
-    ("observable", &[]),
+    ("leash", &[]),
+    ("observable", &["leash"]),
     ("networks", &["observable"]),
     ("spool", &[]),
     // Adds up what every room counts, and tells a person of it.
@@ -48,7 +49,7 @@ static USES: &[(&str, &[&str])] = &[
     ("broker", &[]),
     ("capture", &["pages"]),
     ("decode", &["capture"]),
-    ("flow", &["decode", "protocol", "observable", "pages"]),
+    ("flow", &["decode", "protocol", "observable", "pages", "leash"]),
     ("indicator", &["observable", "pages"]),
     ("feed", &["indicator", "observable"]),
     ("alert", &["flow", "indicator", "observable", "networks"]),
@@ -56,10 +57,22 @@ static USES: &[(&str, &[&str])] = &[
     ("emit", &["spool", "gate"]),
     (
         "worker",
-        &["capture", "decode", "flow", "observable", "protocol", "indicator", "alert", "networks", "pages", "metrics"],
+        &[
+            "leash",
+            "capture",
+            "decode",
+            "flow",
+            "observable",
+            "protocol",
+            "indicator",
+            "alert",
+            "networks",
+            "pages",
+            "metrics",
+        ],
     ),
     ("collector", &["worker", "alert", "spool", "metrics"]),
-    ("config", &["networks", "emit", "feed", "gate"]),
+    ("config", &["networks", "emit", "feed", "gate", "leash"]),
     // Looks at a port before the path does, and asks the configuration what the port is for.
     ("doctor", &["capture", "decode", "networks", "config", "alert", "cli"]),
     // Tells a person of all of it, in one page.
@@ -80,6 +93,7 @@ const PRINTING: &[&str] = &["println!", "print!", "eprintln!", "eprint!", "dbg!"
 static NEVER: &[(&str, &[&[&str]])] = &[
     ("time", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("limits", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
+    ("leash", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("capture", &[CLOCK, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("sandbox", &[CLOCK, PRINTING]),
     ("broker", &[CLOCK, FILES, PRINTING]),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Output, Pace, Workers};
+use crate::leash::Provoke;
 use crate::limits::{BATCH_FRAMES_MAX, DOCTOR_SECONDS_MAX};
 
 const EXAMPLES: &str = "\
@@ -98,9 +99,8 @@ pub(crate) enum Command {
         /// Worker threads: auto, or a number
         #[arg(long, value_name = "N", value_parser = workers, help_heading = "Input")]
         workers: Option<Workers>,
-        /// Work artificially for so many nanoseconds on each frame: what a slow machine would lose
-        #[arg(long, value_name = "NANOSECONDS", hide = true, default_value_t = 0)]
-        slow_motion: u32,
+        #[command(flatten)]
+        trial: Trial,
     },
     /// Take interfaces for a sensor that has no right to: `run` starts it by itself
     #[command(hide = true)]
@@ -270,6 +270,18 @@ pub(crate) struct Site {
     pub(crate) verbose: u8,
 }
 
+/// For those who try what becomes of a service in trouble.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Trial {
+    /// Work artificially for so many nanoseconds on each frame: what a slow machine would lose
+    #[arg(long, value_name = "NANOSECONDS", hide = true, default_value_t = 0)]
+    pub(crate) slow_motion: u32,
+
+    /// Fail at a payload with a text in it: what becomes of a worker that does
+    #[arg(long, value_name = "WAY=TEXT", hide = true)]
+    pub(crate) provoke: Option<Provoke>,
+}
+
 /// How captures are read, and where things go.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Options {
@@ -284,6 +296,10 @@ pub(crate) struct Options {
     /// Let frames come at their own times: real, or a factor; results do not depend on it
     #[arg(long, value_name = "real|10x|0.5x", help_heading = "Input")]
     pub(crate) pace: Option<Pace>,
+
+    /// Fail at a payload with a text in it
+    #[arg(long, value_name = "WAY=TEXT", hide = true)]
+    pub(crate) provoke: Option<Provoke>,
 
     /// Checksums: not verified (`none` is the only mode)
     #[arg(short = 'k', value_name = "none", value_parser = ["all", "none"], hide_possible_values = true, help_heading = "Input")]

@@ -29,7 +29,7 @@ use clap::Parser;
 use crate::capture::file::STANDARD_INPUT;
 use crate::config::{Capture, Config, Refused, Replay, Workers, interfaces_absent};
 use crate::control::{self, Failure};
-use arguments::{Arguments, Command, ConfigCommand, RulesCommand, Site};
+use arguments::{Arguments, Command, ConfigCommand, RulesCommand, Site, Trial};
 use running::Question;
 
 const SHORT_HELP: &str = "\
@@ -118,7 +118,7 @@ impl Desk<'_> {
     fn command(&mut self, command: Command) -> Result<u8, Stop> {
         match command {
             Command::Replay { paths, site, options } => self.replay(paths, &site, &options),
-            Command::Run { site, workers, slow_motion } => self.run_service(&site, (workers, slow_motion), None),
+            Command::Run { site, workers, trial } => self.run_service(&site, (workers, trial), None),
             Command::Broker => self.broker(),
             Command::Check { site } => self.check(&site),
             Command::Config { what: ConfigCommand::Dump { config, set } } => self.dump(config, &set),
@@ -168,7 +168,7 @@ impl Desk<'_> {
     }
 
     #[cfg(not(feature = "libpcap"))]
-    fn run_service(&mut self, _: &Site, _: (Option<Workers>, u32), _: Option<Vec<Capture>>) -> Result<u8, Stop> {
+    fn run_service(&mut self, _: &Site, _: (Option<Workers>, Trial), _: Option<Vec<Capture>>) -> Result<u8, Stop> {
         self.usage("this build has no live capture: it was made without the feature `libpcap`")
     }
 
@@ -190,7 +190,7 @@ impl Desk<'_> {
     fn run_service(
         &mut self,
         site: &Site,
-        (workers, slow_motion): (Option<Workers>, u32),
+        (workers, trial): (Option<Workers>, Trial),
         captures: Option<Vec<Capture>>,
     ) -> Result<u8, Stop> {
         let mut config = self.config(site, "nothing was started")?;
@@ -213,9 +213,9 @@ impl Desk<'_> {
         };
         let workers = order::count(workers.unwrap_or(config.limits.workers));
         let colours = (self.environment)("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let slow_motion = std::time::Duration::from_nanos(slow_motion.into());
-        let service =
-            control::Service { config, file: file.clone(), rules, workers, slow_motion, colours, again: &again };
+        let slow_motion = std::time::Duration::from_nanos(trial.slow_motion.into());
+        let (file, provoke) = (file.clone(), trial.provoke);
+        let service = control::Service { config, file, rules, workers, slow_motion, provoke, colours, again: &again };
         match control::run(service) {
             Ok(()) => Ok(exit::SOUND),
             Err(failure) => self.failed(&failure),
@@ -247,7 +247,7 @@ impl Desk<'_> {
             }
             site.set.push(format!("outputs.eve.path={}", folder.join("eve.json").display()));
         }
-        self.run_service(&site, (arguments.options.workers, 0), Some(captures))
+        self.run_service(&site, (arguments.options.workers, Trial::default()), Some(captures))
     }
 
     fn check(&mut self, site: &Site) -> Result<u8, Stop> {

@@ -57,6 +57,7 @@ pub(crate) fn replay(paths: Vec<PathBuf>, site: &Site, options: &Options, config
         workers: count(options.workers.unwrap_or(config.limits.workers)),
         batch: options.batch_size.unwrap_or(BATCH_DEFAULT),
         continuous: options.continuous,
+        provoke: options.provoke.clone(),
         pace: options.pace,
         log_dir: options.log_dir.clone(),
         alerts: options.alerts.clone(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::fault::{Fault, Place};
 use super::gate;
 use super::live::{Capture, Control, Events, Logs, Metrics, Sandbox};
+use super::quarantine::Quarantine;
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit::{self, Secrets};
@@ -42,6 +43,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// Where the running sensor is asked; `None`: nowhere.
     pub control: Option<Control>,
+    /// Where packets are kept that a worker died of; `None`: nowhere.
+    pub quarantine: Option<Quarantine>,
     /// The sensor's own log.
     pub logs: Logs,
     /// How much of the machine is ours.
@@ -168,6 +171,7 @@ pub(crate) fn check(
         centre: written.centre.and_then(|centre| desk.centre(centre)),
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
         control: written.control.map(|control| desk.control(control)),
+        quarantine: written.quarantine.map(|quarantine| desk.quarantine(quarantine)),
         logs: written.logs.into(),
         limits: desk.limits(&written.limits),
         sandbox: written.sandbox.unwrap_or_default(),

@@ -13,6 +13,7 @@ pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
         ("centre", before.centre == after.centre),
         ("metrics", before.metrics == after.metrics),
         ("control", before.control == after.control),
+        ("quarantine", before.quarantine == after.quarantine),
         ("logs", before.logs == after.logs),
         ("limits", before.limits == after.limits),
         ("sandbox", before.sandbox == after.sandbox),

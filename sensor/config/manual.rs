@@ -20,6 +20,7 @@ static WITHIN: &[(&str, &str)] = &[
     ("capture[].busy_poll", "0"),
     ("centre.spool", "/var/lib/haetae/spool"),
     ("metrics.allow_remote", "false"),
+    ("quarantine.files", "32"),
 ];
 
 /// What the manual says of an option.

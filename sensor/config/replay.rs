@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::check::Config;
 use crate::emit::Section;
+use crate::leash::Provoke;
 use crate::limits::{PACE_FACTOR_MAX, PACE_FACTOR_MIN};
 
 /// Where lines go.
@@ -75,6 +76,8 @@ pub struct Replay {
     pub batch: usize,
     /// Whether the paths are rotated pieces of one capture.
     pub continuous: bool,
+    /// What its workers are made to fail at.
+    pub provoke: Option<Provoke>,
     /// How fast frames come; `None`: as fast as they are read.
     pub pace: Option<Pace>,
     /// A folder for one `eve.json` with all types that the configuration lists.

@@ -14,8 +14,8 @@ use super::shape::{Member, Shape, shape};
 use super::tree::{Key, Node, Value};
 use super::written::{Size, Workers, Written};
 use crate::limits::{
-    CAPTURES_MAX, CONFIDENCE_MAX, FLOWS_SETTABLE_MAX, INTERFACE_NAME_BYTES_MAX, SHARDS, SNAP_BYTES_DEFAULT,
-    SNAP_BYTES_SETTABLE_MIN, WORKERS_MAX,
+    CAPTURES_MAX, CONFIDENCE_MAX, FLOWS_SETTABLE_MAX, INTERFACE_NAME_BYTES_MAX, QUARANTINE_FILES_MAX, SHARDS,
+    SNAP_BYTES_DEFAULT, SNAP_BYTES_SETTABLE_MIN, WORKERS_MAX,
 };
 
 /// The schema as JSON text. It accepts what the reader accepts, `${NAME}` included; what only a check can know (whether a
@@ -139,6 +139,7 @@ fn formed(name: &str) -> Json {
 /// What the checks ask of an option beyond its type.
 fn bounds(path: &str) -> Map<String, Json> {
     let bounds = match path {
+        "quarantine.files" => json!({ "minimum": 1, "maximum": QUARANTINE_FILES_MAX }),
         "rules.confidence_min" => json!({ "maximum": CONFIDENCE_MAX }),
         "limits.flows_max" => json!({ "minimum": SHARDS, "maximum": FLOWS_SETTABLE_MAX }),
         "capture[].snaplen" => json!({ "minimum": SNAP_BYTES_SETTABLE_MIN, "maximum": SNAP_BYTES_DEFAULT }),
@@ -203,6 +204,8 @@ mod tests {
             "networks: { home: [10.0.0.0/8], proxies: [{ trust_forwarded_for: true }] }",
             "centre: { gate: a }",
             "metrics: {}",
+            "quarantine: {}",
+            "quarantine: { directory: a, files: 0 }",
             "capture: [{}]",
             "capture: [{ interface: a, directory: b }]",
             "capture: [{ directory: b, ring: 8MiB }]",

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use super::live;
+use super::quarantine::WrittenQuarantine;
 use crate::emit;
 use crate::limits::WORKERS_MAX;
 use crate::networks;
@@ -38,6 +39,8 @@ pub struct Written {
     pub(crate) metrics: Option<live::WrittenMetrics>,
     /// Where the running sensor is asked; absent: nowhere.
     pub(crate) control: Option<live::WrittenControl>,
+    /// Where packets are kept that a worker died of; absent: nowhere.
+    pub(crate) quarantine: Option<WrittenQuarantine>,
     /// The sensor's own log.
     #[serde(default)]
     pub(crate) logs: live::WrittenLogs,

@@ -4,7 +4,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::{Level, LogFormat, Logs};
 
-/// Sets it up for the whole process; a second call changes nothing.
+/// Sets it up for the whole process; a second call changes nothing. Panics are lines of it too.
 pub(super) fn start(logs: Logs, colours: bool) {
     let level = match logs.level {
         Level::Error => LevelFilter::ERROR,
@@ -17,4 +17,5 @@ pub(super) fn start(logs: Logs, colours: bool) {
         LogFormat::Human => tracing::subscriber::set_global_default(lines.with_ansi(colours).finish()),
         LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
     };
+    super::rescue::log_panics();
 }

@@ -16,7 +16,9 @@ use crate::capture;
 use crate::collector::Progress;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
-use crate::metrics::{DeliveryState, Link, OutputState, Queue, Ring, SetState, Sight, SpoolState, Tally};
+use crate::metrics::{
+    DeliveryState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState, Tally,
+};
 use crate::observable::KINDS;
 use crate::sandbox::{Layer, Sandbox};
 
@@ -90,6 +92,10 @@ impl Look<'_> {
                 entries: facts.entries,
             },
             outputs: self.outputs(),
+            quarantine: QuarantineState {
+                saved: count(&self.shared.quarantine.saved),
+                lost: count(&self.shared.quarantine.lost),
+            },
             spool: self.delivery.as_ref().map(|view| self.spool(view)),
             delivery: self.delivery.as_ref().map(View::state),
             sandbox: Layer::ALL.map(|layer| (layer.name(), self.sandbox.holds(layer))).to_vec(),
@@ -118,6 +124,9 @@ impl Look<'_> {
             reasons.push("the spool takes no records: alerts are in the log alone".to_owned());
         }
         reasons.extend(unbalanced(tallies));
+        if self.shared.die_often() {
+            reasons.push("workers die and begin again, three times in a minute: the log says of what".to_owned());
+        }
         if is_ending {
             reasons.push("it is ending".to_owned());
         }

@@ -38,14 +38,20 @@ mod outputs;
 mod pace;
 #[cfg(feature = "libpcap")]
 mod pressure;
+mod quarantine;
+#[cfg(feature = "libpcap")]
 mod reloading;
 mod replay;
+#[cfg(feature = "libpcap")]
+mod rescue;
 #[cfg(feature = "libpcap")]
 mod run;
 #[cfg(feature = "libpcap")]
 mod shared;
 #[cfg(feature = "libpcap")]
 mod socket;
+#[cfg(feature = "libpcap")]
+mod supervise;
 #[cfg(feature = "libpcap")]
 mod tap;
 #[cfg(feature = "libpcap")]

@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::delivery::{self, Prepared};
+use super::rescue::Rescue;
 use super::shared::Shared;
 use super::tap::{From, Source, Tap};
 use super::{Failure, nanos, version_of};
@@ -22,10 +23,11 @@ use crate::capture::watched::{Begin, Watched};
 use crate::config::{self, Capture, Config};
 use crate::feed;
 use crate::indicator::IndicatorSet;
+use crate::leash::Provoke;
 use crate::limits::{QUEUE_FREE_TIME_MAX, READERS_MAX};
 use crate::metrics::Laps;
 use crate::networks::Networks;
-use crate::worker::{Inbox, Orders, Outbox, Release, Worker, ring};
+use crate::worker::{Inbox, Orders, Outbox, Release, Specimen, Worker, ring};
 
 /// Numbers of frames of one source: sources never share a number, and 2^53 is what every JSON reader keeps exact.
 const LINK_NUMBERS: u64 = 1 << 45;
@@ -216,6 +218,7 @@ pub(super) fn orders(
     networks: &Arc<Networks>,
     set: &Arc<IndicatorSet>,
     site: &Site,
+    provoke: Option<Provoke>,
 ) -> Orders {
     let logs = config.outputs.path.is_some();
     let logged = if logs { super::logged(&config.outputs.events) } else { Vec::new() };
@@ -233,6 +236,7 @@ pub(super) fn orders(
         networks: Arc::clone(networks),
         set: Arc::clone(set),
         desk: Some(Arc::new(desk)),
+        provoke,
     }
 }
 
@@ -241,6 +245,7 @@ pub(super) fn taps(
     of_worker: Vec<Vec<Source>>,
     shared: &Arc<Shared>,
     send: &Sender<Release>,
+    quarantine: Option<Sender<Specimen>>,
     slow_motion: Duration,
 ) -> Vec<Tap> {
     let workers = of_worker.len();
@@ -259,7 +264,9 @@ pub(super) fn taps(
         .map(|(index, ((sources, outboxes), inboxes))| {
             let (_, orders) = shared.orders(index);
             let worker = Worker::new(orders, send.clone(), Laps::new(nanos)).with_rings(outboxes, inboxes);
-            Tap::new(index, worker, sources, Arc::clone(shared), slow_motion)
+            let worker = worker.on(shared.leashes[index].clone());
+            let rescue = Rescue { index, shared: Arc::clone(shared), quarantine: quarantine.clone() };
+            Tap::new(worker, sources, rescue, slow_motion)
         })
         .collect()
 }

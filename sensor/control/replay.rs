@@ -1,7 +1,9 @@
 //! A replay: each capture with fresh state, its workers, its collector, and what it came to.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
@@ -18,6 +20,7 @@ use super::{Failure, Outcome, explanation, nanos};
 use crate::alert::Alert;
 use crate::alert::eve;
 use crate::alert::record::{Desk, Mode, Site};
+use crate::capture::Batch;
 use crate::capture::file::{self, Cut};
 use crate::capture::pieces::{Piece, Pieces};
 use crate::capture::relay::{Feeder, Stop, Tap, relay};
@@ -204,6 +207,7 @@ pub(super) fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) 
         networks: Arc::clone(networks),
         set,
         desk: None,
+        provoke: replay.provoke.clone(),
     }
 }
 
@@ -320,7 +324,7 @@ fn work(
             if let Some(pacer) = &mut pacer {
                 pacer.await_turn(last);
             }
-            worker.breathe(&frames);
+            alive(&mut worker, &frames)?;
             if let Some(share) = &mut share {
                 share.done(source.own_bytes(), end + 1);
             }
@@ -331,10 +335,26 @@ fn work(
     }
 }
 
+/// A batch; a worker that dies of it is a fault of ours, which says of which frame, so that it can be mended.
+fn alive(worker: &mut Worker, frames: &Batch<'_>) -> Result<(), Failure> {
+    let breathed = catch_unwind(AssertUnwindSafe(|| worker.breathe(frames)));
+    breathed.map_err(|died| {
+        let of = match worker.in_work(frames) {
+            Some(number) => format!("frame {number}"),
+            None => format!("frames {} to {}", frames.frame(0).number, frames.frame(frames.len() - 1).number),
+        };
+        Failure::Fault(format!("a thread died of {of}: {}: please report this", said(died.as_ref())))
+    })
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no reason given")
+}
+
 pub(super) fn join<T>(thread: ScopedJoinHandle<'_, Result<T, Failure>>) -> Result<T, Failure> {
     thread.join().unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(Failure::Fault(format!("a thread died: {}: please report this", text.unwrap_or("no reason given"))))
+        Err(Failure::Fault(format!("a thread died: {}: please report this", said(panic.as_ref()))))
     })
 }
 

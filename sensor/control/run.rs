@@ -22,6 +22,7 @@ use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::notify::Manager;
 use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
+use super::quarantine::Quarantine;
 use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
 use super::socket::ControlSocket;
@@ -31,6 +32,7 @@ use crate::alert::record::Site;
 use crate::collector::Progress;
 use crate::config::{self, Config, EventType};
 use crate::gate;
+use crate::leash::Provoke;
 use crate::limits::{RELEASES_LIVE_MAX, STOP_TIME_MAX};
 use crate::metrics::Server;
 use crate::sandbox::{Role, Sandbox};
@@ -57,6 +59,8 @@ pub struct Service<'a> {
     pub workers: usize,
     /// Artificial work for each frame.
     pub slow_motion: Duration,
+    /// What workers are made to fail at.
+    pub provoke: Option<Provoke>,
     /// Whether log lines may have colours.
     pub colours: bool,
     /// Reads configuration and rules again; all that is wrong as one text.
@@ -106,15 +110,17 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let site = site(&config, &networks, prepared.as_ref(), &sources)?;
     let (log, mut eve, server, socket) = open_outputs(&config)?;
     let facts = SetFacts::of(&loaded.set, loaded.refused);
-    let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
+    let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site, service.provoke.clone());
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let rights_kept = bounds::rights(&sources, broker.is_some());
     let Sources { names, keepers, of_worker } = sources;
-    let taps = taps(of_worker, &shared, &send, service.slow_motion);
+    let (quarantine, poison) = Quarantine::open(&config)?;
+    let taps = taps(of_worker, &shared, &send, poison, service.slow_motion);
     let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
     keep.tell();
+    let hands = (taps, keep, quarantine);
     let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
     sandbox.hear(short);
     // all is open, and no thread has started
@@ -136,7 +142,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let doors = Doors { metrics: server.as_ref(), control: socket.as_ref() };
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
-    let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, doors);
+    let ended = together(running, &mut signals, hands, releases, (eve.as_mut(), spool), &look, doors);
     let mut account = account(names, &look);
     if let Some(eve) = eve.as_mut().filter(|_| ended.stats) {
         say_last_stats(&account, eve);
@@ -254,6 +260,10 @@ impl Running<'_> {
                 }
             }
             wishes.grant(|| self.reload());
+            if self.shared.dead.load(Ordering::Acquire) > 0 {
+                tracing::error!("a worker died of what is not its work: the sensor ends, to be started again");
+                return Instant::now();
+            }
             if checked.elapsed() >= CHECK_EVERY {
                 checked = Instant::now();
                 self.check_books();
@@ -309,7 +319,15 @@ impl Running<'_> {
                 self.site.networks = Arc::clone(&networks);
                 self.site.set = version_of(&loaded.set);
                 let workers = self.service.workers;
-                let orders = orders(&config, workers, self.key, &networks, &loaded.set, &self.site);
+                let orders = orders(
+                    &config,
+                    workers,
+                    self.key,
+                    &networks,
+                    &loaded.set,
+                    &self.site,
+                    self.service.provoke.clone(),
+                );
                 self.shared.publish(orders, SetFacts::of(&loaded.set, loaded.refused));
                 (self.loaded, self.config) = (loaded, config);
                 self.shared.reloads.fetch_add(1, Ordering::AcqRel);

@@ -2,20 +2,28 @@
 //!
 //! Workers read one atomic a batch; the locks here are taken on a reload, on a tick and at a scrape, never for a packet.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::look::SetFacts;
 use super::opening::Sources;
+use super::quarantine::QuarantineState;
+use super::supervise::ProcessorTime;
 use super::tap::From;
 use crate::capture::live::{Counters, Queue};
 use crate::indicator::IndicatorSet;
+use crate::leash::Leash;
 use crate::metrics::Board;
 use crate::worker::Orders;
+
+/// So many deaths of workers in [`DEATHS_TIME`] are more than one packet's doing: after two its flow is skipped.
+const DEATHS_OFTEN: usize = 3;
+const DEATHS_TIME: Duration = Duration::from_secs(60);
 
 /// A link as a scrape sees it.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +69,15 @@ pub(super) struct Shared {
     /// Reloads that went well, and that did not.
     pub(super) reloads: AtomicU64,
     pub(super) reloads_refused: AtomicU64,
+    /// By worker: how it is pulled back.
+    pub(super) leashes: Vec<Leash>,
+    /// By worker: what its thread has used, once it runs.
+    pub(super) processor_times: Vec<OnceLock<ProcessorTime>>,
+    pub(super) quarantine: QuarantineState,
+    /// Workers that died for good.
+    pub(super) dead: AtomicUsize,
+    /// When workers died and began again, the last few times.
+    deaths: Mutex<VecDeque<Instant>>,
     orders: Mutex<Orders>,
     links: Mutex<Vec<LinkParts>>,
     set: Mutex<SetFacts>,
@@ -89,10 +106,30 @@ impl Shared {
             rings: pairs.filter(|(from, to)| from != to).map(|(from, to)| (from, to, AtomicU64::new(0))).collect(),
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
+            leashes: std::iter::repeat_with(Leash::default).take(workers).collect(),
+            processor_times: std::iter::repeat_with(OnceLock::new).take(workers).collect(),
+            quarantine: QuarantineState::default(),
+            dead: AtomicUsize::new(0),
+            deaths: Mutex::default(),
             set: Mutex::new(set),
             orders: Mutex::new(orders),
             links: Mutex::new(links),
         })
+    }
+
+    /// A worker died, and has begun again.
+    pub(super) fn died(&self, at: Instant) {
+        let mut deaths = held(&self.deaths);
+        deaths.push_back(at);
+        if deaths.len() > DEATHS_OFTEN {
+            deaths.pop_front();
+        }
+    }
+
+    /// Whether workers die again and again: what they see has holes.
+    pub(super) fn die_often(&self) -> bool {
+        let deaths = held(&self.deaths);
+        deaths.len() == DEATHS_OFTEN && deaths.front().is_some_and(|first| first.elapsed() < DEATHS_TIME)
     }
 
     /// The orders in force, for one of the workers, and their generation.

@@ -213,7 +213,7 @@ mod tests {
         let config = Config::default();
         let set = feed::load(&[folder.path().join("rules.yaml")], &config.policy([0; 16])).expect("rules").set;
         let (facts, set) = (SetFacts::of(&set, 0), Arc::new(set));
-        let orders = orders(&config, 2, (1, 2), &Arc::default(), &set, &Site::default());
+        let orders = orders(&config, 2, (1, 2), &Arc::default(), &set, &Site::default(), None);
         let shared = Arc::new(Shared::new(Instant::now(), orders, facts, &Sources::none(2)).expect("its bells"));
         let progress = Progress::default();
         let (log, started) = (Arc::new(LogState::default()), SystemTime::now());

@@ -4,6 +4,7 @@
 //! counters on the board. It waits only where nothing is to be done, for frames or for a wake-up, and never for a sink.
 
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,10 +15,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::clock::{self, Steady};
 use super::pressure::Pressure;
+use super::rescue::Rescue;
 use super::shared::Shared;
+use super::supervise::ProcessorTime;
 use crate::capture::live::{Counters, Live};
 use crate::capture::watched::{Watched, What};
-use crate::limits::{BATCH_FRAMES_MAX, HAND_OFF_PACKETS_MAX};
+use crate::limits::HAND_OFF_PACKETS_MAX;
 use crate::sandbox::Role;
 use crate::time::{Span, Timestamp};
 use crate::worker::Worker;
@@ -74,6 +77,7 @@ pub(super) struct Tap {
     worker: Worker,
     sources: Vec<Source>,
     shared: Arc<Shared>,
+    rescue: Rescue,
     clock: Steady,
     generation: u64,
     round: u64,
@@ -88,14 +92,9 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    pub(super) fn new(
-        index: usize,
-        worker: Worker,
-        sources: Vec<Source>,
-        shared: Arc<Shared>,
-        slow_motion: Duration,
-    ) -> Tap {
+    pub(super) fn new(worker: Worker, sources: Vec<Source>, rescue: Rescue, slow_motion: Duration) -> Tap {
         let (wall, steady) = clock::both();
+        let (index, shared) = (rescue.index, Arc::clone(&rescue.shared));
         let generation = shared.generation.load(Ordering::Acquire);
         let looked = Instant::now();
         let (clock, pressure) = (Steady::new(wall, steady), Pressure::new());
@@ -104,6 +103,7 @@ impl Tap {
             worker,
             sources,
             shared,
+            rescue,
             clock,
             generation,
             round: 0,
@@ -125,8 +125,29 @@ impl Tap {
         (if folders.is_empty() { Role::Worker } else { Role::Reader }, folders)
     }
 
-    /// Reads until told to stop; then what is left, and all flows end.
+    /// Lets others see how much processor time the calling thread takes; it is to be the worker's own.
+    pub(super) fn show_time(&self) {
+        if let Some(time) = ProcessorTime::of_this_thread() {
+            let _first = self.shared.processor_times[self.index].set(time);
+        }
+    }
+
+    /// Reads until told to stop; then what is left, and all flows end. Of what is no work of the worker's own it dies for good,
+    /// and says so to those who would wait for it.
     pub(super) fn run(mut self) {
+        let turned = catch_unwind(AssertUnwindSafe(|| self.turns()));
+        if let Err(died) = turned {
+            self.shared.dead.fetch_add(1, Ordering::AcqRel);
+            if !self.done {
+                self.shared.reading.fetch_sub(1, Ordering::AcqRel);
+            }
+            self.shared.wake_all();
+            resume_unwind(died);
+        }
+        self.finish();
+    }
+
+    fn turns(&mut self) {
         let mut next_tick = Instant::now();
         let mut end_by = None;
         loop {
@@ -145,7 +166,7 @@ impl Tap {
                 self.tick(time, now);
             }
             if stopping && self.is_finished(busy, *end_by.get_or_insert(now + LAST_FRAMES), now) {
-                break;
+                return;
             }
             if busy > 0 {
                 self.naps = NAPS;
@@ -153,7 +174,6 @@ impl Tap {
                 self.wait(next_tick.saturating_duration_since(now));
             }
         }
-        self.finish();
     }
 
     /// One batch of each link; `now` is the time of frames that nobody stamped.
@@ -165,9 +185,9 @@ impl Tap {
         for source in &mut self.sources {
             let clock = &self.clock;
             let batch = match &mut source.from {
-                From::Link(live) => live.poll(BATCH_FRAMES_MAX, now, |stamp| clock.frame(stamp)),
+                From::Link(live) => live.poll(self.worker.most(), now, |stamp| clock.frame(stamp)),
                 From::Folder { watched, before, handed, .. } => {
-                    let batch = watched.poll(BATCH_FRAMES_MAX).behind(*before);
+                    let batch = watched.poll(self.worker.most()).behind(*before);
                     *handed += batch.len() as u64;
                     batch
                 }
@@ -177,7 +197,7 @@ impl Tap {
             if self.shared.by_frames {
                 self.shared.frame_time.fetch_max(batch.frame(last).time.as_nanos(), Ordering::AcqRel);
             }
-            self.worker.breathe(&batch);
+            self.rescue.watch(&mut self.worker, Some(&batch), |worker| worker.breathe(&batch));
         }
         for owner in self.worker.handed_to() {
             self.shared.wake(owner);
@@ -203,7 +223,10 @@ impl Tap {
     }
 
     fn take(&mut self) -> usize {
-        if self.worker.is_waited_for() { self.worker.breathe_handed() } else { 0 }
+        if !self.worker.is_waited_for() {
+            return 0;
+        }
+        self.rescue.watch(&mut self.worker, None, Worker::breathe_handed)
     }
 
     fn tick(&mut self, time: Timestamp, now: Instant) {
@@ -212,7 +235,8 @@ impl Tap {
         let by_frames = Timestamp::from_nanos(self.shared.frame_time.load(Ordering::Acquire));
         let time = if self.shared.by_frames { by_frames } else { time };
         self.worker.doubt(self.clock.is_suspect());
-        self.worker.tick((time != Timestamp::default()).then_some(time), self.round);
+        let (time, round) = ((time != Timestamp::default()).then_some(time), self.round);
+        self.rescue.watch(&mut self.worker, None, |worker| worker.tick(time, round));
         self.sources.iter_mut().for_each(Source::meet_keeper);
         if now.duration_since(self.looked) < LOOK {
             return;

@@ -15,8 +15,11 @@ use super::answers::Answers;
 use super::eve_file::EveFile;
 use super::keep::Keep;
 use super::look::Look;
+use super::quarantine::Quarantine;
 use super::run::{Doors, Running};
+use super::shared::Shared;
 use super::socket::ControlSocket;
+use super::supervise::supervise;
 use super::tap::Tap;
 use super::{Failure, reloading};
 use crate::alert::record::Desk;
@@ -44,7 +47,7 @@ pub(super) struct Over {
 pub(super) fn together(
     mut running: Running<'_>,
     signals: &mut Signals,
-    (taps, keep): (Vec<Tap>, Keep),
+    (taps, keep, quarantine): (Vec<Tap>, Keep, Option<Quarantine>),
     releases: Receiver<Release>,
     (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
     look: &Look<'_>,
@@ -68,7 +71,17 @@ pub(super) fn together(
             look.sandbox.enter(Role::Collector, &[]);
             collect(desk, alerts, releases, (eve, spool), look)
         });
-        let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(move || work(tap, look))).collect();
+        let keeps_poison = quarantine.is_some();
+        let shared = Arc::clone(&running.shared);
+        quarantine.map(|quarantine| scope.spawn(move || store(&quarantine, &shared, look)));
+        let named = |index: usize| thread::Builder::new().name(format!("worker {index}"));
+        let start = |(index, tap): (usize, Tap)| named(index).spawn_scoped(scope, move || work(tap, look));
+        let workers: Vec<_> = taps.into_iter().enumerate().map(start).collect();
+        let shared = Arc::clone(&running.shared);
+        scope.spawn(move || {
+            look.sandbox.enter(Role::Watchdog, &[]);
+            supervise(&shared, ended);
+        });
         let (shared, manager) = (Arc::clone(&running.shared), running.manager.clone());
         scope.spawn(move || {
             look.sandbox.enter(Role::Watchdog, &[]);
@@ -80,9 +93,9 @@ pub(super) fn together(
             look.sandbox.enter(role, &[]);
             keep.run(unkept);
         });
-        // collector, watchdog, keeper and this one
-        let others = [doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
-        let threads = workers.len() + 4 + others.into_iter().filter(|other| *other).count();
+        // collector, watchdog, supervisor, keeper and this one
+        let others = [keeps_poison, doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
+        let threads = workers.len() + 5 + others.into_iter().filter(|other| *other).count();
         let settled = running.settle(threads);
         let told = if settled.is_ok() { running.control(signals, &wishes) } else { Instant::now() };
         running.manager.stopping();
@@ -91,7 +104,11 @@ pub(super) fn together(
         let _dead_keeps_nothing = keep.join();
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();
-        let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
+        let died = workers
+            .into_iter()
+            .map(|worker| worker.map(|worker| worker.join()))
+            .filter(|it| !matches!(it, Ok(Ok(()))))
+            .count();
         let stats = running.says_stats();
         drop(running); // it has the last sender: the collector comes to its end
         let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
@@ -131,7 +148,13 @@ fn collect(
     collected
 }
 
+fn store(quarantine: &Quarantine, shared: &Shared, look: &Look<'_>) {
+    look.sandbox.enter(Role::Quarantine, &[quarantine.folder().to_path_buf()]);
+    quarantine.run(&shared.quarantine);
+}
+
 fn work(tap: Tap, look: &Look<'_>) {
+    tap.show_time();
     let (role, folders) = tap.role();
     look.sandbox.enter(role, &folders);
     tap.run();

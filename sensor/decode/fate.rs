@@ -236,6 +236,10 @@ pub enum Fate {
     ShedHeavy,
     /// The same, of flows of any size.
     ShedPayload,
+    /// In hand when its worker died and began again.
+    LostInRestart,
+    /// Of a flow that its worker died of before: its payload is not read.
+    SkippedPoisonous,
     /// No packet, or one with a flaw: what a tunnel carries, or a header's last part, could not be read.
     Malformed(Malformed),
 }
@@ -251,7 +255,7 @@ impl Fate {
     pub const COUNT: usize = Fate::PLAIN + Malformed::ALL.len();
 
     /// Rows before those of [`Fate::Malformed`].
-    pub const PLAIN: usize = 11;
+    pub const PLAIN: usize = 13;
 
     /// Its row in such a table.
     pub const fn index(self) -> usize {
@@ -267,6 +271,8 @@ impl Fate {
             Fate::HandOffFull => 8,
             Fate::ShedHeavy => 9,
             Fate::ShedPayload => 10,
+            Fate::LostInRestart => 11,
+            Fate::SkippedPoisonous => 12,
             Fate::Malformed(reason) => Fate::PLAIN + reason as usize,
         }
     }
@@ -285,6 +291,8 @@ impl Fate {
             "hand_off_full",
             "shed_heavy",
             "shed_payload",
+            "lost_in_restart",
+            "skipped_poisonous",
         ];
         match PLAIN.get(index) {
             Some(name) => (*name).to_owned(),

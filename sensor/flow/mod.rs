@@ -66,6 +66,11 @@ impl Ticket {
     pub fn shard(&self) -> Shard {
         self.shard
     }
+
+    /// Whether both packets are of one flow.
+    pub fn is_of_the_flow_of(&self, other: &Ticket) -> bool {
+        (self.hash, self.key) == (other.hash, other.key)
+    }
 }
 
 struct ShardState {

@@ -209,6 +209,7 @@ impl Streams {
 
     /// Gives up the first hole and goes on behind it.
     fn skip_hole(&mut self, flow: &mut Flow, direction: usize, reading: &mut Reading<'_>) {
+        reading.out.heed();
         let Some(first) = self.waiting(flow, direction).and_then(Waiting::first) else { return };
         self.skip_to(flow, direction, first, reading);
         self.drain(flow, direction, reading);
@@ -230,6 +231,7 @@ impl Streams {
     /// Delivers what waited for the bytes that have just come.
     fn drain(&mut self, flow: &mut Flow, direction: usize, reading: &mut Reading<'_>) {
         while flow.buffers != NONE {
+            reading.out.heed();
             let next = flow.next[direction];
             let waiting = &mut self.buffers[flow.buffers as usize].0[direction].waiting;
             let before = waiting.held();
@@ -322,6 +324,7 @@ impl Streams {
     ) -> usize {
         let (mut done, mut fresh) = (0, fresh);
         for _ in 0..CONVERSATIONS_AT_ONCE_MAX {
+            reading.out.heed();
             if flow.talk == Talk::Unknown {
                 done += self.recognise(flow, direction, &bytes[done..], fresh);
             }

@@ -204,6 +204,22 @@ pub(super) static FAMILIES: &[Family] = &[
         "How full the fullest ring to this worker is, 0 to 1. At 1 frames are lost (fate hand_off_full).",
         Any(samples::hand_off),
     ),
+    // ---- workers that die
+    counter(
+        "haetae_worker_restarts_total",
+        "Times that a worker died of what it read and began again, by cause (panic, hang). The log says of what: please report it.",
+        Any(samples::restarts),
+    ),
+    counter(
+        "haetae_flows_lost_total",
+        "Flows that were forgotten because their worker died; what comes of them later is taken for new.",
+        Sum(|sum| sum.flows_lost),
+    ),
+    counter(
+        "haetae_quarantined_packets_total",
+        "Packets that a worker died of: saved in `quarantine.directory`, or lost because there was no room for them.",
+        Any(samples::quarantined),
+    ),
     // ---- alerts
     counter(
         "haetae_hits_total",

@@ -151,6 +151,19 @@ pub(super) fn efforts(seen: &Seen<'_>, out: &mut Samples) {
     }
 }
 
+pub(super) fn restarts(seen: &Seen<'_>, out: &mut Samples) {
+    for (worker, tally) in seen.sight.tallies.iter().enumerate() {
+        for (cause, count) in ["panic", "hang"].into_iter().zip(tally.restarts) {
+            out.with(&[("worker", &worker.to_string()), ("cause", cause)], count as f64);
+        }
+    }
+}
+
+pub(super) fn quarantined(seen: &Seen<'_>, out: &mut Samples) {
+    out.by("outcome", "saved", seen.sight.quarantine.saved as f64);
+    out.by("outcome", "lost", seen.sight.quarantine.lost as f64);
+}
+
 pub(super) fn datagrams(seen: &Seen<'_>, out: &mut Samples) {
     out.by("outcome", "whole", seen.sum.fragments.whole as f64);
     out.by("outcome", "timeout", seen.sum.fragments.timeouts as f64);

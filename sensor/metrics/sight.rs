@@ -28,6 +28,8 @@ pub struct Sight {
     pub set: SetState,
     /// What was written at the site.
     pub outputs: OutputState,
+    /// What became of packets that workers died of.
+    pub quarantine: QuarantineState,
     /// What waits for the centre; `None` without a centre.
     pub spool: Option<SpoolState>,
     /// How delivery goes; `None` without a centre.
@@ -132,6 +134,15 @@ pub struct OutputState {
     pub events: u64,
     /// Records that the EVE log did not take.
     pub eve_lost: u64,
+}
+
+/// Packets that workers died of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuarantineState {
+    /// Kept on disk.
+    pub saved: u64,
+    /// Not kept, though the site wants them: no room, or no disk.
+    pub lost: u64,
 }
 
 /// What waits for the centre.

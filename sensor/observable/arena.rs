@@ -3,6 +3,8 @@
 //! In: fields and their values, as parsers say them. Out: [`Observations`], which borrows nothing, is cleared and never
 //! freed. Never here: a protocol, an indicator.
 
+use crate::leash::Leash;
+
 use super::{Event, Field, Form, Hidden, KINDS, Kind, Side, Stage, address};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +58,8 @@ pub struct Observations {
     /// What could not be read; never cleared.
     pub hidden: Hidden,
     unsought: u64, // bit n: nobody looks up values of the kind at n
+    /// Of the worker that reads, where somebody holds its other end.
+    leash: Option<Leash>,
 }
 
 impl Observations {
@@ -75,8 +79,22 @@ impl Observations {
         field.kinds.iter().any(|kind| self.unsought >> kind.index & 1 == 0)
     }
 
+    /// Whoever reads for this is held by that leash.
+    pub fn on(&mut self, leash: Leash) {
+        self.leash = Some(leash);
+    }
+
+    /// Called where a reader spends work: comes back, unless that takes too long.
+    #[inline]
+    pub fn heed(&self) {
+        if let Some(leash) = &self.leash {
+            leash.heed();
+        }
+    }
+
     /// Begins an observation; what is said next belongs to it.
     pub fn begin(&mut self, event: &'static Event, side: Side) -> Saying<'_> {
+        self.heed();
         let at = self.seen.len() as u32;
         self.list.push(Observation { event, side, stage: None, scene: u32::MAX, first: at, last: at });
         Saying { out: self }

@@ -95,6 +95,7 @@ impl Stream for Conversation {
     fn read(&mut self, side: Side, bytes: &[u8], wants: Wants, out: &mut Observations) -> Read {
         let mut rest = bytes;
         while let Some((length, behind)) = framed(rest) {
+            out.heed();
             let Some((message, behind)) = behind.split_at_checked(length) else { break };
             // A damaged message leaves the framing intact; only a header that makes no sense ends the reading.
             if !Header::of(message).is_some_and(|header| header.is_sane()) {

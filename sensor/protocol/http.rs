@@ -68,6 +68,7 @@ impl Stream for Conversation {
     fn read(&mut self, side: Side, bytes: &[u8], wants: Wants, out: &mut Observations) -> Read {
         let mut rest = bytes;
         while !rest.is_empty() {
+            out.heed();
             match self.step(side, rest, wants, out) {
                 Step::Took(0) => break,
                 Step::Took(taken) => rest = rest.get(taken..).unwrap_or_default(),

@@ -73,6 +73,7 @@ impl Stream for Conversation {
         while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>()
             && let Some((packet, behind)) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))
         {
+            out.heed();
             rest = behind;
             match self.packet(side, packet, wants, out) {
                 Read::Took(_) => {}

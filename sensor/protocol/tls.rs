@@ -91,6 +91,7 @@ impl Stream for Conversation {
             Place::Lost => return Read::Took(bytes.len()),
         }
         while !rest.is_empty() {
+            out.heed();
             let left = rest.len();
             rest = match self.record(side, rest, wants, out) {
                 Step::Behind(rest) => rest,
@@ -214,6 +215,7 @@ impl Conversation {
     fn handshake(&mut self, side: Side, body: &[u8], wants: Wants, out: &mut Observations) {
         let mut rest = body;
         while !rest.is_empty() && !self.halves[side.index()].spoken {
+            out.heed();
             let half = &mut self.halves[side.index()];
             if half.passing > 0 {
                 let passed = half.passing.min(rest.len());

@@ -151,6 +151,9 @@ const REMOVES: &[Row] = &[
     (libc::SYS_unlink, ANY),
 ];
 
+/// What is open is read from its beginning, again and again.
+const WATCHES: &[Row] = &[(libc::SYS_pread64, ANY)];
+
 /// Links are read and counted; no socket is made or bound.
 const LINKS: &[Row] = &[
     (libc::SYS_recvfrom, ANY),
@@ -319,7 +322,8 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
         Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, READS, REMOVES],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
-        Role::Watchdog => &[EVERYBODY, DATA],
+        Role::Quarantine => &[EVERYBODY, DATA, LOOKS, KEEPS],
+        Role::Watchdog => &[EVERYBODY, DATA, WATCHES],
     }
 }
 

@@ -43,7 +43,9 @@ pub enum Role {
     Answers,
     /// Delivers to the centre, and reads the token for it.
     Uplink,
-    /// Tells the service manager that all is well, on a socket that is connected already.
+    /// Keeps packets that workers died of, in one folder.
+    Quarantine,
+    /// Looks whether workers go on; or tells the service manager that all is well, on a socket that is connected already.
     Watchdog,
 }
 
@@ -58,6 +60,7 @@ impl Role {
             Role::Metrics => Some(c"metrics"),
             Role::Answers => Some(c"control"),
             Role::Uplink => Some(c"uplink"),
+            Role::Quarantine => Some(c"quarantine"),
             Role::Watchdog => Some(c"watchdog"),
         }
     }
@@ -137,7 +140,7 @@ impl Plan {
             Role::Answers => {
                 [all(&self.answers, Access::Read), all(socket, Access::Remove)].into_iter().flatten().collect()
             }
-            Role::Reader => all(folders, Access::Keep),
+            Role::Reader | Role::Quarantine => all(folders, Access::Keep),
             Role::Keeper | Role::Caller | Role::Opener | Role::Broker => all(&self.keeper, Access::Read),
             Role::Uplink => [all(&self.uplink, Access::Read), all(spool, Access::Keep)].into_iter().flatten().collect(),
             Role::Worker | Role::Metrics | Role::Watchdog => Vec::new(),

@@ -9,7 +9,7 @@ use std::mem;
 use super::addresses::addresses_of;
 use super::contact::Asked;
 use super::steer::Handed;
-use super::{Inbox, Orders, Outbox, Release, Worker};
+use super::{Inbox, Orders, Outbox, Release, Stage, Worker};
 use crate::capture::Frame;
 use crate::decode::{Fate, Packet};
 use crate::flow::{Effort, Ended, Moment, Scene, Ticket};
@@ -65,32 +65,44 @@ impl Worker {
     /// Takes a batch of packets that other workers received, from headers to records. How many there were.
     pub fn breathe_handed(&mut self) -> usize {
         self.laps.lap(0);
-        let mut handed = mem::take(&mut self.handed);
-        let mut payloads = mem::take(&mut self.payloads);
-        handed.clear();
-        payloads.clear();
+        self.payloads.clear();
+        let most = self.most();
         for (_, inbox) in &mut self.inboxes {
-            inbox.take(BATCH_FRAMES_MAX - handed.len(), &mut handed, &mut payloads);
+            inbox.take(most - self.handed.len(), &mut self.handed, &mut self.payloads);
         }
+        let handed = &self.handed;
         handed.iter().for_each(|one| self.flows.fetch_slot(&one.ticket));
         handed.iter().for_each(|one| self.flows.fetch_flow(&one.ticket));
         self.laps.lap(1);
         self.trail.clear();
-        let mut rest = &payloads[..];
-        for one in &handed {
+        self.fates.clear();
+        let mut rest = &self.payloads[..];
+        for (at, one) in self.handed.iter().enumerate() {
+            self.work(Stage::Handed, at);
             let (payload, behind) = rest.split_at(one.len as usize);
             rest = behind;
-            let fate = self.flows.follow(one.moment, &one.packet, &one.ticket, payload, &mut self.trail);
-            self.tally.taken += 1;
-            self.tally.fates.count(fate);
-            self.tally.bytes += u64::from(one.packet.length);
-            self.tally.truncated += u64::from(one.truncated);
+            let packet = (&one.packet, &one.ticket, payload);
+            self.fates.push(self.wary.follow(&mut self.flows, one.moment, packet, &mut self.trail));
         }
         self.laps.lap(2);
         self.ask(0);
         self.laps.lap(3);
-        (self.handed, self.payloads) = (handed, payloads);
-        self.handed.len()
+        self.turn();
+        self.account_handed()
+    }
+
+    /// Counts what was handed over, by the fates that it came to; how many there were.
+    pub(super) fn account_handed(&mut self) -> usize {
+        for (fate, one) in self.fates.iter().zip(&self.handed) {
+            self.tally.taken += 1;
+            self.tally.fates.count(*fate);
+            self.tally.bytes += u64::from(one.packet.length);
+            self.tally.truncated += u64::from(one.truncated);
+        }
+        let count = self.handed.len();
+        self.cautious = self.cautious.saturating_sub(count as u32);
+        self.handed.clear();
+        count
     }
 
     /// Its caller has waited: that is no stage's time.
@@ -102,6 +114,7 @@ impl Worker {
     /// `None` where only frames know the time; `round` counts the ticks.
     pub fn tick(&mut self, now: Option<Timestamp>, round: u64) {
         self.laps.lap(0);
+        self.work(Stage::Sweep, 0);
         if let Some(now) = now {
             self.flows.pass(now);
         }
@@ -109,6 +122,7 @@ impl Worker {
         self.flows.find_idle(round);
         self.end_found(u64::MAX, Ended::Timeout);
         self.offer();
+        self.turn();
         self.laps.lap(4);
     }
 

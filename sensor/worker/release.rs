@@ -4,8 +4,26 @@
 
 use std::sync::Arc;
 
+use super::Worker;
 use crate::alert::Alert;
 use crate::alert::record::Desk;
+use crate::flow::Scene;
+
+impl Worker {
+    pub(super) fn put_out(&mut self, scene: &Scene, phase: u8, record: Record) {
+        self.release.records.push((Place { phase, packet: scene.packet }, record));
+    }
+
+    /// The epoch is over. In a replay this waits for room; a collector that is gone has said why elsewhere.
+    pub(super) fn hand_over(&mut self) {
+        let next = self.next_release();
+        let _gone = self.release_to.send(std::mem::replace(&mut self.release, next));
+    }
+
+    pub(super) fn next_release(&self) -> Release {
+        Release { epoch: self.release.epoch + 1, desk: self.orders.desk.clone(), ..Release::default() }
+    }
+}
 
 /// Where a record stands in the one order of all output: what happened in sweeps comes after the epoch's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

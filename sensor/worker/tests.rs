@@ -16,13 +16,13 @@ fn ethernet(kind: u16, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv4 packet from the host 10.0.0.`from` to 203.0.113.66; `place` is the field of flags and fragment offset.
-fn ipv4(from: u8, protocol: u8, place: u16, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn ipv4(from: u8, protocol: u8, place: u16, bytes: &[u8]) -> Vec<u8> {
     let (length, place) = ((bytes.len() as u16 + 20).to_be_bytes(), place.to_be_bytes());
     let head = [0x45, 0, length[0], length[1], 0, 7, place[0], place[1], 64, protocol, 0, 0, 10, 0, 0, from];
     ethernet(0x0800, &[&head[..], &[203, 0, 113, 66], bytes].concat())
 }
 
-fn question(from: u8) -> Vec<u8> {
+pub(super) fn question(from: u8) -> Vec<u8> {
     let length = (NAME.len() as u16 + 8).to_be_bytes();
     [&[0x80, from, 0, 53, length[0], length[1], 0, 0], NAME].concat()
 }
@@ -50,7 +50,7 @@ fn frames() -> Vec<Vec<u8>> {
 }
 
 /// A capture with ten seconds between two frames.
-fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
     let mut out = vec![0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0, 1, 0, 0, 0];
     for (at, frame) in frames.iter().enumerate() {
         let words = [at as u32 * 10, 0, frame.len() as u32, frame.len() as u32];
@@ -60,7 +60,7 @@ fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
+pub(super) fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
     let wants = Wants { events: true, ..Wants::default() };
     let settings = Settings { flows_max: 1 << 16, reassembly_bytes_max: 1 << 20, key: (1, 2), wants };
     Orders {
@@ -68,6 +68,7 @@ fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
         workers,
         live: false,
         desk: None,
+        provoke: None,
         settings,
         events: true,
         logged: Vec::new(),
@@ -78,7 +79,7 @@ fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> Orders {
 }
 
 /// A set with a name and the address 203.0.113.66.
-fn listed(name: &[u8]) -> Arc<IndicatorSet> {
+pub(super) fn listed(name: &[u8]) -> Arc<IndicatorSet> {
     let mut builder = Builder::new([0; 16], 0);
     let said_by = builder.say(Statement { confidence: 90, ..Statement::default() }).expect("room");
     builder.take(&address::IP, b"203.0.113.66", said_by, None, |_| Ok(())).expect("an address");

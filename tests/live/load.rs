@@ -32,7 +32,7 @@ fn floods(link: &Link, per_second: &AtomicU64, sent: &AtomicU64, stop: &AtomicBo
 }
 
 /// A page of the service's own server.
-fn metrics(port: u16) -> BTreeMap<String, f64> {
+pub(super) fn metrics(port: u16) -> BTreeMap<String, f64> {
     let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).expect("it is served");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it is asked");
     let mut page = String::new();
@@ -43,7 +43,7 @@ fn metrics(port: u16) -> BTreeMap<String, f64> {
 }
 
 /// All samples of a family together.
-fn sum(samples: &BTreeMap<String, f64>, family: &str) -> u64 {
+pub(super) fn sum(samples: &BTreeMap<String, f64>, family: &str) -> u64 {
     let of = |name: &str| name == family || name.starts_with(&format!("{family}{{"));
     samples.iter().filter(|(name, _)| of(name)).map(|(_, value)| *value as u64).sum()
 }

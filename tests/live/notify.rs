@@ -5,20 +5,20 @@ use std::os::unix::net::UnixDatagram;
 use super::*;
 
 /// What the manager was told, a datagram each.
-struct Manager {
+pub(super) struct Manager {
     socket: UnixDatagram,
     told: Vec<String>,
 }
 
 impl Manager {
-    fn new(path: &Path) -> Manager {
+    pub(super) fn new(path: &Path) -> Manager {
         let socket = UnixDatagram::bind(path).expect("a socket");
         socket.set_read_timeout(Some(PATIENCE)).expect("a bound");
         Manager { socket, told: Vec::new() }
     }
 
     /// Waits for a datagram with this assignment in it.
-    fn hear(&mut self, assignment: &str) -> String {
+    pub(super) fn hear(&mut self, assignment: &str) -> String {
         let mut bytes = [0; 1_024];
         loop {
             let Ok(length) = self.socket.recv(&mut bytes) else { panic!("never `{assignment}`, but {:?}", self.told) };
@@ -27,6 +27,12 @@ impl Manager {
                 return self.told.last().expect("one was pushed").clone();
             }
         }
+    }
+
+    /// Hears whatever comes, until nothing has come for so long.
+    pub(super) fn hear_out(&mut self, silence: Duration) {
+        self.socket.set_read_timeout(Some(silence)).expect("a bound");
+        while self.socket.recv(&mut [0; 1_024]).is_ok() {}
     }
 }
 

@@ -11,7 +11,8 @@ use haetae::alert::record::Mode;
 use haetae::decode::{Fate, FragmentCounts, Malformed};
 use haetae::flow::{Counts, StreamCounts};
 use haetae::metrics::{
-    Board, DeliveryState, Fates, Link, OutputState, Queue, Ring, STAGES, Server, SetState, Sight, SpoolState, Tally,
+    Board, DeliveryState, Fates, Link, OutputState, QuarantineState, Queue, Ring, STAGES, Server, SetState, Sight,
+    SpoolState, Tally,
 };
 use haetae::observable::KINDS;
 
@@ -156,6 +157,7 @@ pub fn ill(seconds: f64) -> Sight {
             ..SetState::default()
         },
         outputs: OutputState { eve_lost: counted(seconds, 1), ..OutputState::default() },
+        quarantine: QuarantineState { saved: counted(seconds, 1), lost: counted(seconds, 1) },
         spool: Some(SpoolState {
             records: 2_000 + counted(seconds, 20),
             bytes: 2_000_000,
@@ -191,6 +193,8 @@ fn ill_worker(seconds: f64) -> Tally {
     Tally {
         handed: fates.accounted() + 7, // seven frames are missing in its books
         fates,
+        restarts: [each, each],
+        flows_lost: 100 * each,
         truncated: counted(seconds, 1_000),
         flows: Counts { evicted: each, midstream: each, one_way: 9 * each, began: 10 * each },
         streams: StreamCounts {

@@ -1,0 +1,222 @@
+//! A worker that dies of a packet: it alone begins again, the others lose nothing, the packet is kept, and the third time its
+//! flow is skipped. What is provoked is a payload with a text in it, on real links, by both backends.
+
+use super::load::{metrics, sum};
+use super::*;
+
+/// Long since answered.
+const BACK_WITHIN: f64 = 1.0;
+
+/// Datagrams that kill, all of one flow.
+fn poison() -> Frame {
+    poison_of(6)
+}
+
+/// The same, of another flow.
+fn poison_of(host: u8) -> Frame {
+    let ends = Ends { from: ([10, 66, 6, host].into(), 6_666), to: ([10, 77, 255, 9].into(), 9_999) };
+    let bytes = wire::framed(&wire::ip(ends, 17, &wire::udp(ends, b"this is POISON to whoever reads it")), Wrap::Plain);
+    Frame { micros: 1_795_262_400_000_000, wire_bytes: bytes.len() as u32, bytes }
+}
+
+/// So many questions, each an alert, with one poisonous datagram in their midst.
+fn poisoned(questions: Vec<Frame>) -> Vec<Frame> {
+    let mut frames = questions;
+    frames.insert(frames.len() / 2, poison());
+    frames
+}
+
+/// What a service is started with, so that its workers fail this way.
+fn start(link: &Link, folder: &Path, backend: &str, way: &str, more: &[&str]) -> Service {
+    // room for what comes while a worker hangs
+    let ring = if backend == "libpcap" { "512MiB" } else { "32MiB" };
+    let capture = format!("capture=[{{interface: b0, backend: {backend}, ring: {ring}, snaplen: 1600}}]");
+    let provoke = format!("{way}=POISON");
+    let words = ["--workers", "2", "--set", &capture, "--provoke", &provoke];
+    Service::start(link, folder, &[&words[..], more].concat())
+}
+
+/// What the service shows of itself, asked on its own side of the link.
+fn shown(link: &Link) -> BTreeMap<String, f64> {
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            link.enter();
+            metrics(9920)
+        });
+        asked.join().expect("it answers")
+    })
+}
+
+const KEPT: &str = "metrics: { listen: \"127.0.0.1:9920\" }\nquarantine: { directory: kept, files: 4 }\n";
+
+/// Sends poison among questions, twice, and a third time; whatever way the workers fail, and whoever reads the link.
+fn dies_twice_and_is_wary(backend: &str, way: &str, cause: &str) {
+    const QUESTIONS: u32 = 2_000;
+    let (link, folder) = (Link::of_queues(2), site(BAD_EXAMPLE, KEPT));
+    let mut service = start(&link, folder.path(), backend, way, &[]);
+    let all = questions(3 * QUESTIONS);
+    let capture = folder.path().join("part.pcap");
+    let mut sent = 0;
+    for (round, part) in all.chunks(QUESTIONS as usize).enumerate() {
+        std::fs::write(&capture, wire::pcap(&poisoned(part.to_vec()))).expect("a capture");
+        sent += link.send(&capture, 1, Some(4_000));
+        if round == 2 {
+            break;
+        }
+        let said = service.hear("has begun again");
+        assert_eq!((&said["cause"], &said["doing"]), (&cause.into(), &"a packet".into()), "{said}");
+        let kept = service.hear("is kept");
+        let away = away(&said, &folder.path().join(kept["file"].as_str().expect("a file")));
+        assert!(away < BACK_WITHIN, "{away} s: {said}");
+        eprintln!("{backend} {way}: back after {away:.6} s: {said}");
+    }
+    std::thread::sleep(Duration::from_millis(700));
+    let seen = shown(&link);
+    let deaths =
+        |worker: usize| seen[&format!("haetae_worker_restarts_total{{worker=\"{worker}\",cause=\"{cause}\"}}")] as u64;
+    let (a, b) = (deaths(0).max(deaths(1)), deaths(0).min(deaths(1)));
+    assert_eq!((a, b, sum(&seen, "haetae_worker_restarts_total")), (2, 0, 2), "one of them died: {seen:?}");
+    assert_eq!((sum(&seen, "haetae_ready"), sum(&seen, "haetae_accounting_error")), (1, 0), "{seen:?}");
+    assert_eq!(seen["haetae_quarantined_packets_total{outcome=\"saved\"}"] as u64, 2, "{seen:?}");
+    let (kernel, account, status, _) = service.end();
+    assert!(status.success(), "{account}");
+    let count = |name| number(&account, name);
+    assert_eq!((number(&kernel, "received"), count("packets"), count("unaccounted")), (sent, sent, 0), "{account}");
+    assert_eq!((count("restarts"), count("skipped_poisonous")), (2, 1), "{account}");
+    // every question that was not in hand with the poison is an alert: the other worker lost none, and this one went on
+    assert_eq!(number(&kernel, "kernel_drops"), 0, "{kernel}");
+    assert_eq!(count("alerts") + count("lost_in_restart"), u64::from(3 * QUESTIONS) + 2, "{account}");
+    assert!((2..=512).contains(&count("lost_in_restart")), "{account}");
+    assert_eq!((count("alerts_shed"), count("hand_off_full")), (0, 0), "{account}");
+    let lines = binary::lines(&std::fs::read(folder.path().join("eve.json")).expect("a log")).expect("whole lines");
+    let first = lines.iter().filter(|line| line.pointer("/alert/context/haetae/revision") == Some(&1.into()));
+    assert_eq!(first.count() as u64, count("alerts"), "what was raised was delivered");
+    what_is_kept_shows_it_again(folder.path(), 2);
+}
+
+/// Seconds from the packet's own time, as it was kept, to the line that says that the worker is back.
+fn away(said: &Value, kept: &Path) -> f64 {
+    let kept = std::fs::read(kept).expect("a capture");
+    let word = |at: usize| u32::from_le_bytes(kept[at..at + 4].try_into().expect("four bytes"));
+    let came = f64::from(word(24) % 86_400) + f64::from(word(28)) / 1e9;
+    let (_, clock) = said["timestamp"].as_str().and_then(|text| text.split_once('T')).expect("a time");
+    let parts = clock.trim_end_matches('Z').split(':').map(|part| part.parse::<f64>().expect("a number"));
+    let back = parts.fold(0.0, |sum, part| sum * 60.0 + part);
+    (back - came).rem_euclid(86_400.0)
+}
+
+/// A replay of each packet that was kept dies the same way, and says of which frame; without provocation it does not.
+fn what_is_kept_shows_it_again(folder: &Path, files: usize) {
+    let kept: Vec<PathBuf> = std::fs::read_dir(folder.join("kept"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    assert_eq!(kept.len(), files, "{kept:?}");
+    for packet in kept {
+        let mut command = binary::haetae();
+        let provoked = command.arg("-r").arg(&packet).args(["--provoke", "panic=POISON"]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&provoked.stderr);
+        assert!(said.contains("a thread died of frame 1: provoked"), "{said}");
+        assert_eq!(provoked.status.code(), Some(70), "{said}");
+        let sound = binary::haetae().arg("-r").arg(&packet).output().expect("it runs");
+        assert!(sound.status.success());
+    }
+}
+
+#[test]
+fn a_worker_that_panics_begins_again_and_the_other_does_not_notice() {
+    if !possible("a_worker_that_panics_begins_again_and_the_other_does_not_notice") {
+        return;
+    }
+    dies_twice_and_is_wary("libpcap", "panic", "panic");
+    dies_twice_and_is_wary("af_xdp", "panic", "panic");
+}
+
+#[test]
+fn a_worker_that_hangs_is_pulled_back_and_begins_again() {
+    if !possible("a_worker_that_hangs_is_pulled_back_and_begins_again") {
+        return;
+    }
+    dies_twice_and_is_wary("libpcap", "hang", "hang");
+    dies_twice_and_is_wary("af_xdp", "hang", "hang");
+}
+
+#[test]
+fn a_worker_that_heeds_nothing_ends_the_process_with_the_reason() {
+    if !possible("a_worker_that_heeds_nothing_ends_the_process_with_the_reason") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, ""));
+    let mut service = start(&link, folder.path(), "libpcap", "stop", &[]);
+    let capture = folder.path().join("part.pcap");
+    std::fs::write(&capture, wire::pcap(&[questions(20), vec![poison()]].concat())).expect("a capture");
+    let sent = Instant::now();
+    link.send(&capture, 1, Some(1_000));
+    service.hear("cannot be pulled back");
+    let status = service.child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(70));
+    assert!(sent.elapsed() < Duration::from_secs(10), "{:?}", sent.elapsed());
+    let lines = binary::lines(&std::fs::read(folder.path().join("eve.json")).expect("a log")).expect("whole lines");
+    assert!(!lines.is_empty(), "what was raised before was delivered");
+}
+
+#[test]
+fn a_process_that_is_stopped_and_a_slow_machine_do_not_hang() {
+    if !possible("a_process_that_is_stopped_and_a_slow_machine_do_not_hang") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, ""));
+    // 256 frames take five seconds
+    let service = start(&link, folder.path(), "libpcap", "panic", &["--slow-motion", "20000000"]);
+    let capture = folder.path().join("part.pcap");
+    std::fs::write(&capture, wire::pcap(&questions(200))).expect("a capture");
+    let sent = link.send(&capture, 1, None);
+    service.signal("STOP");
+    std::thread::sleep(Duration::from_secs(4));
+    service.signal("CONT");
+    std::thread::sleep(Duration::from_secs(5));
+    let (_, account, status, _) = service.end();
+    assert!(status.success(), "{account}");
+    let counts = ["alerts", "packets", "restarts", "unaccounted"].map(|name| number(&account, name));
+    assert_eq!(counts, [sent, sent, 0, 0], "{account}");
+}
+
+#[test]
+fn workers_that_die_again_and_again_are_a_reason_not_to_rely_on_it() {
+    if !possible("workers_that_die_again_and_again_are_a_reason_not_to_rely_on_it") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, KEPT));
+    let mut service = start(&link, folder.path(), "libpcap", "panic", &[]);
+    let capture = folder.path().join("part.pcap");
+    for host in 1..=3 {
+        assert_eq!(sum(&shown(&link), "haetae_ready"), 1, "{} deaths", host - 1);
+        std::fs::write(&capture, wire::pcap(&[poison_of(host)])).expect("a capture");
+        link.send(&capture, 1, None);
+        service.hear("has begun again");
+    }
+    assert_eq!(sum(&shown(&link), "haetae_ready"), 0);
+    let (_, account, status, _) = service.end();
+    assert!(status.success() && number(&account, "lost_in_restart") == 3, "{account}");
+}
+
+#[test]
+fn a_worker_that_waits_for_ever_is_left_to_the_watchdog() {
+    if !possible("a_worker_that_waits_for_ever_is_left_to_the_watchdog") {
+        return;
+    }
+    let (link, folder) = (Link::new(), site(BAD_EXAMPLE, ""));
+    let path = folder.path().join("notify");
+    let mut manager = super::notify::Manager::new(&path);
+    let environment = [("NOTIFY_SOCKET", path.to_str().expect("text")), ("WATCHDOG_USEC", "600000")];
+    let words = ["--workers", "2", "--provoke", "wait=POISON"];
+    let mut service = Service::start_among(&link, folder.path(), &words, &environment);
+    manager.hear("WATCHDOG=1");
+    let capture = folder.path().join("part.pcap");
+    std::fs::write(&capture, wire::pcap(&[poison()])).expect("a capture");
+    link.send(&capture, 1, None);
+    // five times the period: a manager would have ended it, and started it again
+    manager.hear_out(Duration::from_secs(3));
+    service.hear("the watchdog is not fed");
+    assert!(service.heard.iter().all(|line| line["message"] != "the worker died and has begun again"));
+}
