@@ -38,6 +38,7 @@ mod outputs;
 mod pace;
 #[cfg(feature = "libpcap")]
 mod pressure;
+#[cfg(feature = "libpcap")]
 mod reloading;
 mod replay;
 #[cfg(feature = "libpcap")]
