@@ -51,8 +51,8 @@ pub(super) fn open(
     let (hold, parts) = Hold::take(rights, name, wanted, parts).map_err(told)?;
     let (promiscuous, busy_poll) = (options.promiscuous, options.busy_poll);
     let whole = Whole { hold, promiscuous, busy_poll, lost_before: before.lost, lost: 0, unclaimed: 0 };
-    let busy = busy_poll.is_some();
-    let parts = parts.into_iter().map(|part| Part { part, busy, seen: Vec::new(), ask: false });
+    let (busy, places) = (busy_poll.is_some(), whole.hold.frames() / 2);
+    let parts = parts.into_iter().map(|part| Part { part, busy, places, seen: Vec::new(), ask: false });
     Ok((whole, parts.collect()))
 }
 
@@ -92,6 +92,8 @@ impl Whole {
 pub(super) struct Part {
     part: ::af_xdp::Part,
     busy: bool,
+    /// Packets that the ring of one queue holds.
+    places: u32,
     /// What was counted of each queue when it was last asked.
     seen: Vec<(u32, ::af_xdp::Counters)>,
     /// Whether the sockets are asked for complaints when the rings are empty: a call that is not made for every batch.
@@ -101,6 +103,10 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn polls_busily(&self) -> bool {
         self.busy
+    }
+
+    pub(super) fn places(&self) -> u32 {
+        self.places
     }
 
     pub(super) fn fill(&mut self) -> u32 {

@@ -166,9 +166,13 @@ impl Live {
         Live { keeper, opened, counters, queues: Vec::new(), snap_bytes: snap_bytes as usize, chunk, records, first }
     }
 
-    /// Whether whoever waits on its descriptors is woken for every frame; libpcap's ring gathers them.
-    pub fn wakes_for_each(&self) -> bool {
-        matches!(self.opened, Some(Opened::AfXdp(_)))
+    /// How many frames its ring holds, where whoever waits on its descriptors is woken for every single one; libpcap's ring
+    /// gathers them.
+    pub fn wakes_for_each_of(&self) -> Option<u32> {
+        match &self.opened {
+            Some(Opened::AfXdp(part)) => Some(part.places()),
+            _ => None,
+        }
     }
 
     /// Whether nobody may wait for its frames: looking for them is what makes the driver fetch them.

@@ -32,8 +32,12 @@ const LOOK: Duration = Duration::from_millis(250);
 const LAST_FRAMES: Duration = Duration::from_millis(1_500);
 
 /// A nap, where a link would wake its reader for every single frame (AF_XDP does, and the sender's side pays for it too): so
-/// frames come in batches. A ring of default size holds four times as long of 14.9 million frames a second.
-const NAP: Duration = Duration::from_micros(250);
+/// frames come in batches. No longer than this, for somebody waits for alerts;
+const NAP_MAX: Duration = Duration::from_millis(1);
+
+/// nor than the ring holds of a link of 10 Gbit/s full of the smallest frames, at 67 ns each: a ring of default size holds as
+/// long as the nap.
+const NAP_PER_PLACE: Duration = Duration::from_nanos(61);
 
 /// Naps after the last frame; then the link is quiet, and its next frame may well wake somebody.
 const NAPS: u32 = 2;
@@ -252,9 +256,11 @@ impl Tap {
             std::hint::spin_loop();
             return self.worker.waited();
         }
-        if self.naps > 0 && self.sources.iter().any(Source::wakes_for_each) {
+        if self.naps > 0
+            && let Some(places) = self.sources.iter().filter_map(Source::wakes_for_each_of).min()
+        {
             self.naps -= 1;
-            thread::sleep(NAP.min(at_most));
+            thread::sleep((NAP_PER_PLACE * places).min(NAP_MAX).min(at_most));
             self.worker.waited();
             return;
         }
@@ -302,8 +308,11 @@ impl Source {
         }
     }
 
-    fn wakes_for_each(&self) -> bool {
-        matches!(&self.from, From::Link(live) if live.wakes_for_each())
+    fn wakes_for_each_of(&self) -> Option<u32> {
+        match &self.from {
+            From::Link(live) => live.wakes_for_each_of(),
+            From::Folder { .. } => None,
+        }
     }
 
     fn polls_busily(&self) -> bool {

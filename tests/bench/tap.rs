@@ -39,8 +39,8 @@ fn send(interface: &str, time: Duration, flows: u16, len: usize) -> Result<(), E
     Ok(())
 }
 
-/// What the sensor's own worker does between frames: twice a quarter of a millisecond, then it is woken.
-const NAP: Duration = Duration::from_micros(250);
+/// What the sensor's own worker does between frames.
+const NAP: Duration = Duration::from_millis(1);
 
 fn drop_all(interface: &str, time: Duration, spins: bool) -> Result<(), Error> {
     let options = Options { queue_bytes: 64 << 20, port_bytes: 1 << 30, promiscuous: true, busy_poll: None };
