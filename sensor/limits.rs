@@ -758,8 +758,8 @@ pub const QUARANTINE_FILES_DEFAULT: u64 = 32;
 pub const QUARANTINE_FILES_MAX: u64 = 1_000;
 
 /// Processor time that a worker may spend on one packet, or on one step of a batch; more is a loop that does not end. A packet
-/// takes microseconds, so this is ten thousand times the worst; with the restart it is over within a second.
-pub const HANG_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+/// takes microseconds. On a machine that gives the thread a third of a processor it is still over within a second.
+pub const HANG_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// The same, where it does not heed that it is pulled back; below the time after which the service manager takes it for dead.
 pub const STUCK_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_500);

@@ -125,6 +125,11 @@ impl Payload {
         self.len as usize
     }
 
+    /// Whether it was put together from fragments, and is in no frame.
+    pub fn is_of_fragments(&self) -> bool {
+        self.whole
+    }
+
     /// Whether none is there.
     pub fn is_empty(&self) -> bool {
         self.len == 0

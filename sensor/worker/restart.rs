@@ -9,6 +9,7 @@ use super::wary::Whom;
 use super::{Unpacked, Worker};
 use crate::capture::Batch;
 use crate::decode::{Fate, peek};
+use crate::flow::Moment;
 use crate::leash::Leash;
 use crate::limits::{BATCH_FRAMES_MAX, CAUTIOUS_FRAMES};
 use crate::metrics::Tally;
@@ -129,11 +130,17 @@ impl Worker {
         if let Some(batch) = batch.filter(|batch| !batch.is_empty()) {
             let at = if stage == Stage::Ask { alone(batch.len())? } else { at };
             let frame = (at < batch.len()).then(|| batch.frame(at))?;
-            let whom = match self.unpacked.iter().find(|unpacked| unpacked.at == at) {
-                Some(Unpacked { ticket, .. }) => Some(Whom::Flow(*ticket)),
-                None => peek(&frame).map(|(one, other)| Whom::Pair(one, other)),
+            let Some(Unpacked { packet, ticket, .. }) = self.unpacked.iter().find(|unpacked| unpacked.at == at) else {
+                let whom = peek(&frame).map(|(one, other)| Whom::Pair(one, other));
+                return Some((whom, frame.time, Specimen::of_frame(&frame)));
             };
-            return Some((whom, frame.time, Specimen::of_frame(&frame)));
+            let moment = Moment { packet: frame.number, time: frame.time };
+            let payload = packet.payload(frame.bytes, &self.fragments);
+            let packet = match packet.payload.is_of_fragments() {
+                true => Specimen::of_packet(moment, packet, payload),
+                false => Specimen::of_frame(&frame),
+            };
+            return Some((Some(Whom::Flow(*ticket)), frame.time, packet));
         }
         let at = if stage == Stage::Ask { alone(self.handed.len())? } else { at };
         let one = self.handed.get(at)?;
@@ -195,7 +202,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use crossbeam_channel::{Receiver, unbounded};
 
@@ -203,6 +210,7 @@ mod tests {
     use super::super::{Orders, Record, Release, ring};
     use super::*;
     use crate::capture::file::Reader;
+    use crate::flow::Settings;
     use crate::leash::Hung;
     use crate::metrics::Laps;
 
@@ -348,6 +356,15 @@ mod tests {
     }
 
     #[test]
+    fn what_came_in_fragments_is_kept_whole() {
+        let (mut worker, _releases) = failing("panic", 0, 1);
+        let whole = &poison(3)[34..];
+        let pieces = [ipv4(3, 17, 0x2000, &whole[..16]), ipv4(3, 17, 2, &whole[16..])];
+        let packet = breathe(&mut worker, &pieces).expect("it dies").packet.expect("it is known");
+        assert!(packet.rebuilt && packet.bytes.ends_with(b"this is POISON to it"), "{packet:?}");
+    }
+
+    #[test]
     fn a_worker_that_hangs_is_pulled_back_from_that_packet() {
         let (worker, _releases) = failing("hang", 0, 1);
         let leash = Leash::default();
@@ -365,6 +382,26 @@ mod tests {
         assert_eq!(worker.tally().restarts, [0, 1]);
         back.store(true, Ordering::Release);
         puller.join().expect("it ends");
+    }
+
+    #[test]
+    fn a_worker_with_many_flows_is_back_within_a_second() {
+        let (send, _releases) = unbounded();
+        let many = Orders { live: true, events: false, timeline: false, ..orders(0, 1, &Arc::default()) };
+        let settings = Settings { flows_max: 1 << 20, ..many.settings };
+        let mut worker = Worker::new(Orders { settings, ..many }, send, Laps::new(|| 0));
+        for port in 0..2_000u16 {
+            let [high, low] = port.to_be_bytes();
+            let frames: Vec<_> =
+                (0..=255).map(|host| ipv4(host, 17, 0, &[high, low, 0, 9, 0, 9, 0, 0, b'x'])).collect();
+            assert_eq!(breathe(&mut worker, &frames), None);
+        }
+        let began = Instant::now();
+        let flows = worker.restart(Cause::Panic, None).flows;
+        let took = began.elapsed();
+        assert!(flows > 200_000 && took < Duration::from_secs(1), "{flows} flows, {took:?}");
+        eprintln!("{flows} flows were forgotten in {took:?}");
+        assert_eq!((worker.tally().flows_open, worker.tally().flows_lost), (0, flows));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The packet that a worker died of, as a capture file has it.
 //!
-//! In: a frame; or a packet that another worker received and decoded, of which the headers are written anew: what they said of
-//! tunnels, VLANs and options is not kept. Out: bytes with link type, time and length. Never here: a file.
+//! In: a frame; or a packet that another worker received and decoded, or that came in fragments: of these the headers are
+//! written anew, and what they said of tunnels, VLANs and options is not kept. Out: bytes with link type, time and length. Never here: a file.
 
 use crate::capture::{Frame, Link};
 use crate::decode::{Packet, ip, protocol};
