@@ -31,6 +31,8 @@ pub mod observable;
 pub mod protocol;
 pub mod spool;
 
+#[cfg(feature = "libpcap")]
+pub mod broker;
 pub mod cli;
 pub mod collector;
 pub mod config;
@@ -40,4 +42,6 @@ pub mod doctor;
 pub mod metrics;
 pub mod pages;
 pub mod report;
+#[cfg(feature = "libpcap")]
+pub mod sandbox;
 pub mod worker;

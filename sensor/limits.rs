@@ -590,6 +590,18 @@ pub const EXPLAIN_VALUE_BYTES_MAX: usize = 200;
 /// Any one line of an explanation.
 pub const EXPLAIN_LINE_BYTES_MAX: usize = 1_000;
 
+/// Descriptors that the broker passes at once: the kernel takes 253, and an interface with more queues than these is refused.
+pub const BROKER_DESCRIPTORS_MAX: usize = 250;
+
+/// One message between the sensor and its broker: the longest is the list of interfaces.
+pub const BROKER_MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// How long the sensor waits for its broker: taking an interface of many queues takes the kernel well below a second.
+pub const BROKER_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How long a start waits for its threads to enter the sandbox: each takes some milliseconds, and a thread that died never does.
+pub const SANDBOX_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// How long a start waits for a receive queue that another program holds: the kernel frees those of a program that has died
 /// within some milliseconds, and one that lives keeps them.
 pub const QUEUE_FREE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(2);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use haetae::emit::{Courier, DeadLetters, Https, Outcome, Section, Way, Written};
+use haetae::emit::{Courier, DeadLetters, Https, Outcome, Secrets, Section, Way, Written};
 use haetae::gate::{Gate, Mode, Policy, Sender, SiteKey};
 use haetae::spool::{DEAD_LETTERS, Options, Position, Spool};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ impl Site {
             authority: Some(authority.to_owned()),
             spool: Some(self.directory.path().join("spool")),
         };
-        let section = Section::check(written, Path::new("/")).unwrap();
+        let section = Section::check(written, Path::new("/"), Secrets::Opened).unwrap();
         let key = SiteKey::open(&section.key()).unwrap();
         let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).unwrap();
         let gate = Gate::new(section.policy.clone(), key, sender, Arc::new(|_| false));

@@ -8,6 +8,7 @@ mod links;
 mod load;
 mod notify;
 mod ready;
+mod sandbox;
 mod soak;
 mod socket;
 mod unit;
@@ -67,8 +68,13 @@ impl Service {
     /// With these variables in its environment.
     fn start_among(link: &Link, folder: &Path, words: &[&str], environment: &[(&str, &str)]) -> Service {
         let mut command = binary::haetae();
-        command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
         command.envs(environment.iter().copied());
+        Service::start_by(link, folder, command, words)
+    }
+
+    /// By a command that is the service, or becomes it.
+    fn start_by(link: &Link, folder: &Path, mut command: Command, words: &[&str]) -> Service {
+        command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
         Service::of(link, &command)
     }
 

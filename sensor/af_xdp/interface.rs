@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use crate::Error;
@@ -132,15 +132,20 @@ impl Interface {
         }
         // SAFETY: the descriptor was just made, and nobody else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let membership = libc::packet_mreq {
-            mr_ifindex: self.index as libc::c_int,
-            mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
-            mr_alen: 0,
-            mr_address: [0; 8],
-        };
-        set(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership, "PACKET_ADD_MEMBERSHIP")?;
+        take_for_others(fd.as_fd(), self.index)?;
         Ok(fd)
     }
+}
+
+/// As long as the socket lives, the interface takes frames for others too.
+pub(crate) fn take_for_others(socket: BorrowedFd<'_>, interface: u32) -> Result<(), Error> {
+    let membership = libc::packet_mreq {
+        mr_ifindex: interface as libc::c_int,
+        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    set(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership, "PACKET_ADD_MEMBERSHIP")
 }
 
 /// Addresses of an interface, without those that IPv6 gives to every interface.

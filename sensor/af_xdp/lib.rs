@@ -10,6 +10,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the rings of a socket lie at offsets beyond 32 bits");
 
+mod attempt;
 mod bpf;
 #[cfg(feature = "flood")]
 mod flood;
@@ -18,6 +19,7 @@ mod interface;
 mod mapping;
 mod packet;
 mod packets;
+mod passing;
 mod rights;
 mod ring;
 mod shunting;
@@ -30,12 +32,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+pub use attempt::Call;
 #[cfg(feature = "flood")]
 pub use flood::Flood;
 pub use hardware::{Adjusted, ClockState, Offloads, clock_state, deal_by_queue};
 pub use interface::{Interface, Lost, Use};
-pub use packet::{Group, share};
+pub use packet::{Group, bind_again, hardware, is_up, share};
 pub use packets::Packets;
+pub use passing::{hand_over_packet_sockets, pass_packet_socket};
 pub use rights::{OwnRights, Prepared, Rights, State};
 pub use shunts::{Counted, Direction, SHUNTS, Shunted, Shunts};
 use socket::Socket;
@@ -175,7 +179,7 @@ impl Hold {
         options: Options,
         parts: usize,
     ) -> Result<(Hold, Vec<Part>), Error> {
-        let prepared = rights.prepare(interface, options.promiscuous, options.shunts)?;
+        let prepared = rights.prepare(interface, options.promiscuous, options.busy_poll, options.shunts)?;
         let unclaimed = bpf::Unclaimed::of(prepared.unclaimed.as_fd())?;
         let shunts = prepared.shunts.as_ref().map(|map| Shunts::of(map.as_fd()).map(Arc::new)).transpose()?;
         let queues = prepared.sockets.len();
@@ -186,8 +190,8 @@ impl Hold {
         let sockets = prepared.sockets.iter().map(again).collect::<Result<_, _>>()?;
         for (queue, fd) in prepared.sockets.into_iter().enumerate() {
             let mut socket = Socket::bound(fd, prepared.index, queue as u32, frames)?;
-            if let Some(microseconds) = options.busy_poll {
-                socket.poll_busily(microseconds)?;
+            if options.busy_poll.is_some() {
+                socket.looks_busily();
             }
             parts[queue % count].sockets.push((queue as u32, socket));
         }

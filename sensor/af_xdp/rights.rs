@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::Error;
 use crate::bpf::Program;
 use crate::interface::{Interface, Lost, Use};
-use crate::socket::Socket;
+use crate::socket::{Socket, poll_busily};
 
 /// An interface about to be taken: what the kernel has for it, by descriptors. When all are closed, nothing is left.
 #[derive(Debug)]
@@ -40,11 +40,18 @@ pub struct State {
 
 /// Who may take an interface.
 pub trait Rights: Send {
-    /// Everything up to the moment before packets are taken. `shunts`: whether conversations are to be shunted there.
+    /// Everything up to the moment before packets are taken. `busy_poll`: for so long (microseconds) a look at an empty ring
+    /// lets the driver fetch packets. `shunts`: whether conversations are to be shunted.
     ///
     /// # Errors
     /// Why it cannot be had.
-    fn prepare(&mut self, interface: &str, promiscuous: bool, shunts: bool) -> Result<Prepared, Error>;
+    fn prepare(
+        &mut self,
+        interface: &str,
+        promiscuous: bool,
+        busy_poll: Option<u32>,
+        shunts: bool,
+    ) -> Result<Prepared, Error>;
 
     /// From now on every packet goes to the sockets of the last [`Rights::prepare`] of this interface, which by now are
     /// bound; until what is returned is closed.
@@ -64,6 +71,14 @@ pub trait Rights: Send {
     /// # Errors
     /// It is gone, or down.
     fn state(&mut self, interface: &str) -> Result<State, Error>;
+
+    /// From now on the calling thread gets packet sockets from whoever has the rights, without any right of its own.
+    ///
+    /// # Errors
+    /// It has to keep the right to make them.
+    fn pass_packet_sockets(&mut self) -> Result<(), Error> {
+        Err(Error::Permission("passing packet sockets"))
+    }
 }
 
 /// The rights of this process: CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF.
@@ -74,7 +89,13 @@ pub struct OwnRights {
 }
 
 impl Rights for OwnRights {
-    fn prepare(&mut self, interface: &str, promiscuous: bool, shunts: bool) -> Result<Prepared, Error> {
+    fn prepare(
+        &mut self,
+        interface: &str,
+        promiscuous: bool,
+        busy_poll: Option<u32>,
+        shunts: bool,
+    ) -> Result<Prepared, Error> {
         let found = Interface::named(interface)?;
         if !found.is_up() {
             return Err(Error::Down);
@@ -84,6 +105,9 @@ impl Rights for OwnRights {
         let mut sockets = Vec::new();
         for queue in 0..queues {
             let socket = Socket::made()?;
+            if let Some(microseconds) = busy_poll {
+                poll_busily(socket.as_fd(), microseconds)?;
+            }
             program.give(queue, socket.as_fd())?;
             sockets.push(socket);
         }
@@ -134,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_absent_whatever_is_asked() {
         let mut rights = OwnRights::default();
-        assert!(matches!(rights.prepare("nosuchtap9", true, false), Err(Error::Absent)));
+        assert!(matches!(rights.prepare("nosuchtap9", true, None, false), Err(Error::Absent)));
         assert!(matches!(rights.uses("nosuchtap9"), Err(Error::Absent)));
         assert!(matches!(rights.state("nosuchtap9"), Err(Error::Absent)));
         assert!(matches!(rights.attach("nosuchtap9"), Err(Error::Strange)), "nothing was prepared");

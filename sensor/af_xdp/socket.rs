@@ -125,17 +125,9 @@ impl Socket {
         self.reads.look() * 256 / self.reads.len()
     }
 
-    /// From now on a look at an empty ring lets the driver fetch packets for so long: whoever reads must not wait then.
-    pub(crate) fn poll_busily(&mut self, microseconds: u32) -> Result<(), Error> {
-        for (option, value, name) in [
-            (SO_PREFER_BUSY_POLL, 1, "SO_PREFER_BUSY_POLL"),
-            (libc::SO_BUSY_POLL, microseconds, "SO_BUSY_POLL"),
-            (SO_BUSY_POLL_BUDGET, BUSY_POLL_PACKETS, "SO_BUSY_POLL_BUDGET"),
-        ] {
-            set(self.fd.as_fd(), libc::SOL_SOCKET, option, &value, name)?;
-        }
+    /// From now on it looks for packets at an empty ring too, as [`poll_busily`] has it: whoever reads must not wait then.
+    pub(crate) fn looks_busily(&mut self) {
         self.polls_busily = true;
-        Ok(())
     }
 
     /// Tells the kernel that there are frames to be filled, or lets the driver fetch packets.
@@ -167,6 +159,18 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// From now on a look at an empty ring lets the driver fetch packets for so long. It takes CAP_NET_ADMIN.
+pub(crate) fn poll_busily(socket: BorrowedFd<'_>, microseconds: u32) -> Result<(), Error> {
+    for (option, value, name) in [
+        (SO_PREFER_BUSY_POLL, 1, "SO_PREFER_BUSY_POLL"),
+        (libc::SO_BUSY_POLL, microseconds, "SO_BUSY_POLL"),
+        (SO_BUSY_POLL_BUDGET, BUSY_POLL_PACKETS, "SO_BUSY_POLL_BUDGET"),
+    ] {
+        set(socket, libc::SOL_SOCKET, option, &value, name)?;
+    }
+    Ok(())
 }
 
 /// What the kernel counted of a socket.

@@ -47,6 +47,7 @@ pub(super) fn open(
         port_bytes: PORT_BYTES_MAX.max(options.ring_bytes),
         promiscuous: options.promiscuous,
         busy_poll: options.busy_poll,
+        shunts: false,
     };
     let (hold, parts) = Hold::take(rights, name, wanted, parts).map_err(told)?;
     let (promiscuous, busy_poll) = (options.promiscuous, options.busy_poll);

@@ -11,7 +11,7 @@ use ::af_xdp::Rights;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::af_xdp::{self, Whole};
-use super::libpcap::{ANY, Libpcap};
+use super::libpcap::{self, ANY, Libpcap};
 use super::live::{Backend, Counters, Live, Opened, Options, Refused};
 
 /// A worker's end of where it meets its keeper. Neither waits for the other, and no packet passes here.
@@ -45,13 +45,15 @@ struct Slot<T = Opened> {
     recalled: Arc<AtomicBool>,
     /// Whether the worker has a part.
     is_out: bool,
+    /// What it handed back last.
+    kept: Option<T>,
 }
 
 impl<T> Slot<T> {
     fn new() -> (Slot<T>, Ends<T>) {
         let ((give, taken), (hand, back), recalled) = (bounded(1), bounded(1), Arc::new(AtomicBool::new(false)));
         let ends = Ends { taken, back: hand, recalled: Arc::clone(&recalled) };
-        (Slot { give, back, recalled, is_out: false }, ends)
+        (Slot { give, back, recalled, is_out: false, kept: None }, ends)
     }
 
     fn give(&mut self, part: T) {
@@ -61,8 +63,8 @@ impl<T> Slot<T> {
 
     /// What the worker handed back since it was last asked: the reason, if there was one.
     fn ask_back(&mut self) -> Option<Option<Refused>> {
-        let (_part, why) = self.back.try_recv().ok()?;
-        self.is_out = false;
+        let (part, why) = self.back.try_recv().ok()?;
+        (self.is_out, self.kept) = (false, Some(part));
         Some(why)
     }
 }
@@ -80,8 +82,18 @@ pub enum Seen {
 
 /// What is open of a link beside its parts.
 enum Held {
-    Libpcap { members: usize },
+    Libpcap {
+        members: usize,
+        /// What the interface had no room for when that was last asked.
+        missed: Option<u64>,
+    },
     AfXdp(Whole),
+}
+
+impl Held {
+    fn of_libpcap(interface: &str, members: usize) -> Held {
+        Held::Libpcap { members, missed: libpcap::missed(interface) }
+    }
 }
 
 /// See the head of this file.
@@ -119,6 +131,10 @@ impl Keeper {
     }
 
     fn open_all(&mut self, rights: &mut dyn Rights) -> Result<(), Refused> {
+        if self.open_again()? {
+            return Ok(());
+        }
+        self.slots.iter_mut().for_each(|slot| slot.kept = None);
         let (held, parts, instead) = open(&self.options, self.slots.len(), rights)?;
         self.backend = match held {
             Held::Libpcap { .. } => "libpcap",
@@ -127,6 +143,21 @@ impl Keeper {
         (self.held, self.instead) = (Some(held), instead);
         self.slots.iter_mut().zip(parts).for_each(|(slot, part)| slot.give(part));
         Ok(())
+    }
+
+    /// Reads the interface through the one socket that there was: to make another may take a right that is gone.
+    fn open_again(&mut self) -> Result<bool, Refused> {
+        let [Slot { kept: Some(Opened::Libpcap(libpcap)), .. }] = &self.slots[..] else { return Ok(false) };
+        match libpcap.reopen() {
+            Ok(()) => {}
+            // it came back as another kind of link
+            Err(Refused::Other(_)) => return Ok(false),
+            Err(why) => return Err(why),
+        }
+        self.held = Some(Held::of_libpcap(&self.options.interface, 1));
+        let kept = self.slots[0].kept.take();
+        self.slots.iter_mut().zip(kept).for_each(|(slot, part)| slot.give(part));
+        Ok(true)
     }
 
     /// The interface.
@@ -143,10 +174,10 @@ impl Keeper {
     pub fn manner(&self) -> String {
         let manner = match &self.held {
             Some(Held::AfXdp(whole)) => whole.manner(),
-            Some(Held::Libpcap { members: 1 }) => {
+            Some(Held::Libpcap { members: 1, .. }) => {
                 format!("copied by the kernel, ring of {} bytes", self.options.ring_bytes)
             }
-            Some(Held::Libpcap { members }) => {
+            Some(Held::Libpcap { members, .. }) => {
                 format!("copied by the kernel, shared by {members} workers, rings of {} bytes", self.options.ring_bytes)
             }
             None => "not open".to_owned(),
@@ -155,6 +186,11 @@ impl Keeper {
             Some(why) => format!("{manner}; not AF_XDP: {why}"),
             None => manner,
         }
+    }
+
+    /// Whether it takes no right to open it again.
+    pub fn opens_without_rights(&self) -> bool {
+        matches!(self.held, Some(Held::Libpcap { members: 1, .. }))
     }
 
     /// Whether it is read.
@@ -177,6 +213,7 @@ impl Keeper {
         for slot in &mut self.slots {
             let _complained_of_before = slot.ask_back();
         }
+        self.forget();
         if self.slots.iter().any(|slot| slot.is_out) || self.open_all(rights).is_err() {
             return Seen::Same;
         }
@@ -190,7 +227,16 @@ impl Keeper {
         self.held = None;
     }
 
+    /// What was handed back is closed, unless it may be read again as it is: sockets that share cannot be bound anew.
+    fn forget(&mut self) {
+        let alone = self.slots.len() == 1;
+        for slot in &mut self.slots {
+            slot.kept.take_if(|part| !alone || !matches!(part, Opened::Libpcap(_)));
+        }
+    }
+
     fn let_go(&mut self) {
+        self.forget();
         self.held = None;
         self.slots.iter().for_each(|slot| slot.recalled.store(true, Ordering::Release));
     }
@@ -206,6 +252,11 @@ impl Keeper {
             Some(Held::AfXdp(_)) => Some(rights.state(&self.options.interface)),
             _ => None,
         };
+        if let Some(Held::Libpcap { missed, .. }) = &mut self.held
+            && let Some(now) = libpcap::missed(&self.options.interface)
+        {
+            self.counters.interface += missed.replace(now).map_or(0, |before| now.saturating_sub(before));
+        }
         if let Some(Held::AfXdp(whole)) = &mut self.held {
             let lost = state.as_ref().and_then(|state| state.as_ref().ok()).filter(|state| whole.is_of(state));
             whole.count(lost.map(|state| state.lost), &mut self.counters);
@@ -236,7 +287,7 @@ fn open(
     };
     let by_library = || {
         let members = Libpcap::open(options, workers)?;
-        let held = Held::Libpcap { members: members.len() };
+        let held = Held::of_libpcap(&options.interface, members.len());
         Ok((held, members.into_iter().map(Opened::Libpcap).collect()))
     };
     match options.backend {

@@ -1,11 +1,15 @@
 //! A link through libpcap: frames are copied out of the kernel's ring into one chunk that is used again and again.
 //!
 //! In: an interface. Out: frames with the kernel's stamps; the descriptor to wait on; the kernel's counters as differences.
+//! An interface that went away and came back is read through the same socket: to make another takes a right that is gone.
 //! Never here: a clock, a wait (libpcap blocks for ever on a quiet link whatever its timeout says), a thread.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
+use ::af_xdp::{bind_again, hardware, is_up};
 use pcap::{Active, Capture, Precision};
+use rustix::net::netdevice::name_to_index;
 
 use super::live::{Counters, Options, Refused};
 use super::{Link, Record};
@@ -42,8 +46,12 @@ impl From<pcap::Error> for Refused {
 pub(super) struct Libpcap {
     capture: Capture<Active>,
     link: Link,
+    interface: String,
+    promiscuous: bool,
+    /// What kind of device it was opened on: [`Libpcap::link`] hangs on it.
+    hardware: u16,
     /// Its 32-bit counters when they were last asked: only differences mean anything.
-    seen: (u32, u32, u32),
+    seen: (u32, u32),
     /// Grows with each look that finds drops, and shrinks with each that does not.
     strain: u32,
 }
@@ -79,7 +87,28 @@ impl Libpcap {
             capture.filter(filter, true).map_err(|error| Refused::Filter(error.to_string()))?;
         }
         let link = Link::of_datalink(capture.get_datalink().0);
-        Ok(Libpcap { capture, link, seen: (0, 0, 0), strain: 0 })
+        // what has no such socket (`any` has none of one device) never goes away
+        let hardware = hardware(capture.as_fd()).unwrap_or_default();
+        let (interface, promiscuous) = (options.interface.clone(), options.promiscuous);
+        Ok(Libpcap { capture, link, interface, promiscuous, hardware, seen: (0, 0), strain: 0 })
+    }
+
+    /// Reads the interface of the same name again, after it went and came back. The socket stays, with its ring and its
+    /// filter: a new one would need CAP_NET_RAW, which is given up after the start.
+    pub(super) fn reopen(&self) -> Result<(), Refused> {
+        let socket = self.capture.as_fd();
+        let absent = |why: &dyn std::fmt::Display| Refused::Absent(why.to_string());
+        if !is_up(socket, &self.interface).map_err(|error| absent(&error))? {
+            return Err(Refused::Down(self.interface.clone()));
+        }
+        let index = name_to_index(socket, &self.interface).map_err(|error| absent(&error))?;
+        bind_again(socket, index, self.promiscuous).map_err(|error| absent(&error))?;
+        match hardware(socket) {
+            Ok(hardware) if hardware == self.hardware => Ok(()),
+            Ok(0) => Err(Refused::Absent(self.interface.clone())),
+            Ok(_) => Err(Refused::Other(format!("{} came back as another kind of link: restart", self.interface))),
+            Err(error) => Err(Refused::Other(error.to_string())),
+        }
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -114,15 +143,22 @@ impl Libpcap {
     /// Adds what the kernel counted since it was last asked.
     pub(super) fn count(&mut self, counters: &mut Counters) {
         let Ok(now) = self.capture.stats() else { return };
-        let before = std::mem::replace(&mut self.seen, (now.received, now.dropped, now.if_dropped));
+        let before = std::mem::replace(&mut self.seen, (now.received, now.dropped));
         self.strain = match now.dropped != before.1 {
             true => (self.strain + STRAIN_STEP).clamp(STRAIN_FIRST, 255),
             false => self.strain.saturating_sub(STRAIN_STEP),
         };
         counters.offered += u64::from(now.received.wrapping_sub(before.0));
         counters.ring_full += u64::from(now.dropped.wrapping_sub(before.1));
-        counters.interface += u64::from(now.if_dropped.wrapping_sub(before.2));
     }
+}
+
+/// Frames that an interface had no room for since it was made, as libpcap adds them up; `None`: nobody says. libpcap itself is
+/// not asked: it opens the files anew each time, which its thread may not do, and takes what it cannot open for none.
+pub(super) fn missed(interface: &str) -> Option<u64> {
+    let folder = Path::new("/sys/class/net").join(interface).join("statistics");
+    let count = |name: &str| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
+    Some(count("rx_missed_errors")? + count("rx_fifo_errors")?)
 }
 
 /// Links that a filter may be meant for: its words depend on them (`wlan`, `ether`), and which one an interface has shows

@@ -147,6 +147,11 @@ impl Watched {
             .map_or(Batch { bytes: Bytes::Chunk(&[]), records: &[], first }, |reader| Batch { first, ..reader.batch() })
     }
 
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Looks at the folder: what is new, what has grown, what is gone. A few times a second while nothing comes; less often
     /// than once a second does no harm.
     ///

@@ -30,8 +30,8 @@ Examples:
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
 Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a running sensor that
-is not ready or did not reload; 2 usage; 65 damaged capture with --strict; 69 no running sensor;
-70 a fault of the sensor; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
+is not ready or did not reload; 2 usage; 65 damaged capture with --strict; 69 no running sensor; 70 a fault of the sensor;
+71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
 What is said twice: the file, then the environment, then --set has the last word.";
 
@@ -102,6 +102,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NANOSECONDS", hide = true, default_value_t = 0)]
         slow_motion: u32,
     },
+    /// Take interfaces for a sensor that has no right to: `run` starts it by itself
+    #[command(hide = true)]
+    Broker,
     /// Check a configuration (as -T)
     Check {
         #[command(flatten)]

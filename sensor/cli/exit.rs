@@ -22,6 +22,8 @@ pub const USAGE: u8 = 2;
 pub const DAMAGED: u8 = 65;
 /// No running sensor is where it was asked.
 pub const UNAVAILABLE: u8 = 69;
+/// The system lacks a layer of the sandbox that the configuration requires, or one does not hold.
+pub const SANDBOX: u8 = 71;
 /// A file or stream could not be used.
 pub const IO: u8 = 74;
 /// There was no permission to use it.
@@ -47,6 +49,7 @@ pub fn of_failure(failure: &Failure) -> u8 {
         Failure::Io(_, error) => of_io(error),
         Failure::Configuration(_) => CONFIGURATION,
         Failure::Fault(_) => FAULT,
+        Failure::Sandbox(_) => SANDBOX,
     }
 }
 

@@ -119,6 +119,7 @@ impl Desk<'_> {
         match command {
             Command::Replay { paths, site, options } => self.replay(paths, &site, &options),
             Command::Run { site, workers, slow_motion } => self.run_service(&site, (workers, slow_motion), None),
+            Command::Broker => self.broker(),
             Command::Check { site } => self.check(&site),
             Command::Config { what: ConfigCommand::Dump { config, set } } => self.dump(config, &set),
             Command::Config { what: ConfigCommand::Schema } => {
@@ -171,6 +172,19 @@ impl Desk<'_> {
         self.usage("this build has no live capture: it was made without the feature `libpcap`")
     }
 
+    #[cfg(not(feature = "libpcap"))]
+    fn broker(&mut self) -> Result<u8, Stop> {
+        self.usage("this build has no live capture: it was made without the feature `libpcap`")
+    }
+
+    #[cfg(feature = "libpcap")]
+    fn broker(&mut self) -> Result<u8, Stop> {
+        match control::broker() {
+            Ok(()) => Ok(exit::SOUND),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+
     /// Runs as the configuration says, or on the interfaces that the command line names.
     #[cfg(feature = "libpcap")]
     fn run_service(
@@ -192,7 +206,7 @@ impl Desk<'_> {
         let environment = self.environment;
         let again = || {
             let mut config =
-                crate::config::load(file.as_deref(), &site.set, environment).map_err(|why| why.to_string())?;
+                crate::config::load_again(file.as_deref(), &site.set, environment).map_err(|why| why.to_string())?;
             over(&mut config);
             let rules = order::rules(site, &config);
             Ok((config, rules))
@@ -200,7 +214,8 @@ impl Desk<'_> {
         let workers = order::count(workers.unwrap_or(config.limits.workers));
         let colours = (self.environment)("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
         let slow_motion = std::time::Duration::from_nanos(slow_motion.into());
-        let service = control::Service { config, rules, workers, slow_motion, colours, again: &again };
+        let service =
+            control::Service { config, file: file.clone(), rules, workers, slow_motion, colours, again: &again };
         match control::run(service) {
             Ok(()) => Ok(exit::SOUND),
             Err(failure) => self.failed(&failure),

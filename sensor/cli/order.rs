@@ -153,6 +153,7 @@ fn centre(options: &Options, config: &Config) -> Result<Option<Section>, String>
         token: options.token.clone().or_else(|| same.and_then(|centre| centre.token.clone())),
         authority: options.authority.clone().or_else(|| same.and_then(|centre| centre.authority.clone())),
         policy: ours.map(|centre| centre.policy.clone()).unwrap_or_default(),
+        gate: ours.and_then(|centre| centre.gate.clone()),
         url: url.to_owned(),
         spool,
     }))
@@ -175,6 +176,7 @@ mod tests {
         let mut centre = Section {
             url: "https://centre.example".into(),
             policy: Policy::default(),
+            gate: None,
             token: Some("token".into()),
             authority: None,
             spool: "the-sensors-own".into(),

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Place};
 use super::gate;
-use super::live::{Capture, Control, Events, Logs, Metrics};
+use super::live::{Capture, Control, Events, Logs, Metrics, Sandbox};
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
-use crate::emit;
+use crate::emit::{self, Secrets};
 use crate::feed::{Policy, Tlp};
 use crate::gate::SiteKey;
 use crate::limits::{
@@ -46,6 +46,8 @@ pub struct Config {
     pub logs: Logs,
     /// How much of the machine is ours.
     pub limits: Limits,
+    /// How much of its own rights the running sensor must have given up.
+    pub sandbox: Sandbox,
 }
 
 /// Who we are.
@@ -100,21 +102,6 @@ pub struct Limits {
     pub spool_bytes_max: u64,
 }
 
-/// Sections that hold from the start to the end of a run, and in which the two differ: a reload cannot change them.
-pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
-    let fixed = [
-        ("site", before.site == after.site),
-        ("capture", before.capture == after.capture),
-        ("outputs.eve.path", before.outputs.path == after.outputs.path),
-        ("centre", before.centre == after.centre),
-        ("metrics", before.metrics == after.metrics),
-        ("control", before.control == after.control),
-        ("logs", before.logs == after.logs),
-        ("limits", before.limits == after.limits),
-    ];
-    fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
-}
-
 impl Default for Rules {
     fn default() -> Self {
         let (local, allow) = (Vec::new(), Vec::new());
@@ -161,12 +148,12 @@ impl Default for Limits {
 /// Checks every section. The result is worth something only if no fault was added.
 pub(crate) fn check(
     written: Written,
-    tree: &Tree,
-    left_out: &BTreeSet<String>,
+    (tree, left_out): (&Tree, &BTreeSet<String>),
     folder: &Path,
+    secrets: Secrets,
     faults: &mut Vec<Fault>,
 ) -> Config {
-    let mut desk = Desk { tree, left_out, folder, faults };
+    let mut desk = Desk { tree, left_out, folder, secrets, faults };
     if written.centre.is_some() && written.networks.is_none() && !left_out.contains("networks") {
         let help = "without `networks: { home: [...] }` nothing says what is inside and must not leave";
         desk.fault("networks", "is missing, and `centre` needs it".to_string(), help);
@@ -183,6 +170,7 @@ pub(crate) fn check(
         control: written.control.map(|control| desk.control(control)),
         logs: written.logs.into(),
         limits: desk.limits(&written.limits),
+        sandbox: written.sandbox.unwrap_or_default(),
     }
 }
 
@@ -194,6 +182,7 @@ pub(super) struct Desk<'a> {
     tree: &'a Tree,
     pub(super) left_out: &'a BTreeSet<String>,
     pub(super) folder: &'a Path,
+    pub(super) secrets: Secrets,
     pub(super) faults: &'a mut Vec<Fault>,
 }
 
@@ -220,6 +209,7 @@ impl Desk<'_> {
         }
         let key = written.key.map(|path| self.plain_file("site.key", path, KEY_HELP));
         if let Some(path) = key.as_deref().filter(|path| path.exists() && !self.told("site.key"))
+            && self.secrets == Secrets::Opened
             && let Err(error) = SiteKey::open(path)
         {
             self.fault("site.key", error.to_string(), KEY_HELP);
@@ -288,7 +278,7 @@ impl Desk<'_> {
         if let Some(gate) = &written.gate {
             self.gate(&self.folder.join(gate));
         }
-        let problems = match emit::Section::check(written, self.folder) {
+        let problems = match emit::Section::check(written, self.folder, self.secrets) {
             Ok(section) => return Some(section),
             Err(problems) => problems,
         };

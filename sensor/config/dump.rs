@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn settled(text: &str, folder: &Path, sets: &[String]) -> (Config, String) {
-        let settled = super::super::settled("f", text, folder, sets, &environment);
+        let settled = super::super::settled("f", text, folder, sets, &environment, crate::emit::Secrets::Opened);
         let (config, tree) = settled.unwrap_or_else(|refused| panic!("{text}{refused:?}"));
         let dumped = dump(&tree, folder);
         (config, dumped)

@@ -8,6 +8,7 @@ use super::check::{Desk, KEY_HELP};
 use super::fault::Fault;
 use super::read::read;
 use super::tree::Tree;
+use crate::emit::Secrets;
 use crate::gate::{Policy, SiteKey, Written};
 
 /// What stands before an option of the gate file.
@@ -23,7 +24,7 @@ impl Desk<'_> {
         let name = file.display().to_string();
         let mut faults = Vec::new();
         match super::text(&name, bytes).and_then(|text| Tree::parse(&name, &text)) {
-            Ok(tree) => within(&tree, file, &mut faults),
+            Ok(tree) => within(&tree, file, self.secrets, &mut faults),
             Err(fault) => faults.push(fault),
         }
         self.faults.extend(faults.into_iter().map(|fault| {
@@ -33,7 +34,7 @@ impl Desk<'_> {
     }
 }
 
-fn within(tree: &Tree, file: &Path, faults: &mut Vec<Fault>) {
+fn within(tree: &Tree, file: &Path, secrets: Secrets, faults: &mut Vec<Fault>) {
     let read = read::<Written>(&tree.root, faults);
     let Some(written) = read.value.filter(|_| faults.is_empty()) else { return };
     let mut fault = |path: &str, problem: String, help: &str| {
@@ -47,7 +48,9 @@ fn within(tree: &Tree, file: &Path, faults: &mut Vec<Fault>) {
     match Policy::check(written, file.parent().unwrap_or(Path::new(""))) {
         Ok(policy) => {
             // One that is not there yet is made.
-            if let Some(Err(error)) = policy.key.filter(|key| key.exists()).map(|key| SiteKey::open(&key)) {
+            if let Some(Err(error)) =
+                policy.key.filter(|key| secrets == Secrets::Opened && key.exists()).map(|key| SiteKey::open(&key))
+            {
                 fault("key", error.to_string(), KEY_HELP);
             }
         }

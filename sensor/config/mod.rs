@@ -31,12 +31,17 @@ use std::path::{Path, PathBuf};
 use crate::limits::CONFIGURATION_BYTES_MAX;
 
 pub use backend::Backend;
-pub use check::{Config, Eve, Limits, Rules, Site, fixed_differences};
+pub use check::{Config, Eve, Limits, Rules, Site};
 pub use fault::{Fault, Place};
-pub use live::{Capture, Control, Digest, Events, Level, LogFormat, Logs, Metrics, Source, interfaces_absent};
+pub use live::{
+    Capture, Control, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, fixed_differences,
+    interfaces_absent,
+};
 pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;
 pub use written::{EventType, Language, Size, Workers, Written};
+
+use crate::emit::Secrets;
 
 /// Why there is no configuration.
 #[derive(Debug)]
@@ -72,6 +77,20 @@ pub fn load(
     parse(&name, &text, &folder, sets, environment)
 }
 
+/// As [`load`], for a sensor that runs: files with secrets are not opened. What is in them holds from the start to the end
+/// of a run, and who reads a configuration again has not the right to them.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_again(
+    file: Option<&Path>,
+    sets: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Refused> {
+    let (name, text, folder) = source(file)?;
+    settled(&name, &text, &folder, sets, environment, Secrets::Unopened).map(|(config, _)| config)
+}
+
 /// As [`load`], with the place of each option, by its path (`capture[0].filter`).
 ///
 /// # Errors
@@ -82,7 +101,7 @@ pub fn load_placed(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Config, impl Fn(&str) -> Place), Refused> {
     let (name, text, folder) = source(file)?;
-    let (config, tree) = settled(&name, &text, &folder, sets, environment)?;
+    let (config, tree) = settled(&name, &text, &folder, sets, environment, Secrets::Opened)?;
     Ok((config, move |path: &str| tree.place(path)))
 }
 
@@ -97,7 +116,7 @@ pub fn parse(
     sets: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Refused> {
-    settled(name, text, folder, sets, environment).map(|(config, _)| config)
+    settled(name, text, folder, sets, environment, Secrets::Opened).map(|(config, _)| config)
 }
 
 /// The effective configuration as YAML that loads to the same [`Config`]: every option with its value, and where it is from
@@ -111,7 +130,7 @@ pub fn dump(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, Refused> {
     let (name, text, folder) = source(file)?;
-    let (_, tree) = settled(&name, &text, &folder, sets, environment)?;
+    let (_, tree) = settled(&name, &text, &folder, sets, environment, Secrets::Opened)?;
     // The text may be read again from another folder.
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     Ok(dump::dump(&tree, &folder))
@@ -124,6 +143,7 @@ fn settled(
     folder: &Path,
     sets: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
+    secrets: Secrets,
 ) -> Result<(Config, tree::Tree), Refused> {
     let mut tree = tree::Tree::parse(name, text).map_err(|fault| Refused::Faulty(vec![fault]))?;
     let mut faults = Vec::new();
@@ -136,7 +156,7 @@ fn settled(
     tree.expand(environment, &mut faults);
     let unset = faults.len();
     let read = read::read::<Written>(&tree.root, &mut faults);
-    let config = read.value.map(|written| check::check(written, &tree, &read.left_out, folder, &mut faults));
+    let config = read.value.map(|written| check::check(written, (&tree, &read.left_out), folder, secrets, &mut faults));
     // A text whose `${NAME}` is unset is wrong for that reason alone, whatever it looks like.
     let first: Vec<String> = faults[..unset].iter().map(|fault| fault.path.clone()).collect();
     let mut at = 0;

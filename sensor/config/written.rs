@@ -44,6 +44,8 @@ pub struct Written {
     /// How much of the machine is ours.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// How much of its own rights the running sensor must have given up.
+    pub(crate) sandbox: Option<live::Sandbox>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::Failure;
 use crate::cli::screen;
 use crate::config::Config;
-use crate::emit::{Courier, DeadLetters, Https, Section, Way};
+use crate::emit::{Courier, DeadLetters, Https, Secrets, Section, Way};
 use crate::gate::{Gate, Home, Mode, Sender, SiteKey};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
@@ -33,11 +33,18 @@ pub(super) fn own_key(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
     Ok(own.map(|key| key.derive(IDENTITIES).to_vec()))
 }
 
+/// A spool, and a courier that has not been set to work: whatever is to be opened is open.
+pub(super) struct Prepared {
+    url: String,
+    spool: Spool,
+    key: [u8; 32],
+    courier: Courier,
+}
+
 /// A spool with a courier at work behind it.
 pub(super) struct Delivery {
     url: String,
     spool: Spool,
-    key: [u8; 32],
     stop: Arc<AtomicBool>,
     courier: JoinHandle<Courier>,
     #[cfg(feature = "libpcap")]
@@ -60,16 +67,17 @@ pub(super) struct Left {
     pub(super) held_back: u64,
 }
 
-impl Delivery {
-    /// Opens the spool and sets the courier to work: what an earlier replay left is delivered too.
+impl Prepared {
+    /// Opens the spool.
     pub(super) fn open(
         section: &Section,
         config: &Config,
         networks: &Arc<Networks>,
         sensor: &str,
         mode: Mode,
-    ) -> Result<Delivery, Failure> {
-        let problems: Vec<String> = section.problems().iter().map(|(key, why)| format!("--{key}: {why}")).collect();
+    ) -> Result<Prepared, Failure> {
+        let problems: Vec<String> =
+            section.problems(Secrets::Opened).iter().map(|(key, why)| format!("--{key}: {why}")).collect();
         if !problems.is_empty() {
             return Err(Failure::Configuration(problems.join("\nerror: ")));
         }
@@ -91,24 +99,8 @@ impl Delivery {
             sink: Box::new(sink),
             dead: DeadLetters::beside(&section.spool),
         };
-        let mut courier = Courier::new(spool.reader(), way);
-        #[cfg(feature = "libpcap")]
-        let counts = courier.counts();
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let courier = thread::spawn(move || {
-            courier.run(&told);
-            courier
-        });
-        Ok(Delivery {
-            url: section.url.clone(),
-            spool,
-            key: key.derive(IDENTITIES),
-            stop,
-            courier,
-            #[cfg(feature = "libpcap")]
-            counts,
-        })
+        let courier = Courier::new(spool.reader(), way);
+        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier })
     }
 
     /// The key of alert identities.
@@ -116,6 +108,30 @@ impl Delivery {
         &self.key
     }
 
+    /// Sets the courier to work: what an earlier run left is delivered too. `first` is what its thread does first.
+    pub(super) fn start(self, first: impl FnOnce() + Send + 'static) -> Delivery {
+        let Prepared { url, spool, mut courier, .. } = self;
+        #[cfg(feature = "libpcap")]
+        let counts = courier.counts();
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let courier = thread::spawn(move || {
+            first();
+            courier.run(&told);
+            courier
+        });
+        Delivery {
+            url,
+            spool,
+            stop,
+            courier,
+            #[cfg(feature = "libpcap")]
+            counts,
+        }
+    }
+}
+
+impl Delivery {
     #[cfg(feature = "libpcap")]
     pub(super) fn view(&self) -> View {
         View { reader: self.spool.reader(), counts: Arc::clone(&self.counts) }

@@ -48,7 +48,8 @@ impl EveFile {
         }
     }
 
-    fn put(&mut self) -> io::Result<()> {
+    /// Opens it again, if it was rotated.
+    pub(super) fn renew(&mut self) {
         if self.state.reopen.swap(false, Ordering::AcqRel) {
             // the old one may be gone with its folder: then it is written to as long as it is open
             match opened(&self.path) {
@@ -59,6 +60,10 @@ impl EveFile {
                 }
             }
         }
+    }
+
+    fn put(&mut self) -> io::Result<()> {
+        self.renew();
         let before = self.file.metadata()?.len();
         self.file.write_all(&self.buffer).inspect_err(|_| {
             // nobody else writes here: what follows must not stick to half a line

@@ -12,6 +12,7 @@ use af_xdp::Rights;
 
 use super::shared::Shared;
 use crate::capture::live::{Keeper, Seen};
+use crate::sandbox::{Role, Sandbox};
 
 /// How often links are looked at: each look asks the system a few things.
 const LOOK: Duration = Duration::from_millis(100);
@@ -31,6 +32,14 @@ impl Keep {
     pub(super) fn tell(&self) {
         for (link, keeper) in &self.keepers {
             self.shared.set_whole(*link, keeper.backend(), keeper.is_open(), keeper.counters());
+        }
+    }
+
+    /// What this thread is for: where it would need a right to make packet sockets, they are passed to it, if that can be.
+    pub(super) fn role(&mut self, sandbox: &Sandbox) -> Role {
+        match sandbox.keeper() {
+            Role::Opener if sandbox.is_bounding() && self.rights.pass_packet_sockets().is_ok() => Role::Caller,
+            role => role,
         }
     }
 

@@ -11,12 +11,14 @@ use super::delivery::View;
 use super::eve_file::LogState;
 use super::shared::{LinkState, Shared};
 use crate::alert::record::Mode;
+use crate::broker::Up;
 use crate::capture;
 use crate::collector::Progress;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
 use crate::metrics::{DeliveryState, Link, OutputState, Queue, Ring, SetState, Sight, SpoolState, Tally};
 use crate::observable::KINDS;
+use crate::sandbox::{Layer, Sandbox};
 
 /// See the head of this file.
 pub(super) struct Look<'a> {
@@ -25,6 +27,8 @@ pub(super) struct Look<'a> {
     pub(super) progress: &'a Progress,
     pub(super) log: Arc<LogState>,
     pub(super) delivery: Option<View>,
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) broker: Option<Up>,
     pub(super) started: SystemTime,
 }
 
@@ -88,6 +92,8 @@ impl Look<'_> {
             outputs: self.outputs(),
             spool: self.delivery.as_ref().map(|view| self.spool(view)),
             delivery: self.delivery.as_ref().map(View::state),
+            sandbox: Layer::ALL.map(|layer| (layer.name(), self.sandbox.holds(layer))).to_vec(),
+            broker: self.broker.as_ref().map(|up| up.load(Ordering::Acquire)),
             clock_suspect: self.shared.clock_suspect.load(Ordering::Acquire),
             tallies,
             ..Sight::default()

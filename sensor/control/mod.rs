@@ -8,6 +8,10 @@ mod account;
 mod answers;
 mod bar;
 #[cfg(feature = "libpcap")]
+mod bounds;
+#[cfg(feature = "libpcap")]
+mod brokering;
+#[cfg(feature = "libpcap")]
 mod caller;
 #[cfg(feature = "libpcap")]
 mod clock;
@@ -44,7 +48,11 @@ mod shared;
 mod socket;
 #[cfg(feature = "libpcap")]
 mod tap;
+#[cfg(feature = "libpcap")]
+mod threads;
 
+#[cfg(feature = "libpcap")]
+pub use brokering::broker;
 pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};
 pub use replay::replay;
 #[cfg(feature = "libpcap")]
@@ -82,6 +90,8 @@ pub enum Failure {
     Configuration(String),
     /// The sensor is at fault: a thread died or frames are unaccounted for.
     Fault(String),
+    /// More rights would have to be given up than this machine lets anybody give up.
+    Sandbox(String),
 }
 
 impl Failure {
@@ -99,7 +109,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Io(path, error) => write!(f, "{}: {}", path.display(), plainly(error)),
-            Failure::Configuration(reason) | Failure::Fault(reason) => f.write_str(reason),
+            Failure::Configuration(reason) | Failure::Fault(reason) | Failure::Sandbox(reason) => f.write_str(reason),
         }
     }
 }

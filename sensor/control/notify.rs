@@ -2,8 +2,14 @@
 //! every worker goes on, that it lives (`sd_notify(3)`). Where no manager asks, nothing is said.
 //!
 //! A worker that hangs says nothing any more on the board; then the watchdog is not fed, and the manager starts the sensor
-//! again. What was raised is in the spool.
+//! again. What was raised is in the spool. The socket is connected once, at the start: who tells may open no other.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,55 +24,94 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A worker puts up its counters four times a second; one that has not for so long hangs.
 const WORKER_SILENT_MAX: Duration = Duration::from_secs(5);
 
-/// Workers read, and metrics are served.
-pub(super) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+/// Where the manager listens, as it says itself.
+const PLACE: &str = "NOTIFY_SOCKET";
+
+/// Who started the sensor and wants to know how it is; or nobody.
+#[derive(Clone)]
+pub(super) struct Manager {
+    socket: Option<Arc<UnixDatagram>>,
+    /// How long it waits for a sign of life.
+    period: Option<Duration>,
 }
 
-/// Configuration and rules are read again; [`ready`] says that it is over.
-pub(super) fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+impl Manager {
+    /// The one that the environment names.
+    pub(super) fn find() -> Manager {
+        let socket = std::env::var_os(PLACE).and_then(|place| {
+            let connected = connect(&place);
+            connected
+                .inspect_err(|error| tracing::warn!(%error, "the service manager cannot be told"))
+                .ok()
+                .map(Arc::new)
+        });
+        Manager { socket, period: sd_notify::watchdog_enabled().filter(|period| !period.is_zero()) }
     }
-}
 
-/// Told to end.
-pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
-}
-
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager cannot be told");
+    /// Workers read, and metrics are served.
+    pub(super) fn ready(&self, status: &str) {
+        self.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
-}
 
-/// Feeds the manager's watchdog, if there is one, three times in its period until all is over, as long as every worker puts
-/// up its counters. Once the end has begun there is a deadline of its own for it.
-pub(super) fn watch(shared: &Shared, over: &AtomicBool) {
-    let Some(period) = sd_notify::watchdog_enabled().filter(|period| !period.is_zero()) else { return };
-    let mut pulses: Vec<Pulse> = Vec::new();
-    let mut fed = Instant::now();
-    while !over.load(Ordering::Acquire) {
-        thread::sleep(LOOK_EVERY.min(period / 3));
-        let (now, published) = (Instant::now(), shared.board.published());
-        pulses.resize(published.len(), Pulse { published: 0, at: now });
-        for (pulse, published) in pulses.iter_mut().zip(published) {
-            if pulse.published != published {
-                *pulse = Pulse { published, at: now };
+    /// Configuration and rules are read again; [`Manager::ready`] says that it is over.
+    pub(super) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+            Err(_) => self.tell(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// Told to end.
+    pub(super) fn stopping(&self) {
+        self.tell(&[NotifyState::Stopping]);
+    }
+
+    /// One assignment a line.
+    fn tell(&self, states: &[NotifyState<'_>]) {
+        let Some(socket) = &self.socket else { return };
+        let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+        if let Err(error) = socket.send(text.as_bytes()) {
+            tracing::warn!(%error, "the service manager cannot be told");
+        }
+    }
+
+    /// Feeds the manager's watchdog, if there is one, three times in its period until all is over, as long as every worker
+    /// puts up its counters. Once the end has begun there is a deadline of its own for it.
+    pub(super) fn watch(&self, shared: &Shared, over: &AtomicBool) {
+        let Some(period) = self.period else { return };
+        let mut pulses: Vec<Pulse> = Vec::new();
+        let mut fed = Instant::now();
+        while !over.load(Ordering::Acquire) {
+            thread::sleep(LOOK_EVERY.min(period / 3));
+            let (now, published) = (Instant::now(), shared.board.published());
+            pulses.resize(published.len(), Pulse { published: 0, at: now });
+            for (pulse, published) in pulses.iter_mut().zip(published) {
+                if pulse.published != published {
+                    *pulse = Pulse { published, at: now };
+                }
+            }
+            if now - fed < period / 3 {
+                continue;
+            }
+            fed = now;
+            let stopped = pulses.iter().position(|pulse| now - pulse.at > WORKER_SILENT_MAX);
+            match stopped.filter(|_| !shared.stop.load(Ordering::Acquire)) {
+                Some(worker) => tracing::error!(worker, "the worker has stopped: the watchdog is not fed"),
+                None => self.tell(&[NotifyState::Watchdog]),
             }
         }
-        if now - fed < period / 3 {
-            continue;
-        }
-        fed = now;
-        let stopped = pulses.iter().position(|pulse| now - pulse.at > WORKER_SILENT_MAX);
-        match stopped.filter(|_| !shared.stop.load(Ordering::Acquire)) {
-            Some(worker) => tracing::error!(worker, "the worker has stopped: the watchdog is not fed"),
-            None => tell(&[NotifyState::Watchdog]),
-        }
     }
+}
+
+/// A path, or behind an `@` a name of the abstract namespace.
+fn connect(place: &OsStr) -> io::Result<UnixDatagram> {
+    let address = match place.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(place)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    Ok(socket)
 }
 
 /// When a worker last put up something new.

@@ -12,7 +12,7 @@ use af_xdp::Rights;
 use crossbeam_channel::Sender;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::delivery::{self, Delivery};
+use super::delivery::{self, Prepared};
 use super::shared::Shared;
 use super::tap::{From, Source, Tap};
 use super::{Failure, nanos, version_of};
@@ -186,7 +186,7 @@ fn not_opened(interface: &str, refused: &Refused) -> Failure {
 pub(super) fn site(
     config: &Config,
     networks: &Arc<Networks>,
-    delivery: Option<&Delivery>,
+    delivery: Option<&Prepared>,
     sources: &Sources,
 ) -> Result<Site, Failure> {
     let key = match (delivery, delivery::own_key(config)?) {

@@ -11,7 +11,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::bar::{Bar, Gauge, Share};
 use super::closing::{closing, document, say_shortened};
-use super::delivery::{self, Delivery};
+use super::delivery::{self, Delivery, Prepared};
 use super::outputs::{self, Named, Opened};
 use super::pace::{Pacer, Shortened, Start};
 use super::{Failure, Outcome, explanation, nanos};
@@ -82,9 +82,10 @@ pub fn replay(replay: &Replay, person: &mut dyn Write) -> Result<Outcome, Failur
     let loaded = load(replay)?;
     let mut opened = outputs::open(replay, &captures)?;
     let networks = Arc::new(replay.config.networks.clone().unwrap_or_default());
-    let open = |centre| Delivery::open(centre, &replay.config, &networks, delivery::REPLAY, gate::Mode::Exercise);
-    let mut delivery = replay.centre.as_ref().map(open).transpose()?;
-    let desk = desk(replay, &networks, &loaded, delivery.as_ref())?;
+    let open = |centre| Prepared::open(centre, &replay.config, &networks, delivery::REPLAY, gate::Mode::Exercise);
+    let prepared = replay.centre.as_ref().map(open).transpose()?;
+    let desk = desk(replay, &networks, &loaded, prepared.as_ref())?;
+    let mut delivery = prepared.map(|prepared| prepared.start(|| {}));
     let orders = orders(replay, &networks, &loaded);
     let mut all = Vec::new();
     opened.bar = Bar::begin(replay, &captures);
@@ -164,7 +165,7 @@ pub(super) fn desk(
     replay: &Replay,
     networks: &Arc<Networks>,
     loaded: &Rules,
-    delivery: Option<&Delivery>,
+    delivery: Option<&Prepared>,
 ) -> Result<Desk, Failure> {
     let site = &replay.config.site;
     let own = delivery::own_key(&replay.config)?;

@@ -3,38 +3,37 @@
 //! In: a checked configuration and how to read it again. Out: what [`Account`] says. SIGTERM and SIGINT end it within
 //! seconds; SIGHUP reads configuration and rules again, all or nothing, and opens the log again; SIGUSR1 only the log.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use af_xdp::OwnRights;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
-use super::answers::Answers;
-use super::delivery::Delivery;
+use super::brokering::{Taker, taker};
+use super::delivery::{Delivery, Prepared};
 use super::eve_file::{EveFile, LogState};
 use super::keep::Keep;
 use super::look::{Look, SetFacts};
+use super::notify::Manager;
 use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
-use super::reloading::{self, Reloaded, Wishes};
+use super::reloading::{Reloaded, Wishes};
 use super::shared::Shared;
 use super::socket::ControlSocket;
-use super::tap::Tap;
-use super::{Failure, logs, notify, version_of};
-use crate::alert::record::{Desk, Site};
-use crate::collector::{Collected, Collector, Log, Outputs, Progress};
+use super::threads::{Over, together};
+use super::{Failure, bounds, logs, version_of};
+use crate::alert::record::Site;
+use crate::collector::Progress;
 use crate::config::{self, Config, EventType};
 use crate::gate;
-use crate::indicator::IndicatorSet;
 use crate::limits::{RELEASES_LIVE_MAX, STOP_TIME_MAX};
 use crate::metrics::Server;
-use crate::spool::Spool;
+use crate::sandbox::{Role, Sandbox};
 use crate::worker::Release;
 
 /// How often signals are looked for.
@@ -50,6 +49,8 @@ const STATS_EVERY: Duration = Duration::from_secs(10);
 pub struct Service<'a> {
     /// The checked configuration.
     pub config: Config,
+    /// Its file; `None`: there is none.
+    pub file: Option<PathBuf>,
     /// Indicator files and folders.
     pub rules: Vec<PathBuf>,
     /// How many workers, 1 to 256.
@@ -64,23 +65,24 @@ pub struct Service<'a> {
 
 /// Where others may ask.
 #[derive(Clone, Copy)]
-struct Doors<'a> {
-    metrics: Option<&'a Server>,
-    control: Option<&'a ControlSocket>,
+pub(super) struct Doors<'a> {
+    pub(super) metrics: Option<&'a Server>,
+    pub(super) control: Option<&'a ControlSocket>,
 }
 
 /// What the control thread has in hand while the others work.
-struct Running<'a> {
+pub(super) struct Running<'a> {
     service: &'a Service<'a>,
-    config: Config,
-    shared: Arc<Shared>,
+    pub(super) config: Config,
+    pub(super) shared: Arc<Shared>,
     log: Arc<LogState>,
     releases: Sender<Release>,
     /// Random, so that nobody outside can aim at a shard or a slot.
     key: (u64, u64),
-    site: Site,
-    set: Arc<IndicatorSet>,
-    refused: u64,
+    pub(super) site: Site,
+    loaded: Loaded,
+    sandbox: Arc<Sandbox>,
+    pub(super) manager: Manager,
 }
 
 /// Runs until it is told to end.
@@ -97,122 +99,63 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let mut rights = Box::new(OwnRights::default());
+    let Taker { mut rights, broker, short } = taker(&config, service.workers);
     let sources = open_sources(&config.capture, service.workers, rights.as_mut())?;
-    let open = |centre| Delivery::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
-    let mut delivery = config.centre.as_ref().map(open).transpose()?;
-    let site = site(&config, &networks, delivery.as_ref(), &sources)?;
-    let log = Arc::new(LogState::default());
-    let mut eve = open_log(&config, &log)?;
-    let server = open_server(&config)?;
-    let socket = open_socket(&config)?;
+    let open = |centre| Prepared::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
+    let prepared = config.centre.as_ref().map(open).transpose()?;
+    let site = site(&config, &networks, prepared.as_ref(), &sources)?;
+    let (log, mut eve, server, socket) = open_outputs(&config)?;
     let facts = SetFacts::of(&loaded.set, loaded.refused);
     let orders = orders(&config, service.workers, key, &networks, &loaded.set, &site);
     let shared = Shared::new(started, orders, facts, &sources).map_err(|error| Failure::Io("eventfd".into(), error))?;
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
+    let rights_kept = bounds::rights(&sources, broker.is_some());
     let Sources { names, keepers, of_worker } = sources;
     let taps = taps(of_worker, &shared, &send, service.slow_motion);
     let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
     keep.tell();
+    let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
+    sandbox.hear(short);
+    // all is open, and no thread has started
+    sandbox.give_up();
+    let mut delivery = prepared.map(|prepared| prepared.start(bounds::uplink(&sandbox)));
     let look = Look {
         shared: Arc::clone(&shared),
         interfaces: names.clone(),
         progress: &progress,
         log: Arc::clone(&log),
         delivery: delivery.as_ref().map(Delivery::view),
+        sandbox: &sandbox,
+        broker,
         started: SystemTime::now(),
     };
-    let refused = loaded.refused;
-    let (shared_too, log_too) = (Arc::clone(&shared), Arc::clone(&log));
+    let (shared, log, sandbox) = (Arc::clone(&shared), Arc::clone(&log), Arc::clone(&sandbox));
     let running =
-        Running { service: &service, shared, log, releases: send, key, set: loaded.set, refused, site, config };
+        Running { service: &service, config, shared, log, releases: send, key, site, loaded, sandbox, manager };
     let doors = Doors { metrics: server.as_ref(), control: socket.as_ref() };
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
     let ended = together(running, &mut signals, (taps, keep), releases, (eve.as_mut(), spool), &look, doors);
-    let mut account = Account {
-        tallies: shared_too.board.tallies(),
-        links: names.into_iter().zip(shared_too.links()).collect(),
-        not_spooled: progress.not_spooled.load(Ordering::Acquire),
-        seconds: started.elapsed().as_secs_f64(),
-        ..Account::default()
-    };
+    let mut account = account(names, &look);
     if let Some(eve) = eve.as_mut().filter(|_| ended.stats) {
         say_last_stats(&account, eve);
     }
-    account.log_lost = log_too.lost.load(Ordering::Acquire);
+    account.log_lost = look.log.lost.load(Ordering::Acquire);
     account.delivered = delivery.map(|delivery| delivery.leave(ended.told + STOP_TIME_MAX));
     account.say();
     end(&account, ended)
 }
 
-/// What all threads together came to.
-struct Over {
-    /// When the word to end came.
-    told: Instant,
-    /// Workers that died.
-    died: usize,
-    /// Whether the log lists `stats`, as the last reload has it.
-    stats: bool,
-    collected: io::Result<Collected>,
-}
-
-/// All threads, from the first frame to the last record.
-fn together(
-    mut running: Running<'_>,
-    signals: &mut Signals,
-    (taps, keep): (Vec<Tap>, Keep),
-    releases: Receiver<Release>,
-    (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
-    look: &Look<'_>,
-    doors: Doors<'_>,
-) -> Over {
-    let (bell, wishes) = reloading::bell();
-    let (desk, ended, unkept) = (Desk::new(running.site.clone()), AtomicBool::new(false), AtomicBool::new(false));
-    let alerts = running.config.outputs.events.contains(&EventType::Alert);
-    thread::scope(|scope| {
-        if let Some(server) = doors.metrics {
-            tracing::info!(address = %server.address(), "metrics are served");
-            scope.spawn(|| match server.serve(&ended, &|| look.sight()) {
-                Ok(()) => {}
-                Err(error) => tracing::error!(%error, "metrics are served no more"),
-            });
-        }
-        if let Some(socket) = doors.control {
-            tracing::info!(path = %socket.path().display(), "the control socket answers");
-            let (ended, answers) = (&ended, Answers::new(look, bell));
-            scope.spawn(move || match socket.serve(ended, answers) {
-                Ok(()) => {}
-                Err(error) => tracing::error!(%error, "the control socket answers no more"),
-            });
-        }
-        let (desk, progress) = (&desk, look.progress);
-        let collector = scope.spawn(move || {
-            let log = eve.map(|eve| Log { writer: eve, alerts });
-            let outputs = Outputs { log, spool, ..Outputs::default() };
-            Collector::new(desk, outputs).run_live(&releases, progress)
-        });
-        let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(move || tap.run())).collect();
-        let (shared, over) = (Arc::clone(&running.shared), &ended);
-        scope.spawn(move || notify::watch(&shared, over));
-        let unkept = &unkept;
-        let keep = scope.spawn(move || keep.run(unkept));
-        notify::ready(&running.status());
-        let told = running.control(signals, &wishes);
-        notify::stopping();
-        // first nothing more comes, then what came is read to its end
-        unkept.store(true, Ordering::Release);
-        let _dead_keeps_nothing = keep.join();
-        running.shared.stop.store(true, Ordering::Release);
-        running.shared.wake_all();
-        let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
-        let stats = running.says_stats();
-        drop(running); // it has the last sender: the collector comes to its end
-        let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
-        ended.store(true, Ordering::Release);
-        Over { told, died, stats, collected }
-    })
+/// What is known when all threads have ended.
+fn account(names: Vec<String>, look: &Look<'_>) -> Account {
+    Account {
+        tallies: look.shared.board.tallies(),
+        links: names.into_iter().zip(look.shared.links()).collect(),
+        not_spooled: look.progress.not_spooled.load(Ordering::Acquire),
+        seconds: look.shared.started.elapsed().as_secs_f64(),
+        ..Account::default()
+    }
 }
 
 /// The last line of the log: every worker has finished, so its numbers are those of the account that is printed.
@@ -221,6 +164,14 @@ fn say_last_stats(account: &Account, eve: &mut EveFile) {
     account.write_stats(&mut line, Duration::from_secs_f64(account.seconds));
     // a log that counts what it loses says nothing
     let _counted = eve.write_all(&line).and_then(|()| eve.flush());
+}
+
+type Outputs = (Arc<LogState>, Option<EveFile>, Option<Server>, Option<ControlSocket>);
+
+fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
+    let log = Arc::new(LogState::default());
+    let eve = open_log(config, &log)?;
+    Ok((log, eve, open_server(config)?, open_socket(config)?))
 }
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
@@ -242,6 +193,7 @@ fn open_socket(config: &Config) -> Result<Option<ControlSocket>, Failure> {
 }
 
 fn end(account: &Account, over: Over) -> Result<(), Failure> {
+    over.settled?;
     over.collected.map_err(|error| Failure::Io("the outputs".into(), error))?;
     if over.died > 0 {
         return Err(Failure::Fault(format!("{} of the workers died: please report this", over.died)));
@@ -260,9 +212,9 @@ impl Running<'_> {
             site = %config.site.id,
             interfaces = interfaces.join(","),
             workers = self.service.workers,
-            indicators = self.set.len(),
-            refused = self.refused,
-            set = self.set.version(),
+            indicators = self.loaded.set.len(),
+            refused = self.loaded.refused,
+            set = self.loaded.set.version(),
             "started"
         );
         if config.networks.is_none() {
@@ -279,8 +231,16 @@ impl Running<'_> {
         }
     }
 
+    /// This thread enters its role like all others; then the sensor is ready.
+    pub(super) fn settle(&self, threads: usize) -> Result<(), Failure> {
+        self.sandbox.enter(Role::Control, &[]);
+        bounds::settle(&self.sandbox, threads)?;
+        self.manager.ready(&self.status());
+        Ok(())
+    }
+
     /// Hears signals and checks the books, until it is told to end; when that was.
-    fn control(&mut self, signals: &mut Signals, wishes: &Wishes) -> Instant {
+    pub(super) fn control(&mut self, signals: &mut Signals, wishes: &Wishes) -> Instant {
         let (mut checked, mut said) = (Instant::now(), Instant::now());
         loop {
             for signal in signals.pending() {
@@ -308,7 +268,7 @@ impl Running<'_> {
 
     /// What an operator sees who asks the service manager.
     fn status(&self) -> String {
-        format!("{} indicators, {} workers", self.set.len(), self.service.workers)
+        format!("{} indicators, {} workers", self.loaded.set.len(), self.service.workers)
     }
 
     fn reopen(&self) {
@@ -324,7 +284,7 @@ impl Running<'_> {
         }
     }
 
-    fn says_stats(&self) -> bool {
+    pub(super) fn says_stats(&self) -> bool {
         self.config.outputs.events.contains(&EventType::Stats)
     }
 
@@ -342,7 +302,7 @@ impl Running<'_> {
     /// Reads everything again. Only if all of it is sound does any of it hold.
     fn reload(&mut self) -> Reloaded {
         self.reopen();
-        notify::reloading();
+        self.manager.reloading();
         let reloaded = match self.read_again() {
             Ok((config, loaded)) => {
                 let networks = Arc::new(config.networks.clone().unwrap_or_default());
@@ -351,11 +311,12 @@ impl Running<'_> {
                 let workers = self.service.workers;
                 let orders = orders(&config, workers, self.key, &networks, &loaded.set, &self.site);
                 self.shared.publish(orders, SetFacts::of(&loaded.set, loaded.refused));
-                (self.set, self.refused, self.config) = (loaded.set, loaded.refused, config);
+                (self.loaded, self.config) = (loaded, config);
                 self.shared.reloads.fetch_add(1, Ordering::AcqRel);
-                let (indicators, refused) = (self.set.len(), self.refused);
-                tracing::info!(indicators, refused, set = self.set.version(), "reloaded");
-                Reloaded::Taken { indicators: indicators as u64, refused, set: super::number_of(self.set.version()) }
+                let (indicators, refused) = (self.loaded.set.len(), self.loaded.refused);
+                tracing::info!(indicators, refused, set = self.loaded.set.version(), "reloaded");
+                let set = super::number_of(self.loaded.set.version());
+                Reloaded::Taken { indicators: indicators as u64, refused, set }
             }
             Err((reason, told)) => {
                 self.shared.reloads_refused.fetch_add(1, Ordering::AcqRel);
@@ -363,7 +324,7 @@ impl Running<'_> {
                 Reloaded::Refused(told)
             }
         };
-        notify::ready(&self.status());
+        self.manager.ready(&self.status());
         reloaded
     }
 
@@ -374,6 +335,10 @@ impl Running<'_> {
         let fixed = config::fixed_differences(&self.config, &config);
         if !fixed.is_empty() {
             return Err(openly(format!("{} changed, which needs a restart", fixed.join(", "))));
+        }
+        if let Some(path) = bounds::out_of_reach(&self.sandbox, &config, &rules) {
+            let why = "outside of what the sensor has been able to read since its start, which needs a restart";
+            return Err(openly(format!("{}: {why}", path.display())));
         }
         let loaded = load(&config, &rules).map_err(|failure| {
             let reason = failure.to_string();

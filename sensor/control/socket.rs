@@ -98,12 +98,19 @@ impl ControlSocket {
     }
 }
 
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
+impl ControlSocket {
+    /// Takes it away, if it is still the one that was made.
+    pub(super) fn remove(&self) {
         let ours = |file: fs::Metadata| (file.dev(), file.ino()) == self.file;
         if fs::symlink_metadata(&self.path).is_ok_and(ours) {
             let _gone_already = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -4,7 +4,7 @@
 //! counters on the board. It waits only where nothing is to be done, for frames or for a wake-up, and never for a sink.
 
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -18,6 +18,7 @@ use super::shared::Shared;
 use crate::capture::live::{Counters, Live};
 use crate::capture::watched::{Watched, What};
 use crate::limits::{BATCH_FRAMES_MAX, HAND_OFF_PACKETS_MAX};
+use crate::sandbox::Role;
 use crate::time::{Span, Timestamp};
 use crate::worker::Worker;
 
@@ -108,6 +109,16 @@ impl Tap {
             naps: 0,
             done: false,
         }
+    }
+
+    /// What its thread is for, and the folders that it reads.
+    pub(super) fn role(&self) -> (Role, Vec<PathBuf>) {
+        let folder = |source: &Source| match &source.from {
+            From::Folder { watched, .. } => Some(watched.folder().to_path_buf()),
+            From::Link(_) => None,
+        };
+        let folders: Vec<_> = self.sources.iter().filter_map(folder).collect();
+        (if folders.is_empty() { Role::Worker } else { Role::Reader }, folders)
     }
 
     /// Reads until told to stop; then what is left, and all flows end.

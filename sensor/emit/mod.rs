@@ -47,12 +47,23 @@ pub struct Section {
     pub url: String,
     /// What may leave.
     pub policy: Policy,
+    /// The file that says so; `None`: the defaults.
+    pub gate: Option<PathBuf>,
     /// The token's file.
     pub token: Option<PathBuf>,
     /// The authorities' file.
     pub authority: Option<PathBuf>,
     /// The spool's directory.
     pub spool: PathBuf,
+}
+
+/// Whether files with secrets are opened, to see whether they can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// Now is when it matters.
+    Opened,
+    /// They hold already, and who asks may not read them.
+    Unopened,
 }
 
 /// The key within the section, and what is wrong with it.
@@ -63,8 +74,9 @@ impl Section {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn check(written: Written, base: &Path) -> Result<Section, Vec<Problem>> {
-        let gate = written.gate.map(|path| Policy::read(&base.join(path)));
+    pub fn check(written: Written, base: &Path, secrets: Secrets) -> Result<Section, Vec<Problem>> {
+        let gate_file = written.gate.map(|path| base.join(path));
+        let gate = gate_file.as_deref().map(Policy::read);
         let (policy, gate) = match gate.transpose() {
             Ok(policy) => (policy.unwrap_or_default(), None),
             Err(why) => (Policy::default(), Some(("gate", why))),
@@ -72,19 +84,26 @@ impl Section {
         let section = Section {
             url: written.url.trim_end_matches('/').to_owned(),
             policy,
+            gate: gate_file,
             token: written.token.map(|path| base.join(path)),
             authority: written.authority.map(|path| base.join(path)),
             spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
         };
-        let mut problems = section.problems();
+        let mut problems = section.problems(secrets);
         problems.extend(gate);
         if problems.is_empty() { Ok(section) } else { Err(problems) }
     }
 
     /// What is wrong with the URL and the files that are named, as of now.
-    pub fn problems(&self) -> Vec<Problem> {
+    pub fn problems(&self, secrets: Secrets) -> Vec<Problem> {
         let mut problems = Vec::new();
         let sound = check_url(&self.url).map_err(|why| problems.push(("url", why))).is_ok();
+        if self.spool.is_file() {
+            problems.push(("spool", format!("{}: is a file", self.spool.display())));
+        }
+        if secrets == Secrets::Unopened {
+            return problems;
+        }
         if let Some(Err(why)) = self.token.as_deref().map(https::read_token) {
             problems.push(("token", why));
         }
@@ -94,10 +113,13 @@ impl Section {
         {
             problems.push(("authority", why));
         }
-        if self.spool.is_file() {
-            problems.push(("spool", format!("{}: is a file", self.spool.display())));
-        }
         problems
+    }
+
+    /// The port of the centre.
+    pub fn port(&self) -> u16 {
+        let otherwise = if self.url.starts_with("https:") { 443 } else { 80 };
+        self.url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
     }
 
     /// The file with the site's key: the policy's, or `site.key` beside the spool.
@@ -191,7 +213,7 @@ mod tests {
 
     fn check(url: &str) -> Result<Section, Vec<Problem>> {
         let written = Written { url: url.into(), gate: None, token: None, authority: None, spool: None };
-        Section::check(written, Path::new("/nowhere"))
+        Section::check(written, Path::new("/nowhere"), Secrets::Opened)
     }
 
     #[test]
@@ -219,11 +241,12 @@ mod tests {
             authority: authority.map(Into::into),
             spool: None,
         };
-        let key = |written| Section::check(written, Path::new("/nowhere")).unwrap_err()[0].0;
+        let key = |written| Section::check(written, Path::new("/nowhere"), Secrets::Opened).unwrap_err()[0].0;
         assert_eq!(key(written(Some("gate.yaml"), None, None)), "gate");
         assert_eq!(key(written(None, Some("token"), None)), "token");
         assert_eq!(key(written(None, None, Some("ca.pem"))), "authority");
-        let all = Section::check(written(Some("g"), Some("t"), Some("a")), Path::new("/nowhere")).unwrap_err();
+        let all = Section::check(written(Some("g"), Some("t"), Some("a")), Path::new("/nowhere"), Secrets::Opened)
+            .unwrap_err();
         assert_eq!(all.iter().map(|problem| problem.0).collect::<Vec<_>>(), ["token", "authority", "gate"]);
     }
 }

@@ -46,6 +46,16 @@ pub(super) static FAMILIES: &[Family] = &[
         "1 while the sensor goes by its own time because the machine's clock has jumped; a reload says that it is right now.",
         Sight(|sight| Some(f64::from(sight.clock_suspect))),
     ),
+    gauge(
+        "haetae_sandbox_enforced",
+        "1 if every thread has given up what its role has no need of, by layer. At 0, the log of the start says why.",
+        Any(samples::sandbox),
+    ),
+    gauge(
+        "haetae_broker_up",
+        "1 while the broker is there, which takes interfaces for AF_XDP and makes packet sockets; missing where none is needed. At 0 capture goes on, and a link that goes away stays away: restart the sensor.",
+        Sight(|sight| sight.broker.map(f64::from)),
+    ),
     // ---- what it sees
     gauge("haetae_link_up", "1 while the interface can be read.", Any(samples::links)),
     counter(

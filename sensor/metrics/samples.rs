@@ -80,6 +80,12 @@ pub(super) fn askers(seen: &Seen<'_>, out: &mut Samples) {
     out.by("outcome", "timed_out", askers.timed_out as f64);
 }
 
+pub(super) fn sandbox(seen: &Seen<'_>, out: &mut Samples) {
+    for (layer, holds) in &seen.sight.sandbox {
+        out.by("layer", layer, f64::from(*holds));
+    }
+}
+
 pub(super) fn refusals(seen: &Seen<'_>, out: &mut Samples) {
     for (reason, count) in REFUSALS.iter().zip(seen.sum.refusals) {
         out.by("reason", reason.name(), count as f64);

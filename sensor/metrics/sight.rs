@@ -34,6 +34,10 @@ pub struct Sight {
     pub delivery: Option<DeliveryState>,
     /// Why the sensor is not ready, a sentence each; empty: it is.
     pub not_ready: Vec<String>,
+    /// The layers of the sandbox, and whether each holds for every thread.
+    pub sandbox: Vec<(&'static str, bool)>,
+    /// Whether the process that takes interfaces is there; `None`: none is needed.
+    pub broker: Option<bool>,
     /// Whether the machine's clock has jumped and nobody has said yet that it is right.
     pub clock_suspect: bool,
     /// Who asked; the server fills this in.

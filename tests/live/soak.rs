@@ -5,8 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-/// Until everything that is made once has been made.
+/// Until everything that is made once has been made, and the rings between the workers have gone round: their pages are
+/// there only once they have been used.
 const WARM_UP: Duration = Duration::from_secs(45);
+
+/// In which frames come as fast as they go.
+const RUSH: Duration = Duration::from_secs(30);
 
 /// Bytes an hour that a line through the samples (seconds, bytes) rises by.
 fn slope(samples: &[(f64, f64)]) -> f64 {
@@ -22,6 +26,19 @@ fn slope(samples: &[(f64, f64)]) -> f64 {
 fn a_slope_is_told_by_the_hour() {
     let samples: Vec<(f64, f64)> = (0..60).map(|second| (f64::from(second), 1e6 + f64::from(second) * 100.0)).collect();
     assert!((slope(&samples) - 360_000.0).abs() < 1e-3);
+}
+
+/// What goes on at a site every now and then.
+fn housekeeping(service: &mut Service, folder: &Path, second: u64) {
+    if second % 20 == 0 {
+        service.signal("HUP");
+        service.hear("reloaded");
+    }
+    if second % 7 == 0 {
+        // it is there again with the first line after the last rotation
+        let _not_yet = std::fs::rename(folder.join("eve.json"), folder.join("eve.json.1"));
+        service.signal("USR1");
+    }
 }
 
 /// Says stop when it goes.
@@ -48,9 +65,14 @@ fn minutes_of_traffic_reloads_and_rotations_leave_nothing_behind() {
     let (stop, mut samples, mut holds) = (AtomicBool::new(false), Vec::new(), Vec::new());
     let sent = std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            let mut sent = 0;
+            let (mut sent, began) = (0, Instant::now());
             for name in CASES.iter().cycle().take_while(|_| !stop.load(Ordering::Acquire)) {
-                sent += link.send(&case(name).join("traffic.pcap"), 200, Some(8_000));
+                let per_second = (began.elapsed() > RUSH.min(time / 4)).then_some(8_000);
+                sent += link.send(
+                    &case(name).join("traffic.pcap"),
+                    if per_second.is_some() { 200 } else { 4_000 },
+                    per_second,
+                );
             }
             sent
         });
@@ -59,14 +81,7 @@ fn minutes_of_traffic_reloads_and_rotations_leave_nothing_behind() {
         let began = Instant::now();
         for second in 1.. {
             std::thread::sleep((began + Duration::from_secs(second)).saturating_duration_since(Instant::now()));
-            if second % 20 == 0 {
-                service.signal("HUP");
-                service.hear("reloaded");
-            }
-            if second % 7 == 0 {
-                std::fs::rename(folder.path().join("eve.json"), folder.path().join("eve.json.1")).expect("a log");
-                service.signal("USR1");
-            }
+            housekeeping(&mut service, folder.path(), second);
             if began.elapsed() >= WARM_UP.min(time / 3) {
                 samples.push((began.elapsed().as_secs_f64(), resident(process) as f64));
                 holds.push(held(process));

@@ -80,6 +80,8 @@ pub fn well(seconds: f64) -> Sight {
             appended: counted(seconds, 2),
             ..SpoolState::default()
         }),
+        broker: Some(true),
+        sandbox: ["capabilities", "landlock", "seccomp"].map(|layer| (layer, true)).to_vec(),
         delivery: Some(DeliveryState {
             delivered: counted(seconds, 2),
             last_commit: Some((STARTED + seconds) as u64),

@@ -1,0 +1,138 @@
+//! All threads of a running sensor, from the first frame to the last record: each in its role before it does anything.
+//!
+//! In: what each of them works on, opened. Out: what they came to together.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use signal_hook::iterator::Signals;
+
+use super::answers::Answers;
+use super::eve_file::EveFile;
+use super::keep::Keep;
+use super::look::Look;
+use super::run::{Doors, Running};
+use super::socket::ControlSocket;
+use super::tap::Tap;
+use super::{Failure, reloading};
+use crate::alert::record::Desk;
+use crate::collector::{Collected, Collector, Log, Outputs};
+use crate::config::EventType;
+use crate::metrics::Server;
+use crate::sandbox::Role;
+use crate::spool::Spool;
+use crate::worker::Release;
+
+/// What all threads together came to.
+pub(super) struct Over {
+    /// When the word to end came.
+    pub(super) told: Instant,
+    /// Workers that died.
+    pub(super) died: usize,
+    /// Whether the log lists `stats`, as the last reload has it.
+    pub(super) stats: bool,
+    /// Whether the sandbox holds as much as it must.
+    pub(super) settled: Result<(), Failure>,
+    pub(super) collected: io::Result<Collected>,
+}
+
+/// See the head of this file.
+pub(super) fn together(
+    mut running: Running<'_>,
+    signals: &mut Signals,
+    (taps, keep): (Vec<Tap>, Keep),
+    releases: Receiver<Release>,
+    (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    look: &Look<'_>,
+    doors: Doors<'_>,
+) -> Over {
+    let (bell, wishes) = reloading::bell();
+    let (desk, ended, unkept) = (Desk::new(running.site.clone()), AtomicBool::new(false), AtomicBool::new(false));
+    let alerts = running.config.outputs.events.contains(&EventType::Alert);
+    thread::scope(|scope| {
+        let (desk, ended, unkept) = (&desk, &ended, &unkept);
+        if let Some(server) = doors.metrics {
+            tracing::info!(address = %server.address(), "metrics are served");
+            scope.spawn(move || serve(server, ended, look));
+        }
+        if let Some(socket) = doors.control {
+            tracing::info!(path = %socket.path().display(), "the control socket answers");
+            let answers = Answers::new(look, bell);
+            scope.spawn(move || attend(socket, ended, look, answers));
+        }
+        let collector = scope.spawn(move || {
+            look.sandbox.enter(Role::Collector, &[]);
+            collect(desk, alerts, releases, (eve, spool), look)
+        });
+        let workers: Vec<_> = taps.into_iter().map(|tap| scope.spawn(move || work(tap, look))).collect();
+        let (shared, manager) = (Arc::clone(&running.shared), running.manager.clone());
+        scope.spawn(move || {
+            look.sandbox.enter(Role::Watchdog, &[]);
+            manager.watch(&shared, ended);
+        });
+        let mut keep = keep;
+        let keep = scope.spawn(move || {
+            let role = keep.role(look.sandbox);
+            look.sandbox.enter(role, &[]);
+            keep.run(unkept);
+        });
+        // collector, watchdog, keeper and this one
+        let others = [doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
+        let threads = workers.len() + 4 + others.into_iter().filter(|other| *other).count();
+        let settled = running.settle(threads);
+        let told = if settled.is_ok() { running.control(signals, &wishes) } else { Instant::now() };
+        running.manager.stopping();
+        // first nothing more comes, then what came is read to its end
+        unkept.store(true, Ordering::Release);
+        let _dead_keeps_nothing = keep.join();
+        running.shared.stop.store(true, Ordering::Release);
+        running.shared.wake_all();
+        let died = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
+        let stats = running.says_stats();
+        drop(running); // it has the last sender: the collector comes to its end
+        let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
+        ended.store(true, Ordering::Release);
+        Over { told, died, stats, settled, collected }
+    })
+}
+
+fn serve(server: &Server, ended: &AtomicBool, look: &Look<'_>) {
+    look.sandbox.enter(Role::Metrics, &[]);
+    if let Err(error) = server.serve(ended, &|| look.sight()) {
+        tracing::error!(%error, "metrics are served no more");
+    }
+}
+
+fn attend(socket: &ControlSocket, ended: &AtomicBool, look: &Look<'_>, answers: Answers<'_>) {
+    look.sandbox.enter(Role::Answers, &[]);
+    if let Err(error) = socket.serve(ended, answers) {
+        tracing::error!(%error, "the control socket answers no more");
+    }
+    // nobody else may take it away
+    socket.remove();
+}
+
+fn collect(
+    desk: &Desk,
+    alerts: bool,
+    releases: Receiver<Release>,
+    (mut eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    look: &Look<'_>,
+) -> io::Result<Collected> {
+    let log = eve.as_deref_mut().map(|eve| Log { writer: eve, alerts });
+    let outputs = Outputs { log, spool, ..Outputs::default() };
+    let collected = Collector::new(desk, outputs).run_live(&releases, look.progress);
+    // whoever writes the last line may not open it
+    eve.into_iter().for_each(EveFile::renew);
+    collected
+}
+
+fn work(tap: Tap, look: &Look<'_>) {
+    let (role, folders) = tap.role();
+    look.sandbox.enter(role, &folders);
+    tap.run();
+}
