@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::backend::Backend;
-use super::check::{Config, Desk};
+use super::check::Desk;
 use super::written::Size;
 use crate::limits::{
     CAPTURES_MAX, GROUP_NAME_BYTES_MAX, INTERFACE_NAME_BYTES_MAX, RING_BYTES_DEFAULT, RING_BYTES_SETTABLE_MAX,
@@ -379,22 +379,6 @@ pub(super) fn log_options(text: &str) -> Result<Vec<(&'static str, &str)>, Strin
         options.push((option, word));
     }
     Ok(options)
-}
-
-/// Sections that hold from the start to the end of a run, and in which the two differ: a reload cannot change them.
-pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
-    let fixed = [
-        ("site", before.site == after.site),
-        ("capture", before.capture == after.capture),
-        ("outputs.eve.path", before.outputs.path == after.outputs.path),
-        ("centre", before.centre == after.centre),
-        ("metrics", before.metrics == after.metrics),
-        ("control", before.control == after.control),
-        ("logs", before.logs == after.logs),
-        ("limits", before.limits == after.limits),
-        ("sandbox", before.sandbox == after.sandbox),
-    ];
-    fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
 /// Interfaces of `captures` that this machine does not have now, each with its option.

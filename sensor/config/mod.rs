@@ -8,6 +8,7 @@ mod backend;
 mod check;
 mod dump;
 pub mod fault;
+mod fixed;
 mod gate;
 mod live;
 mod manual;
@@ -33,10 +34,8 @@ use crate::limits::CONFIGURATION_BYTES_MAX;
 pub use backend::Backend;
 pub use check::{Config, Eve, Limits, Rules, Site};
 pub use fault::{Fault, Place};
-pub use live::{
-    Capture, Control, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, fixed_differences,
-    interfaces_absent,
-};
+pub use fixed::fixed_differences;
+pub use live::{Capture, Control, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, interfaces_absent};
 pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;
 pub use written::{EventType, Language, Size, Workers, Written};

@@ -22,7 +22,7 @@ use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::notify::Manager;
 use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
-use super::reloading::{Reloaded, Wishes};
+use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
 use super::socket::ControlSocket;
 use super::threads::{Over, together};

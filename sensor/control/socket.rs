@@ -194,6 +194,7 @@ mod tests {
     use crate::config::Config;
     use crate::feed;
     use crate::limits::{CONTROL_QUESTION_BYTES_MAX, CONTROL_QUESTION_TIME_MAX};
+    use crate::sandbox::{Plan, Sandbox, Wanted};
 
     const RULES: &str = "format: haetae/1\nindicators:\n\
         \x20 - { domain: open.example, tlp: green, id: open-1, source: S2W }\n\
@@ -216,7 +217,9 @@ mod tests {
         let shared = Arc::new(Shared::new(Instant::now(), orders, facts, &Sources::none(2)).expect("its bells"));
         let progress = Progress::default();
         let (log, started) = (Arc::new(LogState::default()), SystemTime::now());
-        let look = Look { shared, interfaces: Vec::new(), progress: &progress, log, delivery: None, started };
+        let sandbox = &Sandbox::new(Wanted::Off, Plan::default());
+        let (interfaces, delivery, broker) = (Vec::new(), None, None);
+        let look = Look { shared, interfaces, progress: &progress, log, delivery, sandbox, broker, started };
         let socket = ControlSocket::open(&control(folder.path())).expect("a socket");
         let (stop, (bell, wishes)) = (&AtomicBool::new(false), bell());
         thread::scope(|scope| {

@@ -1,0 +1,21 @@
+//! What a reload cannot change: sections of which sockets, files and threads are made at the start.
+//!
+//! In: a configuration before and after. Out: the sections that hold from start to end and in which the two differ.
+
+use super::check::Config;
+
+/// Sections that hold from the start to the end of a run, and in which the two differ: a reload cannot change them.
+pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
+    let fixed = [
+        ("site", before.site == after.site),
+        ("capture", before.capture == after.capture),
+        ("outputs.eve.path", before.outputs.path == after.outputs.path),
+        ("centre", before.centre == after.centre),
+        ("metrics", before.metrics == after.metrics),
+        ("control", before.control == after.control),
+        ("logs", before.logs == after.logs),
+        ("limits", before.limits == after.limits),
+        ("sandbox", before.sandbox == after.sandbox),
+    ];
+    fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
