@@ -207,7 +207,7 @@ impl Worker {
         self.unpacked.clear();
         self.fragments.next_batch();
         for (at, frame) in batch.frames().enumerate() {
-            self.fates[at] = match self.unpack_one(at, &frame) {
+            self.fates[at] = match self.unpack_one(at, &frame, batch.port()) {
                 Ok(fate) | Err(fate) => fate,
             };
         }
@@ -216,7 +216,7 @@ impl Worker {
         }
     }
 
-    fn unpack_one(&mut self, at: usize, frame: &Frame<'_>) -> Result<Fate, Fate> {
+    fn unpack_one(&mut self, at: usize, frame: &Frame<'_>, port: u8) -> Result<Fate, Fate> {
         let all_read_all = self.orders.workers > 1 && !self.orders.live;
         let peeked = if all_read_all { peek(frame) } else { None }.map(|(one, other)| self.flows.shard(&one, &other));
         if peeked.is_some_and(|shard| !self.owns(shard)) {
@@ -227,7 +227,7 @@ impl Worker {
         let decoded = decode(frame, &mut self.fragments);
         let is_mine = !all_read_all || self.owns(odd_owner);
         let packet = decoded.map_err(|fate| if is_mine { fate } else { Fate::Elsewhere })?;
-        let ticket = self.flows.ticket(&packet, peeked);
+        let ticket = self.flows.ticket(&packet, peeked).by(port);
         if all_read_all && !self.owns(ticket.shard()) {
             return Ok(Fate::Elsewhere);
         }

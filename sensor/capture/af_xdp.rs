@@ -6,13 +6,17 @@
 //! a clock, a wait, a thread.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
-use ::af_xdp::{Error, FRAME_BYTES, Hold, Lost, Packets, Rights, State, Use};
+use ::af_xdp::{Counted, Error, FRAME_BYTES, Hold, Lost, Packets, Rights, Shunts, State, Use};
 
 use super::live::{Counters, Options, Queue, Refused};
 use super::{Link, Record};
-use crate::limits::PORT_BYTES_MAX;
+use crate::limits::{PORT_BYTES_MAX, SHUNTS_PORT_MAX};
 use crate::time::Timestamp;
+
+// the program was written for so many
+const _: () = assert!(SHUNTS_PORT_MAX == ::af_xdp::SHUNTS);
 
 /// An interface that is taken.
 pub(super) struct Whole {
@@ -25,6 +29,8 @@ pub(super) struct Whole {
     lost: u64,
     /// What came by no queue that is read, as of the last count.
     unclaimed: u64,
+    /// What was shunted, as of the last count.
+    shunted: Counted,
 }
 
 /// Takes an interface. `allow_cut_off`: also one by which this machine lives. No part is without a queue.
@@ -47,11 +53,12 @@ pub(super) fn open(
         port_bytes: PORT_BYTES_MAX.max(options.ring_bytes),
         promiscuous: options.promiscuous,
         busy_poll: options.busy_poll,
-        shunts: false,
+        shunts: options.shunt_port != 0,
     };
     let (hold, parts) = Hold::take(rights, name, wanted, parts).map_err(told)?;
     let (promiscuous, busy_poll) = (options.promiscuous, options.busy_poll);
-    let whole = Whole { hold, promiscuous, busy_poll, lost_before: before.lost, lost: 0, unclaimed: 0 };
+    let (lost_before, shunted) = (before.lost, Counted::default());
+    let whole = Whole { hold, promiscuous, busy_poll, lost_before, lost: 0, unclaimed: 0, shunted };
     let busy = busy_poll.is_some();
     let parts = parts.into_iter().map(|part| Part { part, busy, seen: Vec::new(), ask: false });
     Ok((whole, parts.collect()))
@@ -64,9 +71,20 @@ impl Whole {
         let promiscuous = if self.promiscuous { "promiscuous" } else { "not promiscuous" };
         let (queues, frames) = (self.hold.queues(), self.hold.frames());
         let busy = self.busy_poll.map_or(String::new(), |time| format!(", polled busily for {time} us"));
+        let shunts = if self.hold.shunts().is_some() { ", flows can be shunted" } else { "" };
         format!(
-            "native, {copies}, {promiscuous}, receive queues: {queues}, each of {frames} frames of {FRAME_BYTES} bytes{busy}"
+            "native, {copies}, {promiscuous}, receive queues: {queues}, each of {frames} frames of {FRAME_BYTES} bytes{busy}{shunts}"
         )
+    }
+
+    /// Where its flows are shunted, if they can be.
+    pub(super) fn shunts(&self) -> Option<Arc<Shunts>> {
+        self.hold.shunts().map(Arc::clone)
+    }
+
+    /// From now on packets go their old way.
+    pub(super) fn release(&mut self) {
+        self.hold.release();
     }
 
     /// Whether what is there is still what was taken.
@@ -86,6 +104,13 @@ impl Whole {
         let more = unclaimed.saturating_sub(std::mem::replace(&mut self.unclaimed, unclaimed));
         counters.unclaimed += more;
         counters.offered += more;
+        let Some(shunts) = self.hold.shunts() else { return };
+        let now = shunts.total();
+        let before = std::mem::replace(&mut self.shunted, now);
+        let more = now.packets - before.packets;
+        counters.shunted += more;
+        counters.offered += more;
+        counters.shunted_bytes += now.bytes - before.bytes;
     }
 }
 
@@ -242,6 +267,7 @@ mod tests {
             snap_bytes: 1 << 16,
             promiscuous: true,
             busy_poll: None,
+            shunt_port: 0,
         };
         if ::af_xdp::Interface::named("lo").is_ok_and(|lo| lo.is_up()) {
             assert!(matches!(open(&options, 1, false, &mut rights), Err(Refused::InUse(_))));

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, EnumAccess, VariantAccess, Visitor};
 
 use super::check::Desk;
+use super::written::Size;
 use crate::limits::BUSY_POLL_MICROSECONDS_SETTABLE_MAX;
 
 /// How an interface is read.
@@ -72,6 +73,14 @@ impl Desk<'_> {
                 self.fault(&format!("{path}.allow_cut_off"), problem, help);
             }
             _ => {}
+        }
+    }
+
+    /// Flows are shunted by the program that only AF_XDP has; 0 is the same as nothing.
+    pub(super) fn fits_shunt(&mut self, path: &str, backend: Backend, size: Option<Size>) {
+        if let (Backend::Libpcap, Some(Size(1..))) = (backend, size) {
+            let help = "leave it out, or set `backend: af_xdp`";
+            self.fault(&format!("{path}.shunt"), "means nothing with `backend: libpcap`".to_string(), help);
         }
     }
 

@@ -135,6 +135,8 @@ pub fn ill(seconds: f64) -> Sight {
         kernel_drops: counted(seconds, rate / 10),
         unclaimed: counted(seconds, rate / 1_000),
         interface_drops: counted(seconds, rate / 100),
+        shunted: counted(seconds, rate),
+        shunted_bytes: counted(seconds, rate * 1_500),
         queues: vec![Queue {
             number: 0,
             received: counted(seconds, rate),
