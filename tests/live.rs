@@ -9,6 +9,7 @@ mod load;
 mod notify;
 mod ready;
 mod sandbox;
+mod shunt;
 mod soak;
 mod socket;
 mod unit;

@@ -31,6 +31,8 @@ pub(super) struct Whole {
     unclaimed: u64,
     /// What was shunted, as of the last count.
     shunted: Counted,
+    /// Whether the driver counts as lost what the program drops; it does until it has counted less.
+    repeats_shunted: bool,
 }
 
 /// Takes an interface. `allow_cut_off`: also one by which this machine lives. No part is without a queue.
@@ -58,7 +60,8 @@ pub(super) fn open(
     let (hold, parts) = Hold::take(rights, name, wanted, parts).map_err(told)?;
     let (promiscuous, busy_poll) = (options.promiscuous, options.busy_poll);
     let (lost_before, shunted) = (before.lost, Counted::default());
-    let whole = Whole { hold, promiscuous, busy_poll, lost_before, lost: 0, unclaimed: 0, shunted };
+    let whole =
+        Whole { hold, promiscuous, busy_poll, lost_before, lost: 0, unclaimed: 0, shunted, repeats_shunted: true };
     let busy = busy_poll.is_some();
     let parts = parts.into_iter().map(|part| Part { part, busy, seen: Vec::new(), ask: false });
     Ok((whole, parts.collect()))
@@ -95,8 +98,12 @@ impl Whole {
     /// Adds what was counted of the whole since it was last asked. `lost`: by the interface, asked before, so that what it is
     /// compared with has not grown less.
     pub(super) fn count(&mut self, lost: Option<Lost>, counters: &mut Counters) {
+        let shunted = self.hold.shunts().map(|shunts| shunts.total()).unwrap_or_default();
         if let (Some(lost), Ok(dropped_by_sockets)) = (lost, self.hold.dropped()) {
-            let lost = lost_alone(self.lost_before, lost, dropped_by_sockets);
+            let dropped = lost.dropped.saturating_sub(self.lost_before.dropped);
+            self.repeats_shunted &= dropped >= self.shunted.packets;
+            let repeated = if self.repeats_shunted { shunted.packets } else { 0 };
+            let lost = lost_alone(self.lost_before, lost, dropped_by_sockets + repeated);
             counters.interface += lost.saturating_sub(self.lost);
             self.lost = self.lost.max(lost);
         }
@@ -104,13 +111,11 @@ impl Whole {
         let more = unclaimed.saturating_sub(std::mem::replace(&mut self.unclaimed, unclaimed));
         counters.unclaimed += more;
         counters.offered += more;
-        let Some(shunts) = self.hold.shunts() else { return };
-        let now = shunts.total();
-        let before = std::mem::replace(&mut self.shunted, now);
-        let more = now.packets - before.packets;
+        let before = std::mem::replace(&mut self.shunted, shunted);
+        let more = shunted.packets - before.packets;
         counters.shunted += more;
         counters.offered += more;
-        counters.shunted_bytes += now.bytes - before.bytes;
+        counters.shunted_bytes += shunted.bytes - before.bytes;
     }
 }
 

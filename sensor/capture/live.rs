@@ -11,9 +11,9 @@ use std::os::fd::BorrowedFd;
 use super::af_xdp::Part;
 use super::keeper::Ends;
 pub use super::keeper::{Keeper, Seen};
-pub use super::port::Port;
 use super::libpcap::Libpcap;
 pub use super::libpcap::filter_flaw;
+pub use super::port::Port;
 use super::{Batch, Bytes, Record};
 use crate::time::Timestamp;
 

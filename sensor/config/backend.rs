@@ -76,8 +76,14 @@ impl Desk<'_> {
         }
     }
 
+    /// What only AF_XDP can do.
+    pub(super) fn fits_af_xdp(&mut self, path: &str, backend: Backend, busy_poll: Option<u64>, shunt: Option<Size>) {
+        self.fits_busy_poll(path, backend, busy_poll);
+        self.fits_shunt(path, backend, shunt);
+    }
+
     /// Flows are shunted by the program that only AF_XDP has; 0 is the same as nothing.
-    pub(super) fn fits_shunt(&mut self, path: &str, backend: Backend, size: Option<Size>) {
+    fn fits_shunt(&mut self, path: &str, backend: Backend, size: Option<Size>) {
         if let (Backend::Libpcap, Some(Size(1..))) = (backend, size) {
             let help = "leave it out, or set `backend: af_xdp`";
             self.fault(&format!("{path}.shunt"), "means nothing with `backend: libpcap`".to_string(), help);
@@ -85,7 +91,7 @@ impl Desk<'_> {
     }
 
     /// How long the driver may be kept busy; 0 is the same as nothing.
-    pub(super) fn fits_busy_poll(&mut self, path: &str, backend: Backend, time: Option<u64>) {
+    fn fits_busy_poll(&mut self, path: &str, backend: Backend, time: Option<u64>) {
         let path = format!("{path}.busy_poll");
         let help = format!("microseconds, 0 (off) to {BUSY_POLL_MICROSECONDS_SETTABLE_MAX}");
         match time {

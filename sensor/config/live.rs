@@ -258,8 +258,7 @@ impl Desk<'_> {
         }
         if let Source::Interface { name, backend } = &source {
             self.fits_backend(path, name, *backend, written.filter.is_some(), written.allow_cut_off == Some(true));
-            self.fits_busy_poll(path, *backend, written.busy_poll);
-            self.fits_shunt(path, *backend, written.shunt);
+            self.fits_af_xdp(path, *backend, written.busy_poll, written.shunt);
         }
         Some(Capture {
             source,

@@ -8,6 +8,12 @@ use crate::flow::{Direction, Shunted, Shunter, Unheard};
 const PORT: u8 = 3;
 const PAYLOAD_MIN: u64 = 50_000;
 const BULK: usize = 1_000;
+/// More than recognisers are shown.
+const ROUNDS: usize = 25;
+/// Where both streams are after that.
+const AFTER: usize = 1 + ROUNDS * 20;
+/// Packets up to there.
+const BEFORE: u64 = 3 + 2 * ROUNDS as u64;
 
 /// What the kernel would know: who is shunted, and what has come of him since.
 #[derive(Default)]
@@ -29,7 +35,9 @@ impl Kernel {
     fn takes(&self, said: &Said) -> bool {
         let mut slots = self.slots.lock().expect("nobody panicked");
         let is_his = |of: &Direction| {
-            of.ports == (said.from.1, said.to.1) && of.source[12..] == said.from.0.octets() && said.flags & !of.flags == 0
+            of.ports == (said.from.1, said.to.1)
+                && of.source[12..] == said.from.0.octets()
+                && said.flags & !of.flags == 0
         };
         let Some((_, unheard)) = slots.iter_mut().find(|(of, _)| is_his(of)) else { return false };
         unheard.packets += 1;
@@ -84,7 +92,7 @@ impl Drop for Held {
 /// A connection that speaks nothing we read: both sides have said so, and nothing is to be learned of it.
 fn opaque(wrap: Wrap) -> Vec<Said> {
     let mut all = handshake();
-    for at in 0..8 {
+    for at in 0..ROUNDS {
         all.push(client(1 + at * 20).says([0xF1; 20]).acks(1 + at * 20));
         all.push(server(1 + at * 20).says([0xF2; 20]).acks(21 + at * 20));
     }
@@ -93,7 +101,7 @@ fn opaque(wrap: Wrap) -> Vec<Said> {
 
 /// What the server sends next, so many segments.
 fn bulk(from: usize, count: usize) -> impl Iterator<Item = Said> {
-    (from..from + count).map(|at| server(161 + at * BULK).says([0xF3; BULK]).acks(161))
+    (from..from + count).map(|at| server(AFTER + at * BULK).says([0xF3; BULK]).acks(AFTER))
 }
 
 /// A tap on a wire whose kernel may take packets first.
@@ -129,14 +137,14 @@ fn numbers(flow: &FlowView) -> ([u64; 2], [u64; 2], [u64; 2], [u8; 2]) {
 #[test]
 fn a_flow_that_is_not_heard_counts_as_one_that_is() {
     let all = || {
-        let end = [server(161 + 2_000 * BULK).fin().acks(161), client(161).fin().acks(162 + 2_000 * BULK)];
+        let end = [server(AFTER + 2_000 * BULK).fin().acks(AFTER), client(AFTER).fin().acks(1 + AFTER + 2_000 * BULK)];
         opaque(Wrap::Plain).into_iter().chain(bulk(0, 2_000)).chain(end)
     };
     let mut heard = Tap::hears(all());
     let told = heard.end();
     let mut wire = Wire::new(Kernel::default());
     wire.carries(all());
-    assert!(wire.heard < 200, "{} of 2,021", wire.heard);
+    assert!(wire.heard < 200, "{} ", wire.heard);
     assert_eq!(wire.kernel.shunted(), 0, "the first FIN gave it back");
     assert_eq!((wire.tap.end(), wire.tap.flows.counts().shunted), (told, 1));
     assert_eq!(numbers(&wire.tap.views[0]), numbers(&heard.views[0]));
@@ -156,7 +164,7 @@ fn whoever_talks_to_the_kernel_alone_is_not_idle() {
             wire.tap.flows.pass(wire.tap.now); // a step at a time
         }
         wire.tap.sweep();
-        assert_eq!(wire.tap.flow().packets.iter().sum::<u64>(), 19 + 200 + round as u64);
+        assert_eq!(wire.tap.flow().packets.iter().sum::<u64>(), BEFORE + 200 + round as u64);
     }
     assert_eq!((wire.kernel.shunted(), wire.tap.views.len()), (1, 0));
     wire.tap.wait(700);
@@ -165,7 +173,7 @@ fn whoever_talks_to_the_kernel_alone_is_not_idle() {
     }
     wire.tap.sweep();
     assert_eq!((wire.kernel.shunted(), wire.tap.views.len()), (0, 1), "and who falls silent is");
-    assert_eq!(wire.tap.views[0].packets.iter().sum::<u64>(), 19 + 209);
+    assert_eq!(wire.tap.views[0].packets.iter().sum::<u64>(), BEFORE + 209);
 }
 
 #[test]
@@ -187,23 +195,23 @@ fn what_is_still_to_be_learned_or_travels_otherwise_is_heard() {
     assert_eq!((wire.kernel.shunted(), wire.kernel.asked.lock().expect("sound").len()), (0, 0), "another port");
     let mut wire = Wire::new(Kernel::default());
     wire.carries(opaque(Wrap::Plain));
-    wire.carries(bulk(0, 49));
+    wire.carries(bulk(0, 40));
     assert_eq!(wire.kernel.shunted(), 0, "too small");
 }
 
 #[test]
 fn a_syn_or_a_reset_gives_both_directions_back() {
-    for (said, again) in [(client(0).syn(), 1), (client(7_000).syn(), 0), (client(161).rst(), 0)] {
+    for (said, again) in [(client(0).syn(), 1), (client(7_000).syn(), 0), (client(AFTER).rst(), 0)] {
         let mut wire = Wire::new(Kernel::default());
         wire.carries(opaque(Wrap::Plain));
         wire.carries(bulk(0, 300));
-        wire.carries((0..300).map(|_| client(161).acks(161 + 300 * BULK)));
+        wire.carries((0..300).map(|_| client(AFTER).acks(AFTER + 300 * BULK)));
         assert_eq!(wire.kernel.shunted(), 2, "acknowledgements too");
         wire.carries([said.clone()]);
         assert_eq!(wire.kernel.shunted(), 0, "{said:?}");
         wire.carries(bulk(300, 200));
         assert_eq!(wire.kernel.shunted(), again, "only what goes on as before is taken again: {said:?}");
-        assert_eq!(wire.tap.flow().packets.iter().sum::<u64>(), 19 + 801);
+        assert_eq!(wire.tap.flow().packets.iter().sum::<u64>(), BEFORE + 801);
     }
 }
 
@@ -213,7 +221,7 @@ fn a_kernel_without_room_is_asked_again_now_and_then() {
     wire.carries(opaque(Wrap::Plain));
     wire.carries(bulk(0, 1_000));
     let counts = wire.tap.flows.counts();
-    assert_eq!((counts.shunted, wire.heard), (0, 1_019));
+    assert_eq!((counts.shunted, wire.heard), (0, BEFORE + 1_000));
     assert!((10..=16).contains(&counts.shunts_refused), "{counts:?}");
 }
 
@@ -225,7 +233,7 @@ fn a_port_that_is_given_up_gives_back_what_it_counted() {
     wire.kernel.is_over.store(true, std::sync::atomic::Ordering::Release);
     wire.tap.sweep();
     assert_eq!(wire.kernel.shunted(), 0);
-    assert_eq!(wire.tap.flow().packets.iter().sum::<u64>(), 19 + 200);
+    assert_eq!(wire.tap.flow().packets.iter().sum::<u64>(), BEFORE + 200);
     drop(wire.tap);
 }
 

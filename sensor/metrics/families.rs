@@ -83,11 +83,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "Frames of flows with nothing more to learn that the kernel counted and dropped, as `shunt` has it. No loss: their flows have them.",
         Links(|link| link.shunted),
     ),
-    counter(
-        "haetae_link_shunted_bytes_total",
-        "Bytes of those frames.",
-        Links(|link| link.shunted_bytes),
-    ),
+    counter("haetae_link_shunted_bytes_total", "Bytes of those frames.", Links(|link| link.shunted_bytes)),
     counter(
         "haetae_queue_received_frames_total",
         "Those of haetae_link_received_frames_total that came by this receive queue (AF_XDP). Queues far apart: the interface does not spread its load.",

@@ -194,7 +194,15 @@ fn ill_worker(seconds: f64) -> Tally {
         handed: fates.accounted() + 7, // seven frames are missing in its books
         fates,
         truncated: counted(seconds, 1_000),
-        flows: Counts { evicted: each, midstream: each, one_way: 9 * each, began: 10 * each },
+        flows: Counts {
+            evicted: each,
+            midstream: each,
+            one_way: 9 * each,
+            began: 10 * each,
+            shunted: each,
+            shunts_refused: each,
+            shunts_unsettled: each,
+        },
         streams: StreamCounts {
             gaps: each,
             gap_bytes: 100_000 * each,
