@@ -57,6 +57,13 @@ pub const FRAGMENT_GAP: Span = Span::seconds(30);
 
 // ---- flow
 
+/// Directions of flows that the kernel counts and drops for a port at once (AF_XDP), less those whose hashes meet: what is
+/// worth it are the heavy ones, which are few, and two megabytes of them are looked through ten times a second.
+pub const SHUNTS_PORT_MAX: usize = 16_384;
+
+/// Packets of a direction from one attempt to shunt it to the next: where there is no room, asking costs next to nothing.
+pub const SHUNT_PACKETS_EVERY: u64 = 64;
+
 /// Flows looked at before one is given up: enough to spare those with data, few enough to cost nothing.
 pub const EVICTION_LOOKS: usize = 16;
 

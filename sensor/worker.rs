@@ -235,7 +235,7 @@ impl Worker {
         self.fragments.next_batch();
         for (at, frame) in batch.frames().enumerate() {
             self.work(Stage::Unpack, at);
-            self.fates[at] = match self.unpack_one(at, &frame) {
+            self.fates[at] = match self.unpack_one(at, &frame, batch.port()) {
                 Ok(fate) | Err(fate) => fate,
             };
         }
@@ -244,7 +244,7 @@ impl Worker {
         }
     }
 
-    fn unpack_one(&mut self, at: usize, frame: &Frame<'_>) -> Result<Fate, Fate> {
+    fn unpack_one(&mut self, at: usize, frame: &Frame<'_>, port: u8) -> Result<Fate, Fate> {
         self.wary.meet(frame)?;
         let all_read_all = self.orders.workers > 1 && !self.orders.live;
         let peeked = if all_read_all { peek(frame) } else { None }.map(|(one, other)| self.flows.shard(&one, &other));
@@ -256,7 +256,7 @@ impl Worker {
         let decoded = decode(frame, &mut self.fragments);
         let is_mine = !all_read_all || self.owns(odd_owner);
         let packet = decoded.map_err(|fate| if is_mine { fate } else { Fate::Elsewhere })?;
-        let ticket = self.flows.ticket(&packet, peeked);
+        let ticket = self.flows.ticket(&packet, peeked).by(port);
         if all_read_all && !self.owns(ticket.shard()) {
             return Ok(Fate::Elsewhere);
         }

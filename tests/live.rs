@@ -10,6 +10,7 @@ mod notify;
 mod ready;
 mod restart;
 mod sandbox;
+mod shunt;
 mod soak;
 mod socket;
 mod unit;

@@ -1,4 +1,5 @@
-//! The XDP program: which packets go to a socket. Two maps, 17 instructions, one link, and `bpf(2)`.
+//! The XDP program: which packets go to a socket. Two maps, 17 instructions, one link, and `bpf(2)`; and, where it was asked
+//! for, a third map and what `shunting.rs` puts before them.
 //!
 //! In: sockets by queue. Out: a program that hands every packet of a queue to its socket, drops what has none, and counts
 //! what it dropped; and a link that ties it to an interface for as long as it is open. Nothing is pinned: when the process
@@ -9,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Error;
 use crate::mapping::Mapping;
+use crate::shunting::{SLOT_BYTES, shunting};
+use crate::shunts;
 
 #[cfg(target_endian = "big")]
 compile_error!("instructions are encoded for little-endian machines alone");
@@ -164,36 +167,64 @@ pub(crate) fn load(instructions: &[u64], flags: u32) -> Result<OwnedFd, Error> {
     unsafe { opened(PROGRAM_LOAD, &mut request, "BPF_PROG_LOAD") }
 }
 
+/// Sets an entry of a map whose values are so long.
+fn update(map: BorrowedFd<'_>, key: u32, value: &[u8]) -> Result<(), Error> {
+    let mut request = MapElement {
+        map: map.as_raw_fd() as u32,
+        padding: 0,
+        key: address_of(&key),
+        value: address_of(value),
+        flags: 0,
+    };
+    // SAFETY: the layout is that of BPF_MAP_UPDATE_ELEM; the key has four bytes, the value as many as the map was made for,
+    // and both outlive the call.
+    unsafe { bpf(MAP_UPDATE, &mut request, "BPF_MAP_UPDATE_ELEM") }.map(drop)
+}
+
+fn random() -> Result<u64, Error> {
+    let mut bytes = [0; 8];
+    // SAFETY: the kernel writes at most so many bytes to where they are.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == bytes.len() as isize { Ok(u64::from_ne_bytes(bytes)) } else { Err(Error::last("getrandom")) }
+}
+
 /// The program with its maps, in the kernel, not attached.
 pub(crate) struct Program {
     fd: OwnedFd,
     sockets: OwnedFd,
     unclaimed: OwnedFd,
+    shunts: Option<OwnedFd>,
 }
 
 impl Program {
-    /// For `queues` queues, none of which has a socket yet.
-    pub(crate) fn load(queues: u32) -> Result<Program, Error> {
+    /// For `queues` queues, none of which has a socket yet. `shunts`: whether conversations can be shunted.
+    pub(crate) fn load(queues: u32, shunts: bool) -> Result<Program, Error> {
         let sockets = map(KIND_SOCKETS, size_of::<u32>() as u32, queues, 0)?;
         let unclaimed = map(KIND_ARRAY, size_of::<u64>() as u32, 1, IS_MEMORY)?;
-        let instructions = program(sockets.as_raw_fd(), unclaimed.as_raw_fd());
+        let (shunts, mut instructions) = if shunts { Program::shunts()? } else { (None, Vec::new()) };
+        instructions.extend(program(sockets.as_raw_fd(), unclaimed.as_raw_fd()));
         let fd = load(&instructions, HAS_FRAGMENTS)?;
-        Ok(Program { fd, sockets, unclaimed })
+        Ok(Program { fd, sockets, unclaimed, shunts })
+    }
+
+    /// The map of what is shunted, its hash keyed so that nobody outside can make conversations collide; and what looks
+    /// into it.
+    fn shunts() -> Result<(Option<OwnedFd>, Vec<u64>), Error> {
+        let slots = map(KIND_ARRAY, SLOT_BYTES, shunts::ENTRIES, IS_MEMORY)?;
+        let (seed, factor) = (random()?, random()? | 1);
+        update(slots.as_fd(), shunts::ENTRIES - 1, &shunts::keyed(seed, factor))?;
+        let instructions = shunting(slots.as_raw_fd(), seed, factor);
+        Ok((Some(slots), instructions))
     }
 
     /// From now on the packets of `queue` go to `socket`.
     pub(crate) fn give(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), Error> {
-        let value = socket.as_raw_fd() as u32;
-        let mut request = MapElement {
-            map: self.sockets.as_raw_fd() as u32,
-            padding: 0,
-            key: address_of(&queue),
-            value: address_of(&value),
-            flags: 0,
-        };
-        // SAFETY: the layout is that of BPF_MAP_UPDATE_ELEM; key and value are four bytes each, as the map was made for,
-        // and outlive the call.
-        unsafe { bpf(MAP_UPDATE, &mut request, "BPF_MAP_UPDATE_ELEM") }.map(drop)
+        update(self.sockets.as_fd(), queue, &(socket.as_raw_fd() as u32).to_ne_bytes())
+    }
+
+    /// The map of what is shunted, where that was asked for.
+    pub(crate) fn slots(&self) -> Result<Option<OwnedFd>, Error> {
+        self.shunts.as_ref().map(OwnedFd::try_clone).transpose().map_err(|error| Error::of("dup", error))
     }
 
     /// The map that counts packets of queues without a socket: [`Unclaimed`] reads it.
@@ -234,7 +265,7 @@ impl Unclaimed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]
@@ -288,14 +319,13 @@ mod tests {
     }
 
     /// What the program says of a packet that no interface has seen, `times` over.
-    fn asked(program: &Program, times: u32) -> u32 {
-        let packet = [0_u8; 64];
+    pub(crate) fn asked(program: &Program, packet: &[u8], times: u32) -> u32 {
         let mut request = ProgramRun {
             program: program.fd.as_raw_fd() as u32,
             answer: 0,
             bytes_in: packet.len() as u32,
             bytes_out: 0,
-            data_in: address_of(&packet),
+            data_in: address_of(packet),
             data_out: 0,
             times,
             nanoseconds: 0,
@@ -311,21 +341,31 @@ mod tests {
         request.answer
     }
 
-    #[test]
-    fn the_kernel_takes_the_program_and_it_counts_what_no_socket_claims() {
-        let program = match Program::load(4) {
+    /// The program in the kernel; `None`, said aloud, where that is not permitted.
+    pub(crate) fn loaded(test: &str, shunts: bool) -> Option<Program> {
+        match Program::load(4, shunts) {
             Err(Error::Permission(_)) => {
                 assert!(std::env::var_os("CI").is_none(), "needs root, and CI has it");
-                eprintln!("\n*** the XDP program: NOT TESTED: loading it needs root ***\n");
-                return;
+                eprintln!("\n*** {test}: NOT TESTED: loading an XDP program needs root ***\n");
+                None
             }
-            other => other.expect("the verifier finds nothing"),
-        };
-        let counter = program.counter().expect("a descriptor");
-        let unclaimed = Unclaimed::of(counter.as_fd()).expect("memory");
-        assert_eq!(unclaimed.count(), 0);
-        assert_eq!(asked(&program, 1), DROP as u32);
-        assert_eq!(asked(&program, 1_000), DROP as u32);
-        assert_eq!(unclaimed.count(), 1_001);
+            other => Some(other.expect("the verifier finds nothing")),
+        }
+    }
+
+    #[test]
+    fn the_kernel_takes_the_program_and_it_counts_what_no_socket_claims() {
+        for shunts in [false, true] {
+            let Some(program) = loaded("the_kernel_takes_the_program_and_it_counts_what_no_socket_claims", shunts)
+            else {
+                return;
+            };
+            let counter = program.counter().expect("a descriptor");
+            let unclaimed = Unclaimed::of(counter.as_fd()).expect("memory");
+            assert_eq!(unclaimed.count(), 0);
+            assert_eq!(asked(&program, &[0; 64], 1), DROP as u32);
+            assert_eq!(asked(&program, &[0; 64], 1_000), DROP as u32);
+            assert_eq!(unclaimed.count(), 1_001);
+        }
     }
 }

@@ -22,12 +22,15 @@ mod packets;
 mod passing;
 mod rights;
 mod ring;
+mod shunting;
+mod shunts;
 mod socket;
 mod umem;
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 pub use attempt::Call;
 #[cfg(feature = "flood")]
@@ -38,6 +41,7 @@ pub use packet::{Group, bind_again, hardware, is_up, share};
 pub use packets::Packets;
 pub use passing::{hand_over_packet_sockets, pass_packet_socket};
 pub use rights::{OwnRights, Prepared, Rights, State};
+pub use shunts::{Counted, Direction, SHUNTS, Shunted, Shunts};
 use socket::Socket;
 
 /// The kernel puts packets into frames of this size; larger ones take several.
@@ -125,6 +129,8 @@ pub struct Options {
     pub promiscuous: bool,
     /// Whoever reads never waits: each look at an empty ring lets the driver fetch packets for so long (microseconds).
     pub busy_poll: Option<u32>,
+    /// Whether conversations can be shunted ([`Hold::shunts`]).
+    pub shunts: bool,
 }
 
 /// What was counted of a queue since it was opened. What came to it is the sum of all.
@@ -150,9 +156,10 @@ impl Counters {
 /// An interface that is taken, for as long as this is there.
 pub struct Hold {
     // in this order: first the packets go their old way
-    _attached: OwnedFd,
+    attached: Option<OwnedFd>,
     _promiscuous: Option<OwnedFd>,
     unclaimed: bpf::Unclaimed,
+    shunts: Option<Arc<Shunts>>,
     /// The sockets once more, to be asked for what they dropped.
     sockets: Vec<OwnedFd>,
     index: u32,
@@ -172,8 +179,9 @@ impl Hold {
         options: Options,
         parts: usize,
     ) -> Result<(Hold, Vec<Part>), Error> {
-        let prepared = rights.prepare(interface, options.promiscuous, options.busy_poll)?;
+        let prepared = rights.prepare(interface, options.promiscuous, options.busy_poll, options.shunts)?;
         let unclaimed = bpf::Unclaimed::of(prepared.unclaimed.as_fd())?;
+        let shunts = prepared.shunts.as_ref().map(|map| Shunts::of(map.as_fd()).map(Arc::new)).transpose()?;
         let queues = prepared.sockets.len();
         let frames = frames_in(options.queue_bytes.min(options.port_bytes / queues.max(1)));
         let count = parts.clamp(1, queues.max(1));
@@ -189,15 +197,28 @@ impl Hold {
         }
         let zero_copy = parts.iter().flat_map(|part| &part.sockets).all(|(_, socket)| socket.is_zero_copy());
         let hold = Hold {
-            _attached: rights.attach(interface)?,
+            attached: Some(rights.attach(interface)?),
             _promiscuous: prepared.promiscuous,
             unclaimed,
+            shunts,
             sockets,
             index: prepared.index,
             frames,
             zero_copy,
         };
         Ok((hold, parts))
+    }
+
+    /// From now on packets go their old way, and nothing more is counted: what was, is final.
+    pub fn release(&mut self) {
+        // the kernel lets nobody wait in vain: when the link is closed, no packet is in the program
+        self.attached = None;
+        self.shunts.iter().for_each(|shunts| shunts.end());
+    }
+
+    /// Where its conversations are shunted, if they can be.
+    pub fn shunts(&self) -> Option<&Arc<Shunts>> {
+        self.shunts.as_ref()
     }
 
     /// Packets dropped because they came by a queue without a socket.
@@ -232,6 +253,12 @@ impl Hold {
     /// Whether the driver writes into our frames itself, on every queue.
     pub fn is_zero_copy(&self) -> bool {
         self.zero_copy
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

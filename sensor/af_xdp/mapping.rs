@@ -52,6 +52,11 @@ impl Mapping {
         Mapping::new(len, libc::PROT_READ, libc::MAP_SHARED, map.as_raw_fd(), 0)
     }
 
+    /// As [`Mapping::of_map`]; they can be written too.
+    pub(crate) fn of_map_to_write(map: BorrowedFd<'_>, len: usize) -> io::Result<Mapping> {
+        Mapping::new(len, BOTH, libc::MAP_SHARED | libc::MAP_POPULATE, map.as_raw_fd(), 0)
+    }
+
     fn new(
         len: usize,
         rights: libc::c_int,

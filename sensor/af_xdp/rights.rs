@@ -21,6 +21,8 @@ pub struct Prepared {
     pub sockets: Vec<OwnedFd>,
     /// The counter of what comes by a queue without a socket: a map that can be seen as memory.
     pub unclaimed: OwnedFd,
+    /// The conversations that are shunted, if that was asked for: a map that can be seen as memory, and written.
+    pub shunts: Option<OwnedFd>,
     /// Held open, it keeps the interface promiscuous.
     pub promiscuous: Option<OwnedFd>,
 }
@@ -39,11 +41,17 @@ pub struct State {
 /// Who may take an interface.
 pub trait Rights: Send {
     /// Everything up to the moment before packets are taken. `busy_poll`: for so long (microseconds) a look at an empty ring
-    /// lets the driver fetch packets.
+    /// lets the driver fetch packets. `shunts`: whether conversations are to be shunted.
     ///
     /// # Errors
     /// Why it cannot be had.
-    fn prepare(&mut self, interface: &str, promiscuous: bool, busy_poll: Option<u32>) -> Result<Prepared, Error>;
+    fn prepare(
+        &mut self,
+        interface: &str,
+        promiscuous: bool,
+        busy_poll: Option<u32>,
+        shunts: bool,
+    ) -> Result<Prepared, Error>;
 
     /// From now on every packet goes to the sockets of the last [`Rights::prepare`] of this interface, which by now are
     /// bound; until what is returned is closed.
@@ -81,13 +89,19 @@ pub struct OwnRights {
 }
 
 impl Rights for OwnRights {
-    fn prepare(&mut self, interface: &str, promiscuous: bool, busy_poll: Option<u32>) -> Result<Prepared, Error> {
+    fn prepare(
+        &mut self,
+        interface: &str,
+        promiscuous: bool,
+        busy_poll: Option<u32>,
+        shunts: bool,
+    ) -> Result<Prepared, Error> {
         let found = Interface::named(interface)?;
         if !found.is_up() {
             return Err(Error::Down);
         }
         let queues = queues(&found)?;
-        let program = Program::load(queues)?;
+        let program = Program::load(queues, shunts)?;
         let mut sockets = Vec::new();
         for queue in 0..queues {
             let socket = Socket::made()?;
@@ -98,7 +112,8 @@ impl Rights for OwnRights {
             sockets.push(socket);
         }
         let promiscuous = promiscuous.then(|| found.promiscuous()).transpose()?;
-        let prepared = Prepared { index: found.index(), sockets, unclaimed: program.counter()?, promiscuous };
+        let (unclaimed, shunts) = (program.counter()?, program.slots()?);
+        let prepared = Prepared { index: found.index(), sockets, unclaimed, shunts, promiscuous };
         self.programs.retain(|(name, ..)| name != interface);
         self.programs.push((interface.to_owned(), found.index(), program));
         Ok(prepared)
@@ -143,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_absent_whatever_is_asked() {
         let mut rights = OwnRights::default();
-        assert!(matches!(rights.prepare("nosuchtap9", true, None), Err(Error::Absent)));
+        assert!(matches!(rights.prepare("nosuchtap9", true, None, false), Err(Error::Absent)));
         assert!(matches!(rights.uses("nosuchtap9"), Err(Error::Absent)));
         assert!(matches!(rights.state("nosuchtap9"), Err(Error::Absent)));
         assert!(matches!(rights.attach("nosuchtap9"), Err(Error::Strange)), "nothing was prepared");

@@ -76,15 +76,22 @@ impl Broker {
 }
 
 impl Rights for Broker {
-    fn prepare(&mut self, interface: &str, promiscuous: bool, busy_poll: Option<u32>) -> Result<Prepared, Error> {
-        let asked = Asked::Prepare { interface: interface.to_owned(), promiscuous, busy_poll };
-        let (Answer::Prepared { index, promiscuous }, descriptors) = self.ask(&asked)? else {
+    fn prepare(
+        &mut self,
+        interface: &str,
+        promiscuous: bool,
+        busy_poll: Option<u32>,
+        shunts: bool,
+    ) -> Result<Prepared, Error> {
+        let asked = Asked::Prepare { interface: interface.to_owned(), promiscuous, busy_poll, shunts };
+        let (Answer::Prepared { index, shunts, promiscuous }, descriptors) = self.ask(&asked)? else {
             return Err(Error::Strange);
         };
         let mut descriptors = descriptors.into_iter();
         let unclaimed = descriptors.next().ok_or(Error::Strange)?;
+        let shunts = if shunts { Some(descriptors.next().ok_or(Error::Strange)?) } else { None };
         let promiscuous = if promiscuous { Some(descriptors.next().ok_or(Error::Strange)?) } else { None };
-        Ok(Prepared { index, sockets: descriptors.collect(), unclaimed, promiscuous })
+        Ok(Prepared { index, sockets: descriptors.collect(), unclaimed, shunts, promiscuous })
     }
 
     fn attach(&mut self, interface: &str) -> Result<OwnedFd, Error> {

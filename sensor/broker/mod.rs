@@ -48,6 +48,7 @@ enum Asked {
         interface: String,
         promiscuous: bool,
         busy_poll: Option<u32>,
+        shunts: bool,
     },
     Attach(String),
     Uses(String),
@@ -72,9 +73,11 @@ impl Asked {
 enum Answer {
     /// It has begun, in a sandbox of its own; what of that does not hold.
     Begun(Vec<Short>),
-    /// The counter, then what holds the interface promiscuous, if that was asked for, then a socket for each queue.
+    /// The counter, then the map of what is shunted and what holds the interface promiscuous, if that was asked for, then a
+    /// socket for each queue.
     Prepared {
         index: u32,
+        shunts: bool,
         promiscuous: bool,
     },
     Attached,
@@ -226,9 +229,12 @@ mod tests {
         let (here, there) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("a pair");
         let passed: Vec<OwnedFd> = (0..3).map(|_| here.try_clone().expect("one more")).collect();
-        send(here.as_fd(), &Answer::Prepared { index: 7, promiscuous: true }, &all(&passed)).expect("it is sent");
+        send(here.as_fd(), &Answer::Prepared { index: 7, shunts: false, promiscuous: true }, &all(&passed))
+            .expect("it is sent");
         let (answer, descriptors): (Answer, _) = receive(there.as_fd()).expect("it came").expect("a message");
-        assert!(matches!(answer, Answer::Prepared { index: 7, promiscuous: true }) && descriptors.len() == 3);
+        assert!(
+            matches!(answer, Answer::Prepared { index: 7, shunts: false, promiscuous: true }) && descriptors.len() == 3
+        );
         rustix::net::send(&here, b"{\"Reboot\":1}", SendFlags::empty()).expect("it is sent");
         assert!(receive::<Asked>(there.as_fd()).is_err(), "what is no question is refused");
         drop((here, passed, descriptors));

@@ -65,16 +65,17 @@ fn wait(socket: &OwnedFd, listener: Option<&OwnedFd>) -> io::Result<(bool, bool)
 fn answer(asked: &Asked, rights: &mut OwnRights) -> Result<(Answer, Vec<OwnedFd>), Error> {
     Ok(match asked {
         Asked::Begin(_) | Asked::Listen => (Answer::Refused(Why::Foreign), Vec::new()),
-        Asked::Prepare { interface, promiscuous, busy_poll } => {
-            let prepared = rights.prepare(interface, *promiscuous, *busy_poll)?;
-            let promiscuous = prepared.promiscuous.is_some();
+        Asked::Prepare { interface, promiscuous, busy_poll, shunts } => {
+            let prepared = rights.prepare(interface, *promiscuous, *busy_poll, *shunts)?;
+            let (shunts, promiscuous) = (prepared.shunts.is_some(), prepared.promiscuous.is_some());
             let mut descriptors = vec![prepared.unclaimed];
+            descriptors.extend(prepared.shunts);
             descriptors.extend(prepared.promiscuous);
             descriptors.extend(prepared.sockets);
             if descriptors.len() > BROKER_DESCRIPTORS_MAX {
                 return Err(Error::Call { what: "passing them", error: io::Error::from_raw_os_error(libc::E2BIG) });
             }
-            (Answer::Prepared { index: prepared.index, promiscuous }, descriptors)
+            (Answer::Prepared { index: prepared.index, shunts, promiscuous }, descriptors)
         }
         Asked::Attach(interface) => (Answer::Attached, vec![rights.attach(interface)?]),
         Asked::Uses(interface) => {
@@ -107,7 +108,7 @@ mod tests {
         assert!(matches!(ask(begin("lo")), Answer::Begun(short) if short.is_empty()));
         assert!(matches!(ask(Asked::State("lo".into())), Answer::State { index: 1, queues: 1, .. }));
         for asked in [
-            Asked::Prepare { interface: "b7".into(), promiscuous: true, busy_poll: None },
+            Asked::Prepare { interface: "b7".into(), promiscuous: true, busy_poll: None, shunts: true },
             Asked::Attach("b7".into()),
             Asked::Uses("b7".into()),
             Asked::State("b7".into()),

@@ -6,13 +6,17 @@
 //! a clock, a wait, a thread.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
-use ::af_xdp::{Error, FRAME_BYTES, Hold, Lost, Packets, Rights, State, Use};
+use ::af_xdp::{Counted, Error, FRAME_BYTES, Hold, Lost, Packets, Rights, Shunts, State, Use};
 
 use super::live::{Counters, Options, Queue, Refused};
 use super::{Link, Record};
-use crate::limits::PORT_BYTES_MAX;
+use crate::limits::{PORT_BYTES_MAX, SHUNTS_PORT_MAX};
 use crate::time::Timestamp;
+
+// the program was written for so many
+const _: () = assert!(SHUNTS_PORT_MAX == ::af_xdp::SHUNTS);
 
 /// An interface that is taken.
 pub(super) struct Whole {
@@ -25,6 +29,10 @@ pub(super) struct Whole {
     lost: u64,
     /// What came by no queue that is read, as of the last count.
     unclaimed: u64,
+    /// What was shunted, as of the last count.
+    shunted: Counted,
+    /// Whether the driver counts as lost what the program drops; it does until it has counted less.
+    repeats_shunted: bool,
 }
 
 /// Takes an interface. `allow_cut_off`: also one by which this machine lives. No part is without a queue.
@@ -47,10 +55,13 @@ pub(super) fn open(
         port_bytes: PORT_BYTES_MAX.max(options.ring_bytes),
         promiscuous: options.promiscuous,
         busy_poll: options.busy_poll,
+        shunts: options.shunt_port != 0,
     };
     let (hold, parts) = Hold::take(rights, name, wanted, parts).map_err(told)?;
     let (promiscuous, busy_poll) = (options.promiscuous, options.busy_poll);
-    let whole = Whole { hold, promiscuous, busy_poll, lost_before: before.lost, lost: 0, unclaimed: 0 };
+    let (lost_before, shunted) = (before.lost, Counted::default());
+    let whole =
+        Whole { hold, promiscuous, busy_poll, lost_before, lost: 0, unclaimed: 0, shunted, repeats_shunted: true };
     let (busy, places) = (busy_poll.is_some(), whole.hold.frames() / 2);
     let parts = parts.into_iter().map(|part| Part { part, busy, places, seen: Vec::new(), ask: false });
     Ok((whole, parts.collect()))
@@ -63,9 +74,20 @@ impl Whole {
         let promiscuous = if self.promiscuous { "promiscuous" } else { "not promiscuous" };
         let (queues, frames) = (self.hold.queues(), self.hold.frames());
         let busy = self.busy_poll.map_or(String::new(), |time| format!(", polled busily for {time} us"));
+        let shunts = if self.hold.shunts().is_some() { ", flows can be shunted" } else { "" };
         format!(
-            "native, {copies}, {promiscuous}, receive queues: {queues}, each of {frames} frames of {FRAME_BYTES} bytes{busy}"
+            "native, {copies}, {promiscuous}, receive queues: {queues}, each of {frames} frames of {FRAME_BYTES} bytes{busy}{shunts}"
         )
+    }
+
+    /// Where its flows are shunted, if they can be.
+    pub(super) fn shunts(&self) -> Option<Arc<Shunts>> {
+        self.hold.shunts().map(Arc::clone)
+    }
+
+    /// From now on packets go their old way.
+    pub(super) fn release(&mut self) {
+        self.hold.release();
     }
 
     /// Whether what is there is still what was taken.
@@ -76,8 +98,12 @@ impl Whole {
     /// Adds what was counted of the whole since it was last asked. `lost`: by the interface, asked before, so that what it is
     /// compared with has not grown less.
     pub(super) fn count(&mut self, lost: Option<Lost>, counters: &mut Counters) {
+        let shunted = self.hold.shunts().map(|shunts| shunts.total()).unwrap_or_default();
         if let (Some(lost), Ok(dropped_by_sockets)) = (lost, self.hold.dropped()) {
-            let lost = lost_alone(self.lost_before, lost, dropped_by_sockets);
+            let dropped = lost.dropped.saturating_sub(self.lost_before.dropped);
+            self.repeats_shunted &= dropped >= self.shunted.packets;
+            let repeated = if self.repeats_shunted { shunted.packets } else { 0 };
+            let lost = lost_alone(self.lost_before, lost, dropped_by_sockets + repeated);
             counters.interface += lost.saturating_sub(self.lost);
             self.lost = self.lost.max(lost);
         }
@@ -85,6 +111,11 @@ impl Whole {
         let more = unclaimed.saturating_sub(std::mem::replace(&mut self.unclaimed, unclaimed));
         counters.unclaimed += more;
         counters.offered += more;
+        let before = std::mem::replace(&mut self.shunted, shunted);
+        let more = shunted.packets - before.packets;
+        counters.shunted += more;
+        counters.offered += more;
+        counters.shunted_bytes += shunted.bytes - before.bytes;
     }
 }
 
@@ -247,6 +278,7 @@ mod tests {
             snap_bytes: 1 << 16,
             promiscuous: true,
             busy_poll: None,
+            shunt_port: 0,
         };
         if ::af_xdp::Interface::named("lo").is_ok_and(|lo| lo.is_up()) {
             assert!(matches!(open(&options, 1, false, &mut rights), Err(Refused::InUse(_))));

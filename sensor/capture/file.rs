@@ -169,7 +169,7 @@ impl<R: Read> Reader<R> {
 
     /// What the last poll gave.
     pub(super) fn batch(&self) -> Batch<'_> {
-        Batch { bytes: Bytes::Chunk(&self.chunk), records: &self.records, first: self.first }
+        Batch { bytes: Bytes::Chunk(&self.chunk), records: &self.records, first: self.first, port: 0 }
     }
 
     /// How many frames were handed out.

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::af_xdp::{self, Whole};
 use super::libpcap::{self, ANY, Libpcap};
 use super::live::{Backend, Counters, Live, Opened, Options, Refused};
+use super::port::Port;
 
 /// A worker's end of where it meets its keeper. Neither waits for the other, and no packet passes here.
 pub(super) struct Ends<T = Opened> {
@@ -106,6 +107,7 @@ pub struct Keeper {
     /// Why the best way to read it was not taken.
     instead: Option<Refused>,
     counters: Counters,
+    port: Arc<Port>,
 }
 
 impl Keeper {
@@ -120,13 +122,14 @@ impl Keeper {
         rights: &mut dyn Rights,
     ) -> Result<(Keeper, Vec<Live>), Refused> {
         let (slots, ends): (Vec<Slot>, Vec<Ends>) = (0..workers.max(1)).map(|_| Slot::new()).unzip();
-        let (snap_bytes, counters) = (options.snap_bytes, Counters::default());
-        let mut keeper = Keeper { options, slots, held: None, backend: "", instead: None, counters };
+        let (snap_bytes, shunt_port, counters) = (options.snap_bytes, options.shunt_port, Counters::default());
+        let port = Arc::default();
+        let mut keeper = Keeper { options, slots, held: None, backend: "", instead: None, counters, port };
         keeper.open_all(rights)?;
         // whoever has nothing to read now has no way to hand on what it reads, and gets nothing later
         keeper.slots.retain(|slot| slot.is_out);
         let lives = ends.into_iter().take(keeper.slots.len()).enumerate();
-        let lives = lives.map(|(at, ends)| Live::new(ends, snap_bytes, first(at))).collect();
+        let lives = lives.map(|(at, ends)| Live::new(ends, snap_bytes, first(at), shunt_port)).collect();
         Ok((keeper, lives))
     }
 
@@ -140,6 +143,10 @@ impl Keeper {
             Held::Libpcap { .. } => "libpcap",
             Held::AfXdp(_) => "af_xdp",
         };
+        self.port.set(match &held {
+            Held::AfXdp(whole) => whole.shunts(),
+            Held::Libpcap { .. } => None,
+        });
         (self.held, self.instead) = (Some(held), instead);
         self.slots.iter_mut().zip(parts).for_each(|(slot, part)| slot.give(part));
         Ok(())
@@ -224,7 +231,16 @@ impl Keeper {
     /// It ends: from now on packets go their old way, where they have one. What the kernel has taken before is still read.
     pub fn detach(&mut self, rights: &mut dyn Rights) {
         let _all_is_over = self.complaint(rights);
-        self.held = None;
+        self.close();
+    }
+
+    /// What the program counts until its last moment counts.
+    fn close(&mut self) {
+        self.port.set(None);
+        if let Some(Held::AfXdp(mut whole)) = self.held.take() {
+            whole.release();
+            whole.count(None, &mut self.counters);
+        }
     }
 
     /// What was handed back is closed, unless it may be read again as it is: sockets that share cannot be bound anew.
@@ -237,8 +253,13 @@ impl Keeper {
 
     fn let_go(&mut self) {
         self.forget();
-        self.held = None;
+        self.close();
         self.slots.iter().for_each(|slot| slot.recalled.store(true, Ordering::Release));
+    }
+
+    /// Where its flows are shunted, while they can be.
+    pub fn port(&self) -> Arc<Port> {
+        Arc::clone(&self.port)
     }
 
     /// What was counted of the whole link.

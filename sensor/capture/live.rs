@@ -13,6 +13,7 @@ use super::keeper::Ends;
 pub use super::keeper::{Keeper, Seen};
 use super::libpcap::Libpcap;
 pub use super::libpcap::filter_flaw;
+pub use super::port::Port;
 use super::{Batch, Bytes, Record};
 use crate::time::Timestamp;
 
@@ -45,6 +46,9 @@ pub struct Options {
     pub snap_bytes: u32,
     /// Whether frames for others are taken.
     pub promiscuous: bool,
+    /// Its number among the ports of which flows can be shunted: with AF_XDP the kernel counts and drops their packets where
+    /// it is told to. 0: it is none.
+    pub shunt_port: u8,
     /// AF_XDP alone: nobody waits for frames; a look at an empty ring lets the driver fetch some for so long (microseconds).
     pub busy_poll: Option<u32>,
 }
@@ -97,7 +101,7 @@ pub struct Queue {
 }
 
 /// What was counted since the link was first opened. Offered is the sum of what was handed out, of what the kernel dropped,
-/// and of what waits. Who reads a part of a link counts frames, its keeper counts what belongs to the whole of it.
+/// of what was shunted, and of what waits. Who reads a part of a link counts frames, its keeper counts what belongs to the whole of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames that came to the kernel (and passed the filter), dropped ones included.
@@ -112,6 +116,10 @@ pub struct Counters {
     pub interface: u64,
     /// Frames that were handed out.
     pub handed: u64,
+    /// Counted and dropped by the kernel because their flows have nothing more to tell: no loss.
+    pub shunted: u64,
+    /// Their bytes.
+    pub shunted_bytes: u64,
     /// How often the link was opened again.
     pub reopened: u64,
 }
@@ -126,6 +134,8 @@ impl Counters {
             unclaimed: self.unclaimed + other.unclaimed,
             interface: self.interface + other.interface,
             handed: self.handed + other.handed,
+            shunted: self.shunted + other.shunted,
+            shunted_bytes: self.shunted_bytes + other.shunted_bytes,
             reopened: self.reopened + other.reopened,
         }
     }
@@ -137,7 +147,7 @@ impl Counters {
 
     /// Frames that wait in a ring, or did when it was closed.
     pub fn waiting(&self) -> u64 {
-        self.offered.saturating_sub(self.kernel_drops()).saturating_sub(self.handed)
+        self.offered.saturating_sub(self.kernel_drops() + self.shunted).saturating_sub(self.handed)
     }
 }
 
@@ -157,13 +167,15 @@ pub struct Live {
     records: Vec<Record>,
     /// Added to the numbers of its frames, so that no two readers use the same.
     first: u64,
+    /// As [`Options::shunt_port`].
+    port: u8,
 }
 
 impl Live {
-    pub(super) fn new(keeper: Ends, snap_bytes: u32, first: u64) -> Live {
+    pub(super) fn new(keeper: Ends, snap_bytes: u32, first: u64, port: u8) -> Live {
         let (counters, chunk, records) = (Counters::default(), Vec::new(), Vec::new());
-        let opened = keeper.take();
-        Live { keeper, opened, counters, queues: Vec::new(), snap_bytes: snap_bytes as usize, chunk, records, first }
+        let (opened, snap_bytes) = (keeper.take(), snap_bytes as usize);
+        Live { keeper, opened, counters, queues: Vec::new(), snap_bytes, chunk, records, first, port }
     }
 
     /// How many frames its ring holds, where whoever waits on its descriptors is woken for every single one; libpcap's ring
@@ -215,13 +227,13 @@ impl Live {
         self.chunk.clear();
         self.records.clear();
         let polled = match &mut self.opened {
-            None => return Batch { bytes: Bytes::Chunk(&[]), records: &[], first: 0 },
+            None => return Batch::NONE,
             Some(Opened::Libpcap(libpcap)) => libpcap.poll(budget, time, &mut self.chunk, &mut self.records),
             Some(Opened::AfXdp(part)) => part.poll(budget, now, self.snap_bytes, &mut self.records),
         };
         if let Err(why) = polled {
             self.hand_back(Some(why));
-            return Batch { bytes: Bytes::Chunk(&[]), records: &[], first: 0 };
+            return Batch::NONE;
         }
         let first = self.first + self.counters.handed + 1;
         self.counters.handed += self.records.len() as u64;
@@ -229,7 +241,7 @@ impl Live {
             Some(Opened::AfXdp(part)) => Bytes::Packets(part.packets()),
             _ => Bytes::Chunk(&self.chunk),
         };
-        Batch { bytes, records: &self.records, first }
+        Batch { bytes, records: &self.records, first, port: self.port }
     }
 
     /// Does what the link's keeper wants: hands back what it reads, or takes what was opened for it.

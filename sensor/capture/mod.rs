@@ -17,6 +17,8 @@ mod packed;
 mod pcap;
 mod pcapng;
 pub mod pieces;
+#[cfg(feature = "libpcap")]
+mod port;
 pub mod relay;
 mod remembered;
 #[cfg(test)]
@@ -83,9 +85,19 @@ pub struct Batch<'a> {
     bytes: Bytes<'a>,
     records: &'a [Record],
     first: u64,
+    /// By which of the ports that can shunt flows they came; 0: none.
+    port: u8,
 }
 
 impl<'a> Batch<'a> {
+    /// Nothing.
+    pub(crate) const NONE: Batch<'static> = Batch { bytes: Bytes::Chunk(&[]), records: &[], first: 0, port: 0 };
+
+    /// By which of the ports that can shunt flows they came; 0: none.
+    pub fn port(&self) -> u8 {
+        self.port
+    }
+
     /// The same frames, numbered on from `before`: sources that are read side by side share no number.
     pub fn behind(self, before: u64) -> Self {
         Batch { first: self.first + before, ..self }

@@ -14,10 +14,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::Batch;
 use super::file::Cut;
 use super::followed::AtHand;
 use super::remembered::{Identity, Memory, by_number};
-use super::{Batch, Bytes};
 use crate::limits::{WATCH_LOOKS_PARTIAL, WATCHED_FILES_MAX, WATCHED_NOTES_MAX};
 
 /// Which packets are wanted of files that are there when watching begins.
@@ -143,8 +143,7 @@ impl Watched {
         let first = self.handed + 1;
         self.handed += len as u64;
         let reader = self.at_hand.as_ref().and_then(|at_hand| at_hand.reader.as_ref()).filter(|_| len > 0);
-        reader
-            .map_or(Batch { bytes: Bytes::Chunk(&[]), records: &[], first }, |reader| Batch { first, ..reader.batch() })
+        reader.map_or(Batch { first, ..Batch::NONE }, |reader| Batch { first, ..reader.batch() })
     }
 
     /// The folder.

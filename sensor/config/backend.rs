@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, EnumAccess, VariantAccess, Visitor};
 
 use super::check::Desk;
+use super::written::Size;
 use crate::limits::BUSY_POLL_MICROSECONDS_SETTABLE_MAX;
 
 /// How an interface is read.
@@ -75,8 +76,22 @@ impl Desk<'_> {
         }
     }
 
+    /// What only AF_XDP can do.
+    pub(super) fn fits_af_xdp(&mut self, path: &str, backend: Backend, busy_poll: Option<u64>, shunt: Option<Size>) {
+        self.fits_busy_poll(path, backend, busy_poll);
+        self.fits_shunt(path, backend, shunt);
+    }
+
+    /// Flows are shunted by the program that only AF_XDP has; 0 is the same as nothing.
+    fn fits_shunt(&mut self, path: &str, backend: Backend, size: Option<Size>) {
+        if let (Backend::Libpcap, Some(Size(1..))) = (backend, size) {
+            let help = "leave it out, or set `backend: af_xdp`";
+            self.fault(&format!("{path}.shunt"), "means nothing with `backend: libpcap`".to_string(), help);
+        }
+    }
+
     /// How long the driver may be kept busy; 0 is the same as nothing.
-    pub(super) fn fits_busy_poll(&mut self, path: &str, backend: Backend, time: Option<u64>) {
+    fn fits_busy_poll(&mut self, path: &str, backend: Backend, time: Option<u64>) {
         let path = format!("{path}.busy_poll");
         let help = format!("microseconds, 0 (off) to {BUSY_POLL_MICROSECONDS_SETTABLE_MAX}");
         match time {

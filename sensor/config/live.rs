@@ -31,6 +31,7 @@ pub(crate) struct WrittenCapture {
     pub(crate) promiscuous: Option<bool>,
     pub(crate) allow_cut_off: Option<bool>,
     pub(crate) busy_poll: Option<u64>,
+    pub(crate) shunt: Option<Size>,
 }
 
 /// One place where packets come from.
@@ -50,6 +51,8 @@ pub struct Capture {
     pub allow_cut_off: bool,
     /// How long a look at an empty ring of AF_XDP keeps the driver busy, in microseconds; `None`: it is waited for frames.
     pub busy_poll: Option<u32>,
+    /// Payload from which on a flow with nothing more to learn is counted and dropped by the kernel, in bytes; `None`: never.
+    pub shunt: Option<u64>,
 }
 
 impl Capture {
@@ -63,6 +66,7 @@ impl Capture {
             promiscuous: true,
             allow_cut_off: false,
             busy_poll: None,
+            shunt: None,
         }
     }
 }
@@ -228,6 +232,7 @@ impl Desk<'_> {
             ("promiscuous", written.promiscuous.is_some()),
             ("allow_cut_off", written.allow_cut_off.is_some()),
             ("busy_poll", written.busy_poll.is_some()),
+            ("shunt", written.shunt.is_some()),
         ];
         let source = match (written.interface, written.directory) {
             (Some(name), None) => self.interface(path, name, written.backend.unwrap_or_default()),
@@ -253,7 +258,7 @@ impl Desk<'_> {
         }
         if let Source::Interface { name, backend } = &source {
             self.fits_backend(path, name, *backend, written.filter.is_some(), written.allow_cut_off == Some(true));
-            self.fits_busy_poll(path, *backend, written.busy_poll);
+            self.fits_af_xdp(path, *backend, written.busy_poll, written.shunt);
         }
         Some(Capture {
             source,
@@ -263,6 +268,7 @@ impl Desk<'_> {
             promiscuous: written.promiscuous.unwrap_or(true),
             allow_cut_off: written.allow_cut_off.unwrap_or(false),
             busy_poll: written.busy_poll.and_then(|time| u32::try_from(time).ok()).filter(|time| *time > 0),
+            shunt: written.shunt.map(|Size(bytes)| bytes).filter(|bytes| *bytes > 0),
         })
     }
 

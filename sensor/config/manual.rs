@@ -18,6 +18,7 @@ static WITHIN: &[(&str, &str)] = &[
     ("capture[].promiscuous", "true"),
     ("capture[].allow_cut_off", "false"),
     ("capture[].busy_poll", "0"),
+    ("capture[].shunt", "0"),
     ("centre.spool", "/var/lib/haetae/spool"),
     ("metrics.allow_remote", "false"),
     ("quarantine.files", "32"),

@@ -82,6 +82,8 @@ impl Account {
                 no_frame = counters.no_frame,
                 unclaimed = counters.unclaimed,
                 interface_drops = counters.interface,
+                shunted = counters.shunted,
+                shunted_bytes = counters.shunted_bytes,
                 left_in_ring = counters.waiting(),
                 reopened = counters.reopened,
                 "link"

@@ -232,6 +232,8 @@ fn link(name: &str, state: &LinkState, now: Instant) -> Value {
         "no_frame": counters.no_frame,
         "unclaimed": counters.unclaimed,
         "interface_drops": counters.interface,
+        "shunted": counters.shunted,
+        "shunted_bytes": counters.shunted_bytes,
         "reopened": counters.reopened,
     })
 }

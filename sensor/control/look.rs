@@ -183,6 +183,8 @@ fn link(name: &str, state: &LinkState) -> Link {
         kernel_drops: state.counters.kernel_drops(),
         unclaimed: state.counters.unclaimed,
         interface_drops: state.counters.interface,
+        shunted: state.counters.shunted,
+        shunted_bytes: state.counters.shunted_bytes,
         queues: state.queues.iter().map(queue).collect(),
         up: state.open,
     }

@@ -49,6 +49,8 @@ mod run;
 #[cfg(feature = "libpcap")]
 mod shared;
 #[cfg(feature = "libpcap")]
+mod shunting;
+#[cfg(feature = "libpcap")]
 mod socket;
 #[cfg(feature = "libpcap")]
 mod supervise;

@@ -15,6 +15,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::delivery::{self, Prepared};
 use super::rescue::Rescue;
 use super::shared::Shared;
+use super::shunting::Ports;
 use super::tap::{From, Source, Tap};
 use super::{Failure, nanos, version_of};
 use crate::alert::record::{Desk, Mode, Site};
@@ -68,13 +69,15 @@ pub(super) struct Sources {
     pub(super) keepers: Vec<(usize, Keeper)>,
     /// What each worker reads.
     pub(super) of_worker: Vec<Vec<Source>>,
+    /// The interfaces of which flows are shunted.
+    pub(super) ports: Ports,
 }
 
 impl Sources {
     /// Nothing yet, for so many workers.
     pub(super) fn none(workers: usize) -> Sources {
         let of_worker = (0..workers).map(|_| Vec::new()).collect();
-        Sources { names: Vec::new(), keepers: Vec::new(), of_worker }
+        Sources { names: Vec::new(), keepers: Vec::new(), of_worker, ports: Ports::default() }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Source> {
@@ -107,11 +110,15 @@ pub(super) fn open_sources(captures: &[Capture], workers: usize, rights: &mut dy
                 readers += 1;
             }
             config::Source::Interface { name, backend } => {
-                let options = options(name, *backend, capture);
+                let shunt_port = capture.shunt.map_or(0, |_| sources.ports.next());
+                let options = live::Options { shunt_port, ..options(name, *backend, capture) };
                 let first = |part: usize| before + part as u64 * LINK_NUMBERS;
                 let opened = open_link(&options, readers_max, first, rights);
                 let (keeper, lives) = opened.map_err(|refused| not_opened(name, &refused))?;
                 tracing::info!(interface = name, backend = keeper.backend(), manner = keeper.manner(), "capturing");
+                if let Some(payload_min) = capture.shunt.filter(|_| shunt_port != 0) {
+                    sources.ports.add(payload_min, keeper.port());
+                }
                 readers += lives.len();
                 for (part, live) in lives.into_iter().enumerate() {
                     let source = Source { name: name.clone(), from: From::Link(Box::new(live)), link };
@@ -142,6 +149,7 @@ fn options(name: &str, backend: config::Backend, capture: &Capture) -> live::Opt
         snap_bytes: capture.snap_bytes,
         promiscuous: capture.promiscuous,
         busy_poll: capture.busy_poll,
+        shunt_port: 0,
     }
 }
 
@@ -242,7 +250,7 @@ pub(super) fn orders(
 
 /// Workers with their links and the rings between them: a ring from each that reads links to every other.
 pub(super) fn taps(
-    of_worker: Vec<Vec<Source>>,
+    (of_worker, ports): (Vec<Vec<Source>>, Ports),
     shared: &Arc<Shared>,
     send: &Sender<Release>,
     quarantine: Option<Sender<Specimen>>,
@@ -259,12 +267,16 @@ pub(super) fn taps(
         };
         outboxes.push((0..workers).map(to).collect());
     }
+    let ports = (!ports.is_empty()).then(|| Arc::new(ports));
     let parts = of_worker.into_iter().zip(outboxes).zip(inboxes).enumerate();
     parts
         .map(|(index, ((sources, outboxes), inboxes))| {
             let (_, orders) = shared.orders(index);
             let worker = Worker::new(orders, send.clone(), Laps::new(nanos)).with_rings(outboxes, inboxes);
-            let worker = worker.on(shared.leashes[index].clone());
+            let mut worker = worker.on(shared.leashes[index].clone());
+            if let Some(ports) = &ports {
+                worker = worker.with_shunter(Arc::clone(ports) as _);
+            }
             let rescue = Rescue { index, shared: Arc::clone(shared), quarantine: quarantine.clone() };
             Tap::new(worker, sources, rescue, slow_motion)
         })

@@ -115,9 +115,9 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let (shared, progress) = (Arc::new(shared), Progress::default());
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let rights_kept = bounds::rights(&sources, broker.is_some());
-    let Sources { names, keepers, of_worker } = sources;
+    let Sources { names, keepers, of_worker, ports } = sources;
     let (quarantine, poison) = Quarantine::open(&config)?;
-    let taps = taps(of_worker, &shared, &send, poison, service.slow_motion);
+    let taps = taps((of_worker, ports), &shared, &send, poison, service.slow_motion);
     let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
     keep.tell();
     let hands = (taps, keep, quarantine);

@@ -73,6 +73,7 @@ impl Watch {
             snap_bytes: wanted.capture.snap_bytes,
             promiscuous: wanted.capture.promiscuous,
             busy_poll: None,
+            shunt_port: 0,
         };
         let (mut keepers, mut links) = (Vec::new(), Vec::new());
         for _ in 0..queues {

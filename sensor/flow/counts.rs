@@ -13,6 +13,12 @@ pub struct Counts {
     pub midstream: u64,
     /// TCP and UDP flows that ended with packets of one direction only.
     pub one_way: u64,
+    /// Directions of flows that were given to the kernel to count.
+    pub shunted: u64,
+    /// How often one could not be, for another had its place.
+    pub shunts_refused: u64,
+    /// Those of which a last packet may have been counted for the link alone.
+    pub shunts_unsettled: u64,
 }
 
 impl Counts {
@@ -22,6 +28,9 @@ impl Counts {
         self.evicted += other.evicted;
         self.midstream += other.midstream;
         self.one_way += other.one_way;
+        self.shunted += other.shunted;
+        self.shunts_refused += other.shunts_refused;
+        self.shunts_unsettled += other.shunts_unsettled;
     }
 }
 

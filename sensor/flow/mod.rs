@@ -11,6 +11,7 @@ mod entry;
 mod half_open;
 mod key;
 mod scene;
+mod shunted;
 mod slab;
 mod stream;
 mod table;
@@ -24,7 +25,11 @@ pub use counts::{Counts, StreamCounts};
 pub use effort::Effort;
 pub use half_open::Knock;
 pub use scene::{Ended, FlowView, Scene, Tunnel};
+pub use shunted::{Direction, Shunted, Shunter, Unheard};
 pub use trail::{Moment, Step, Trail};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::decode::shard::{Shard, shard_of};
 use crate::decode::{Address, Fate, Packet, protocol as ip_protocol, tcp_flag};
@@ -59,9 +64,16 @@ pub struct Ticket {
     key: Key,
     direction: usize,
     hash: u32,
+    /// By which of the ports that can shunt flows it came; 0: none.
+    port: u8,
 }
 
 impl Ticket {
+    /// The same for a packet that came by this port.
+    pub fn by(self, port: u8) -> Ticket {
+        Ticket { port, ..self }
+    }
+
     /// The shard whose owner follows the packet.
     pub fn shard(&self) -> Shard {
         self.shard
@@ -77,6 +89,8 @@ struct ShardState {
     table: Table,
     streams: Streams,
     clock: Option<Timestamp>,
+    /// What is counted elsewhere, by flow and direction.
+    shunted: BTreeMap<(u32, usize), Box<dyn Shunted>>,
 }
 
 /// The flows of all shards that a worker owns.
@@ -89,17 +103,24 @@ pub struct Flows {
     effort: Effort,
     /// Flows that a sweep found idle: (first packet, shard, which).
     idle: Vec<(u64, usize, Found)>,
+    /// Who counts flows elsewhere; in a replay nobody.
+    shunter: Option<Arc<dyn Shunter>>,
 }
 
 impl Flows {
     /// No flows yet.
     pub fn new(settings: Settings) -> Self {
         let held_max = (settings.reassembly_bytes_max / SHARDS).max(1);
-        let state = || ShardState { table: Table::default(), streams: Streams::new(held_max), clock: None };
+        let state = || ShardState {
+            table: Table::default(),
+            streams: Streams::new(held_max),
+            clock: None,
+            shunted: BTreeMap::new(),
+        };
         let shards = std::iter::repeat_with(state).take(SHARDS).collect();
         let per_shard = (settings.flows_max / SHARDS).max(1);
         let (counts, effort) = (Counts::default(), Effort::default());
-        Flows { shards, room: Room::default(), settings, per_shard, counts, effort, idle: Vec::new() }
+        Flows { shards, room: Room::default(), settings, per_shard, counts, effort, idle: Vec::new(), shunter: None }
     }
 
     /// The shard of an address pair.
@@ -111,7 +132,7 @@ impl Flows {
     pub fn ticket(&self, packet: &Packet, shard: Option<Shard>) -> Ticket {
         let shard = shard.unwrap_or_else(|| self.shard(&packet.source, &packet.destination));
         let (key, direction) = key_of(packet);
-        Ticket { shard, key, direction, hash: key.hash(self.settings.key) }
+        Ticket { shard, key, direction, hash: key.hash(self.settings.key), port: 0 }
     }
 
     /// Fetches the place where the look-up will begin, and whoever has to go if this packet's flow is new.
@@ -150,10 +171,13 @@ impl Flows {
         {
             return fate;
         }
+        if shunted::gives_back(packet.segment.flags) {
+            self.give_back(shard, found);
+        }
         let known = found.and_then(|found| self.go_on(shard, found, moment, packet, ticket.direction, trail));
         let begun = || self.begin(shard, moment, packet, payload.len(), ticket, trail);
         let Some(number) = known.or_else(begun) else { return fate };
-        let ShardState { table, streams, clock } = &mut self.shards[shard];
+        let ShardState { table, streams, clock, .. } = &mut self.shards[shard];
         let flow = table.flow(&mut self.room, number);
         flow.seen = clock.unwrap_or(moment.time);
         if known.is_some() {
@@ -175,6 +199,9 @@ impl Flows {
             _ => {}
         }
         trail.observed(before, moment, shard, flow);
+        if ticket.port != 0 && flow.talk == Talk::Shunted {
+            self.shunt(shard, number, ticket);
+        }
         match (passed_over, self.effort) {
             (false, _) => fate,
             (true, Effort::Addresses) => Fate::ShedPayload,
@@ -257,6 +284,7 @@ impl Flows {
     }
 
     fn end(&mut self, shard: usize, found: Found, how: Ended, moment: Moment, trail: &mut Trail) {
+        self.give_back(shard, Some(found));
         let ShardState { table, streams, .. } = &mut self.shards[shard];
         let number = match found {
             Found::Flow(number) => number,
@@ -303,10 +331,12 @@ impl Flows {
     /// [`Flows::end_idle`]. Which shards and which flows does not depend on the owner.
     pub fn find_idle(&mut self, epoch: u64) {
         self.idle.clear();
-        for (at, shard) in self.shards.iter().enumerate() {
+        for (at, shard) in self.shards.iter_mut().enumerate() {
             let Some(clock) = shard.clock.filter(|_| at as u64 % SWEEP_EPOCHS == epoch % SWEEP_EPOCHS) else {
                 continue;
             };
+            // who is heard nowhere else may well be talking
+            shard.fetch_unheard(&mut self.room);
             let is_silent = |since: Timestamp, gap: Span| {
                 clock.since(since).as_nanos() > gap.as_nanos() + CLOCK_STEP_MAX.as_nanos()
             };

@@ -3,6 +3,9 @@
 #[path = "floods.rs"]
 mod floods;
 
+#[path = "unheard.rs"]
+mod unheard;
+
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
@@ -154,6 +157,8 @@ struct Tap {
     now: Timestamp,
     told: Vec<String>,
     views: Vec<FlowView>,
+    /// By which port all comes.
+    port: u8,
 }
 
 impl Tap {
@@ -173,6 +178,7 @@ impl Tap {
             now: Timestamp::from_parts(1_795_262_400, 0),
             told: Vec::new(),
             views: Vec::new(),
+            port: 0,
         }
     }
 
@@ -199,7 +205,7 @@ impl Tap {
         let (number, length) = (self.number, bytes.len() as u32);
         let frame = Frame { number, time: self.now, bytes: kept, length, link: Link::ETHERNET };
         let packet = decode(&frame, &mut self.fragments).expect("a packet");
-        let ticket = self.flows.ticket(&packet, None);
+        let ticket = self.flows.ticket(&packet, None).by(self.port);
         let payload = packet.payload(kept, &self.fragments);
         let moment = Moment { packet: number, time: self.now };
         self.flows.follow(moment, &packet, &ticket, payload, &mut self.trail);

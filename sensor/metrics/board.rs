@@ -95,7 +95,7 @@ pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
         timeline: _,
     } = tally;
     let Fates(fates) = fates;
-    let Counts { began, evicted, midstream, one_way } = flows;
+    let Counts { began, evicted, midstream, one_way, shunted, shunts_refused, shunts_unsettled } = flows;
     let StreamCounts { gaps, gap_bytes, unseen_bytes, reassembly_full, lost, odd, out_of_order, bodies } = streams;
     let BodyCounts { damaged, bombs, coding_full } = bodies;
     let FragmentCounts { whole, overlaps, evicted: given_up, timeouts } = fragments;
@@ -118,7 +118,7 @@ pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
         .into_iter()
         .chain([alerts, events_shed, alerts_shed, flows_lost])
         .chain(restarts)
-        .chain([began, evicted, midstream, one_way])
+        .chain([began, evicted, midstream, one_way, shunted, shunts_refused, shunts_unsettled])
         .chain([gaps, gap_bytes, unseen_bytes, reassembly_full, lost, odd, out_of_order])
         .chain([whole, overlaps, given_up, timeouts])
         .chain([damaged, bombs, coding_full])

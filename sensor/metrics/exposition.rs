@@ -95,6 +95,8 @@ fn shown(links: &[Link]) -> Vec<Link> {
         sum.kernel_drops += link.kernel_drops;
         sum.unclaimed += link.unclaimed;
         sum.interface_drops += link.interface_drops;
+        sum.shunted += link.shunted;
+        sum.shunted_bytes += link.shunted_bytes;
         sum.queues.extend(link.queues.iter().filter(|_| known));
         sum.up &= link.up;
     }

@@ -79,6 +79,12 @@ pub(super) static FAMILIES: &[Family] = &[
         Links(|link| link.interface_drops),
     ),
     counter(
+        "haetae_link_shunted_frames_total",
+        "Frames of flows with nothing more to learn that the kernel counted and dropped, as `shunt` has it. No loss: their flows have them.",
+        Links(|link| link.shunted),
+    ),
+    counter("haetae_link_shunted_bytes_total", "Bytes of those frames.", Links(|link| link.shunted_bytes)),
+    counter(
         "haetae_queue_received_frames_total",
         "Those of haetae_link_received_frames_total that came by this receive queue (AF_XDP). Queues far apart: the interface does not spread its load.",
         Any(samples::queues),
@@ -141,6 +147,21 @@ pub(super) static FAMILIES: &[Family] = &[
         "haetae_flows_one_way_total",
         "TCP and UDP flows that ended with packets of one direction only. Many: the tap shows one direction.",
         Sum(|sum| sum.flows.one_way),
+    ),
+    counter(
+        "haetae_flow_shunts_total",
+        "Directions of flows that were given to the kernel to count.",
+        Sum(|sum| sum.flows.shunted),
+    ),
+    counter(
+        "haetae_flow_shunts_refused_total",
+        "Attempts to do so that found another flow in the same place. Many: fewer flows are spared than could be.",
+        Sum(|sum| sum.flows.shunts_refused),
+    ),
+    counter(
+        "haetae_flow_shunts_unsettled_total",
+        "Those of haetae_flow_shunts_total that ended while a packet was in the middle of being counted: the link has it, the flow may not.",
+        Sum(|sum| sum.flows.shunts_unsettled),
     ),
     counter(
         "haetae_stream_gaps_total",

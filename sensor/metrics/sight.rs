@@ -87,6 +87,10 @@ pub struct Link {
     pub unclaimed: u64,
     /// Frames that the interface or its driver lost.
     pub interface_drops: u64,
+    /// Frames that the kernel counted and dropped because their flows have nothing more to tell.
+    pub shunted: u64,
+    /// Their bytes.
+    pub shunted_bytes: u64,
     /// What came by each receive queue, where that is told apart.
     pub queues: Vec<Queue>,
     /// Whether it can be read.

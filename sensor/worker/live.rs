@@ -5,6 +5,7 @@
 //! clock, a wait.
 
 use std::mem;
+use std::sync::Arc;
 
 use super::addresses::addresses_of;
 use super::contact::Asked;
@@ -12,7 +13,7 @@ use super::steer::Handed;
 use super::{Inbox, Orders, Outbox, Release, Stage, Worker};
 use crate::capture::Frame;
 use crate::decode::{Fate, Packet};
-use crate::flow::{Effort, Ended, Moment, Scene, Ticket};
+use crate::flow::{Effort, Ended, Moment, Scene, Shunter, Ticket};
 use crate::limits::{
     BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS, SHARDS_ASKED_A_TICK,
 };
@@ -24,6 +25,12 @@ impl Worker {
     pub fn with_rings(mut self, outboxes: Vec<Option<Outbox>>, inboxes: Vec<(usize, Inbox)>) -> Self {
         self.outboxes = outboxes;
         self.inboxes = inboxes;
+        self
+    }
+
+    /// Gives it whoever can count flows in the kernel.
+    pub fn with_shunter(mut self, shunter: Arc<dyn Shunter>) -> Self {
+        self.flows.shunt_by(shunter);
         self
     }
 

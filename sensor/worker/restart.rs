@@ -171,6 +171,8 @@ impl Worker {
         let counted = Tally { flows_open: 0, effort: 0, ..self.tally() };
         let mut new = Worker::new(self.orders.clone(), self.release_to.clone(), self.laps.begun_again());
         new = new.on(self.leash.clone());
+        // what the dead one had shunted is heard again when its flows go
+        new.flows.shunt_like(&self.flows);
         new.wary.remember(&mut self.wary);
         (new.turn, new.cautious) = (self.turn, cautious);
         (new.before, new.clock_suspect) = (counted, self.clock_suspect);

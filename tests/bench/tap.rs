@@ -43,7 +43,8 @@ fn send(interface: &str, time: Duration, flows: u16, len: usize) -> Result<(), E
 const NAP: Duration = Duration::from_millis(1);
 
 fn drop_all(interface: &str, time: Duration, spins: bool) -> Result<(), Error> {
-    let options = Options { queue_bytes: 64 << 20, port_bytes: 1 << 30, promiscuous: true, busy_poll: None };
+    let options =
+        Options { queue_bytes: 64 << 20, port_bytes: 1 << 30, promiscuous: true, busy_poll: None, shunts: false };
     let (_hold, mut parts) = Hold::take(&mut OwnRights::default(), interface, options, 1)?;
     let part = &mut parts[0];
     eprintln!("ready");

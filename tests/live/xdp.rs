@@ -26,11 +26,15 @@ pub(super) fn ended(mut service: Service) -> (Vec<u64>, Value, Value) {
 }
 
 /// Every cause has its number, and they add up.
-fn adds_up(link: &Value, sent: u64) {
+pub(super) fn adds_up(link: &Value, sent: u64) {
     let count = |name| number(link, name);
     assert_eq!(link["backend"], "af_xdp", "{link}");
     assert_eq!(count("kernel_drops"), count("ring_full") + count("no_frame") + count("unclaimed"), "{link}");
-    assert_eq!(count("offered"), count("received") + count("kernel_drops") + count("left_in_ring"), "{link}");
+    assert_eq!(
+        count("offered"),
+        count("received") + count("shunted") + count("kernel_drops") + count("left_in_ring"),
+        "{link}"
+    );
     assert_eq!(sent, count("offered") + count("interface_drops"), "{link}");
 }
 

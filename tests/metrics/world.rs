@@ -136,6 +136,8 @@ pub fn ill(seconds: f64) -> Sight {
         kernel_drops: counted(seconds, rate / 10),
         unclaimed: counted(seconds, rate / 1_000),
         interface_drops: counted(seconds, rate / 100),
+        shunted: counted(seconds, rate),
+        shunted_bytes: counted(seconds, rate * 1_500),
         queues: vec![Queue {
             number: 0,
             received: counted(seconds, rate),
@@ -196,7 +198,15 @@ fn ill_worker(seconds: f64) -> Tally {
         restarts: [each, each],
         flows_lost: 100 * each,
         truncated: counted(seconds, 1_000),
-        flows: Counts { evicted: each, midstream: each, one_way: 9 * each, began: 10 * each },
+        flows: Counts {
+            evicted: each,
+            midstream: each,
+            one_way: 9 * each,
+            began: 10 * each,
+            shunted: each,
+            shunts_refused: each,
+            shunts_unsettled: each,
+        },
         streams: StreamCounts {
             gaps: each,
             gap_bytes: 100_000 * each,
