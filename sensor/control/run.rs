@@ -112,8 +112,9 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let rights_kept = bounds::rights(&sources, broker.is_some());
     let Sources { names, keepers, of_worker, ports } = sources;
-    let taps = taps(of_worker, ports, &shared, &send, service.slow_motion);
-    let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
+    let ports = Arc::new(ports);
+    let taps = taps(of_worker, &ports, &shared, &send, service.slow_motion);
+    let keep = Keep { keepers, rights, ports, shared: Arc::clone(&shared) };
     keep.tell();
     let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
     sandbox.hear(short);
