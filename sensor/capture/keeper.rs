@@ -7,13 +7,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::af_xdp::Rights;
+use ::af_xdp::{Rights, Shunts};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::af_xdp::{self, Whole};
 use super::libpcap::{self, ANY, Libpcap};
 use super::live::{Backend, Counters, Live, Opened, Options, Refused};
-use super::port::Port;
 
 /// A worker's end of where it meets its keeper. Neither waits for the other, and no packet passes here.
 pub(super) struct Ends<T = Opened> {
@@ -107,7 +106,6 @@ pub struct Keeper {
     /// Why the best way to read it was not taken.
     instead: Option<Refused>,
     counters: Counters,
-    port: Arc<Port>,
 }
 
 impl Keeper {
@@ -123,8 +121,7 @@ impl Keeper {
     ) -> Result<(Keeper, Vec<Live>), Refused> {
         let (slots, ends): (Vec<Slot>, Vec<Ends>) = (0..workers.max(1)).map(|_| Slot::new()).unzip();
         let (snap_bytes, shunt_port, counters) = (options.snap_bytes, options.shunt_port, Counters::default());
-        let port = Arc::default();
-        let mut keeper = Keeper { options, slots, held: None, backend: "", instead: None, counters, port };
+        let mut keeper = Keeper { options, slots, held: None, backend: "", instead: None, counters };
         keeper.open_all(rights)?;
         // whoever has nothing to read now has no way to hand on what it reads, and gets nothing later
         keeper.slots.retain(|slot| slot.is_out);
@@ -143,10 +140,6 @@ impl Keeper {
             Held::Libpcap { .. } => "libpcap",
             Held::AfXdp(_) => "af_xdp",
         };
-        self.port.set(match &held {
-            Held::AfXdp(whole) => whole.shunts(),
-            Held::Libpcap { .. } => None,
-        });
         (self.held, self.instead) = (Some(held), instead);
         self.slots.iter_mut().zip(parts).for_each(|(slot, part)| slot.give(part));
         Ok(())
@@ -236,7 +229,6 @@ impl Keeper {
 
     /// What the program counts until its last moment counts.
     fn close(&mut self) {
-        self.port.set(None);
         if let Some(Held::AfXdp(mut whole)) = self.held.take() {
             whole.release();
             whole.count(None, &mut self.counters);
@@ -258,8 +250,11 @@ impl Keeper {
     }
 
     /// Where its flows are shunted, while they can be.
-    pub fn port(&self) -> Arc<Port> {
-        Arc::clone(&self.port)
+    pub fn shunts(&self) -> Option<Arc<Shunts>> {
+        match self.held.as_ref()? {
+            Held::AfXdp(whole) => whole.shunts(),
+            Held::Libpcap { .. } => None,
+        }
     }
 
     /// What was counted of the whole link.

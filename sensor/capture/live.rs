@@ -13,7 +13,6 @@ use super::keeper::Ends;
 pub use super::keeper::{Keeper, Seen};
 use super::libpcap::Libpcap;
 pub use super::libpcap::filter_flaw;
-pub use super::port::Port;
 use super::{Batch, Bytes, Record};
 use crate::time::Timestamp;
 

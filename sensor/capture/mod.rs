@@ -17,8 +17,6 @@ mod packed;
 mod pcap;
 mod pcapng;
 pub mod pieces;
-#[cfg(feature = "libpcap")]
-mod port;
 pub mod relay;
 mod remembered;
 #[cfg(test)]

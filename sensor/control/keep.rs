@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use af_xdp::Rights;
 
 use super::shared::Shared;
+use super::shunting::Ports;
 use crate::capture::live::{Keeper, Seen};
 use crate::sandbox::{Role, Sandbox};
 
@@ -24,6 +25,7 @@ const HEAR: Duration = Duration::from_millis(10);
 pub(super) struct Keep {
     pub(super) keepers: Vec<(usize, Keeper)>,
     pub(super) rights: Box<dyn Rights>,
+    pub(super) ports: Arc<Ports>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -31,6 +33,7 @@ impl Keep {
     /// What is known of the links before anybody looks.
     pub(super) fn tell(&self) {
         for (link, keeper) in &self.keepers {
+            self.ports.set(*link, keeper.shunts());
             self.shared.set_whole(*link, keeper.backend(), keeper.is_open(), keeper.counters());
         }
     }

@@ -117,7 +117,7 @@ pub(super) fn open_sources(captures: &[Capture], workers: usize, rights: &mut dy
                 let (keeper, lives) = opened.map_err(|refused| not_opened(name, &refused))?;
                 tracing::info!(interface = name, backend = keeper.backend(), manner = keeper.manner(), "capturing");
                 if let Some(payload_min) = capture.shunt.filter(|_| shunt_port != 0) {
-                    sources.ports.add(payload_min, keeper.port());
+                    sources.ports.add(link, payload_min);
                 }
                 readers += lives.len();
                 for (part, live) in lives.into_iter().enumerate() {
@@ -250,7 +250,7 @@ pub(super) fn orders(
 
 /// Workers with their links and the rings between them: a ring from each that reads links to every other.
 pub(super) fn taps(
-    (of_worker, ports): (Vec<Vec<Source>>, Ports),
+    (of_worker, ports): (Vec<Vec<Source>>, &Arc<Ports>),
     shared: &Arc<Shared>,
     send: &Sender<Release>,
     quarantine: Option<Sender<Specimen>>,
@@ -267,16 +267,12 @@ pub(super) fn taps(
         };
         outboxes.push((0..workers).map(to).collect());
     }
-    let ports = (!ports.is_empty()).then(|| Arc::new(ports));
     let parts = of_worker.into_iter().zip(outboxes).zip(inboxes).enumerate();
     parts
         .map(|(index, ((sources, outboxes), inboxes))| {
             let (_, orders) = shared.orders(index);
             let worker = Worker::new(orders, send.clone(), Laps::new(nanos)).with_rings(outboxes, inboxes);
-            let mut worker = worker.on(shared.leashes[index].clone());
-            if let Some(ports) = &ports {
-                worker = worker.with_shunter(Arc::clone(ports) as _);
-            }
+            let worker = worker.on(shared.leashes[index].clone()).with_shunter(Arc::clone(ports) as _);
             let rescue = Rescue { index, shared: Arc::clone(shared), quarantine: quarantine.clone() };
             Tap::new(worker, sources, rescue, slow_motion)
         })

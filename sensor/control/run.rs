@@ -116,9 +116,10 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let (send, releases) = bounded::<Release>(RELEASES_LIVE_MAX);
     let rights_kept = bounds::rights(&sources, broker.is_some());
     let Sources { names, keepers, of_worker, ports } = sources;
+    let ports = Arc::new(ports);
     let (quarantine, poison) = Quarantine::open(&config)?;
-    let taps = taps((of_worker, ports), &shared, &send, poison, service.slow_motion);
-    let keep = Keep { keepers, rights, shared: Arc::clone(&shared) };
+    let taps = taps((of_worker, &ports), &shared, &send, poison, service.slow_motion);
+    let keep = Keep { keepers, rights, ports, shared: Arc::clone(&shared) };
     keep.tell();
     let hands = (taps, keep, quarantine);
     let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
