@@ -23,11 +23,17 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// Hands the frames of the batch before to `back`; its packets are gone.
-    pub(crate) fn give_back(&mut self, back: impl FnMut(u64)) {
+    /// Hands the frames of the batch before to `back`; its packets are gone. What `back` has no room for stays here until the
+    /// next time: a frame that is lost is lost for as long as the socket lives.
+    pub(crate) fn give_back(&mut self, mut back: impl FnMut(u64) -> bool) {
         self.packets.clear();
         self.joined.clear();
-        self.held.drain(..).for_each(back);
+        self.held.retain(|frame| !back(*frame));
+    }
+
+    /// Whether there is anything to give back.
+    pub(crate) fn holds_frames(&self) -> bool {
+        !(self.held.is_empty() && self.packets.is_empty())
     }
 
     /// Takes up to `budget` whole packets. One whose last piece is not there yet stays in the ring.
@@ -141,7 +147,10 @@ mod tests {
 
     fn given_back(taken: &mut Taken) -> Vec<u64> {
         let mut frames = Vec::new();
-        taken.give_back(|frame| frames.push(frame));
+        taken.give_back(|frame| {
+            frames.push(frame);
+            true
+        });
         frames
     }
 
@@ -158,6 +167,18 @@ mod tests {
         assert_eq!(waiting(&mut reads), 0);
         assert_eq!(given_back(&mut taken), [5, 2, 7, 1, 3].map(|frame| frame * 2048), "each frame, from its beginning");
         assert_eq!(taken.len(), 0);
+    }
+
+    #[test]
+    fn a_frame_for_which_there_is_no_room_is_given_back_later() {
+        let ((mut writes, mut reads), mut umem) = (ends(8, 0), Umem::new(8).expect("memory"));
+        arrive(&mut umem, &mut writes, &[(3, b"one", 0), (4, b"two", 0), (5, b"three", 0)]);
+        let mut taken = Taken::default();
+        taken.take(&mut reads, &umem, 64);
+        taken.give_back(|frame| frame == 4 * 2048);
+        assert!(taken.len() == 0 && taken.holds_frames());
+        assert_eq!(given_back(&mut taken), [3, 5].map(|frame| frame * 2048));
+        assert!(!taken.holds_frames());
     }
 
     #[test]

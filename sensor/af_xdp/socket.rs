@@ -66,8 +66,10 @@ impl Socket {
             other => other,
         };
         set(fd.as_fd(), libc::SOL_XDP, libc::XDP_UMEM_REG, &umem.registration(), "XDP_UMEM_REG").map_err(too_much)?;
+        // twice the frames: the kernel says late which entries it has read, and whoever has a frame may give it back at once
+        let fill_entries = frames * 2;
         for (option, entries, name) in [
-            (libc::XDP_UMEM_FILL_RING, frames, "XDP_UMEM_FILL_RING"),
+            (libc::XDP_UMEM_FILL_RING, fill_entries, "XDP_UMEM_FILL_RING"),
             (libc::XDP_UMEM_COMPLETION_RING, COMPLETION_ENTRIES, "XDP_UMEM_COMPLETION_RING"),
             (libc::XDP_RX_RING, frames / 2, "XDP_RX_RING"),
         ] {
@@ -77,8 +79,8 @@ impl Socket {
         let (mapping, at) = ring::<Descriptor>(fd.as_fd(), &offsets.rx, libc::XDP_PGOFF_RX_RING, frames / 2)?;
         let reads = Consumer::new(mapping, at, frames / 2).ok_or(Error::Strange)?;
         let place = libc::XDP_UMEM_PGOFF_FILL_RING as libc::off_t;
-        let (mapping, at) = ring::<u64>(fd.as_fd(), &offsets.fr, place, frames)?;
-        let mut fill = Producer::new(mapping, at, frames).ok_or(Error::Strange)?;
+        let (mapping, at) = ring::<u64>(fd.as_fd(), &offsets.fr, place, fill_entries)?;
+        let mut fill = Producer::new(mapping, at, fill_entries).ok_or(Error::Strange)?;
         if !umem.frames().all(|frame| fill.push(frame)) {
             return Err(Error::Strange);
         }
@@ -89,12 +91,9 @@ impl Socket {
 
     /// Gives the frames of the batch before back and takes up to `budget` packets; how many there were.
     pub(crate) fn receive(&mut self, budget: usize) -> usize {
-        if self.taken.len() > 0 {
+        if self.taken.holds_frames() {
             let fill = &mut self.fill;
-            self.taken.give_back(|frame| {
-                let back = fill.push(frame);
-                debug_assert!(back, "the ring has room for every frame that there is");
-            });
+            self.taken.give_back(|frame| fill.push(frame));
             fill.publish();
         }
         if self.fill.wants_wakeup() || self.polls_busily && self.reads.look() == 0 {

@@ -383,10 +383,8 @@ fn output(text: &str) -> Result<Output, String> {
 }
 
 fn seconds(text: &str) -> Result<u64, String> {
-    match text.parse() {
-        Ok(seconds) if (1..=DOCTOR_SECONDS_MAX).contains(&seconds) => Ok(seconds),
-        _ => Err(format!("1 to {DOCTOR_SECONDS_MAX}")),
-    }
+    let seconds = text.parse().ok().filter(|seconds| (1..=DOCTOR_SECONDS_MAX).contains(seconds));
+    seconds.ok_or(format!("1 to {DOCTOR_SECONDS_MAX}"))
 }
 
 fn workers(text: &str) -> Result<Workers, String> {

@@ -393,9 +393,7 @@ fn tell(file: &Path, what: &What) {
     let file = file.display();
     match what {
         What::Read(None) => tracing::debug!(%file, "read"),
-        What::Read(Some(cut)) => {
-            tracing::warn!(%file, bytes = cut.bytes, reason = cut.reason, "read, but not all of it")
-        }
+        What::Read(Some(cut)) => tracing::warn!(%file, bytes = cut.bytes, reason = cut.reason, "not read to its end"),
         What::Skipped(reason) => tracing::warn!(%file, reason, "skipped"),
     }
 }

@@ -77,22 +77,11 @@ pub(super) fn together(
         let named = |index: usize| thread::Builder::new().name(format!("worker {index}"));
         let start = |(index, tap): (usize, Tap)| named(index).spawn_scoped(scope, move || work(tap, look));
         let workers: Vec<_> = taps.into_iter().enumerate().map(start).collect();
-        let shared = Arc::clone(&running.shared);
-        scope.spawn(move || {
-            look.sandbox.enter(Role::Watchdog, &[]);
-            supervise(&shared, ended);
-        });
         let (shared, manager) = (Arc::clone(&running.shared), running.manager.clone());
-        scope.spawn(move || {
-            look.sandbox.enter(Role::Watchdog, &[]);
-            manager.watch(&shared, ended);
-        });
-        let mut keep = keep;
-        let keep = scope.spawn(move || {
-            let role = keep.role(look.sandbox);
-            look.sandbox.enter(role, &[]);
-            keep.run(unkept);
-        });
+        scope.spawn(move || watch(&shared, ended, look, |shared, ended| supervise(shared, ended)));
+        let shared = Arc::clone(&running.shared);
+        scope.spawn(move || watch(&shared, ended, look, |shared, ended| manager.watch(shared, ended)));
+        let keep = scope.spawn(move || look_after(keep, unkept, look));
         // collector, watchdog, supervisor, keeper and this one
         let others = [keeps_poison, doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
         let threads = workers.len() + 5 + others.into_iter().filter(|other| *other).count();
@@ -104,17 +93,25 @@ pub(super) fn together(
         let _dead_keeps_nothing = keep.join();
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();
-        let died = workers
-            .into_iter()
-            .map(|worker| worker.map(|worker| worker.join()))
-            .filter(|it| !matches!(it, Ok(Ok(()))))
-            .count();
+        let joined = workers.into_iter().map(|worker| worker.map(|worker| worker.join()));
+        let died = joined.filter(|it| !matches!(it, Ok(Ok(())))).count();
         let stats = running.says_stats();
         drop(running); // it has the last sender: the collector comes to its end
         let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
         ended.store(true, Ordering::Release);
         Over { told, died, stats, settled, collected }
     })
+}
+
+fn watch(shared: &Shared, ended: &AtomicBool, look: &Look<'_>, work: impl FnOnce(&Shared, &AtomicBool)) {
+    look.sandbox.enter(Role::Watchdog, &[]);
+    work(shared, ended);
+}
+
+fn look_after(mut keep: Keep, unkept: &AtomicBool, look: &Look<'_>) {
+    let role = keep.role(look.sandbox);
+    look.sandbox.enter(role, &[]);
+    keep.run(unkept);
 }
 
 fn serve(server: &Server, ended: &AtomicBool, look: &Look<'_>) {
