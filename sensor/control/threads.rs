@@ -78,7 +78,7 @@ pub(super) fn together(
         let start = |(index, tap): (usize, Tap)| named(index).spawn_scoped(scope, move || work(tap, look));
         let workers: Vec<_> = taps.into_iter().enumerate().map(start).collect();
         let (shared, manager) = (Arc::clone(&running.shared), running.manager.clone());
-        scope.spawn(move || watch(&shared, ended, look, |shared, ended| supervise(shared, ended)));
+        scope.spawn(move || watch(&shared, ended, look, supervise));
         let shared = Arc::clone(&running.shared);
         scope.spawn(move || watch(&shared, ended, look, |shared, ended| manager.watch(shared, ended)));
         let keep = scope.spawn(move || look_after(keep, unkept, look));

@@ -151,9 +151,6 @@ const REMOVES: &[Row] = &[
     (libc::SYS_unlink, ANY),
 ];
 
-/// What is open is read from its beginning, again and again.
-const WATCHES: &[Row] = &[(libc::SYS_pread64, ANY)];
-
 /// Links are read and counted; no socket is made or bound.
 const LINKS: &[Row] = &[
     (libc::SYS_recvfrom, ANY),
@@ -313,7 +310,6 @@ const YOUNG: std::ops::Range<c_long> = libc::SYS_clone3..600;
 fn lists(role: Role) -> &'static [&'static [Row]] {
     match role {
         Role::Control => &[EVERYBODY, DATA, LOOKS, READS, HEARS],
-        Role::Collector => &[EVERYBODY, DATA, LOOKS, KEEPS],
         Role::Worker => &[EVERYBODY, DATA, LINKS],
         Role::Reader => &[EVERYBODY, DATA, LINKS, LOOKS, KEEPS],
         Role::Keeper => &[EVERYBODY, DATA, LINKS, LOOKS, READS, TAKES],
@@ -322,8 +318,9 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
         Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, READS, REMOVES],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
-        Role::Quarantine => &[EVERYBODY, DATA, LOOKS, KEEPS],
-        Role::Watchdog => &[EVERYBODY, DATA, WATCHES],
+        Role::Collector | Role::Quarantine => &[EVERYBODY, DATA, LOOKS, KEEPS],
+        // what workers used is read from one open file, again and again
+        Role::Watchdog => &[EVERYBODY, DATA, &[(libc::SYS_pread64, ANY)]],
     }
 }
 
