@@ -168,10 +168,12 @@ fn unreached(path: &Path, error: &io::Error) -> Unanswered {
         ErrorKind::PermissionDenied => {
             let whose = [Some(path), path.parent()].into_iter().flatten().find_map(|path| fs::metadata(path).ok());
             let group = whose.and_then(|file| groups::name(file.gid())).unwrap_or_else(|| "haetae".to_owned());
-            let why = format!(
-                "{shown}: only the group `{group}` may ask. Ask as root (sudo), or join it (sudo usermod -aG {group} \
-                 $USER) and log in again"
-            );
+            // nobody is told to join root's group
+            let join = match &*group {
+                "root" => "give it a group of its own (`control.group` in the configuration)".to_owned(),
+                group => format!("join it (sudo usermod -aG {group} $USER) and log in again"),
+            };
+            let why = format!("{shown}: only the group `{group}` may ask. Ask as root (sudo), or {join}");
             (why, exit::PERMISSION)
         }
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {

@@ -124,6 +124,9 @@ impl Look<'_> {
             reasons.push("the spool takes no records: alerts are in the log alone".to_owned());
         }
         reasons.extend(unbalanced(tallies));
+        if self.shared.stands_still.load(Ordering::Acquire) && !is_ending {
+            reasons.push("a worker stands still: what comes to it is not read; restart the sensor".to_owned());
+        }
         if self.shared.die_often() {
             reasons.push("workers die and begin again, three times in a minute: the log says of what".to_owned());
         }

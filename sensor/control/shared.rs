@@ -59,6 +59,8 @@ pub(super) struct Shared {
     pub(super) by_frames: bool,
     /// The latest of those times, in nanoseconds since 1970.
     pub(super) frame_time: AtomicI64,
+    /// A worker has put up no numbers for seconds: it waits for what does not come.
+    pub(super) stands_still: AtomicBool,
     /// The wall clock jumped.
     pub(super) clock_suspect: AtomicBool,
     pub(super) board: Board,
@@ -99,6 +101,7 @@ impl Shared {
             reading: AtomicUsize::new(workers),
             by_frames,
             frame_time: AtomicI64::new(0),
+            stands_still: AtomicBool::new(false),
             clock_suspect: AtomicBool::new(false),
             board: Board::new(workers),
             sleeping: std::iter::repeat_with(AtomicBool::default).take(workers).collect(),

@@ -57,6 +57,25 @@ struct InHand {
     pulled: bool,
 }
 
+/// Looks without news after which a worker stands still: five seconds, in which it should have put up its numbers twenty
+/// times. Looks and not seconds: who was stopped together with it does not blame it.
+const LOOKS_WITHOUT_NEWS_MAX: u32 = 200;
+
+/// What each worker had put up when that was new, and how many looks ago that was.
+#[derive(Default)]
+struct Still(Vec<(u64, u32)>);
+
+impl Still {
+    /// Whether one of them stands still.
+    fn look(&mut self, published: &[u64]) -> bool {
+        self.0.resize(published.len(), (0, 0));
+        for (seen, now) in self.0.iter_mut().zip(published) {
+            *seen = if seen.0 == *now { (*now, seen.1.saturating_add(1)) } else { (*now, 0) };
+        }
+        self.0.iter().any(|(_, looks)| *looks >= LOOKS_WITHOUT_NEWS_MAX)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Judged {
     Well,
@@ -84,8 +103,10 @@ impl InHand {
 /// Looks after the workers until all is over.
 pub(super) fn supervise(shared: &Shared, over: &AtomicBool) {
     let mut in_hand = vec![InHand::default(); shared.leashes.len()];
+    let mut still = Still::default();
     while !over.load(Ordering::Acquire) {
         thread::sleep(LOOK_EVERY);
+        shared.stands_still.store(still.look(&shared.board.published()), Ordering::Release);
         for (worker, (leash, in_hand)) in shared.leashes.iter().zip(&mut in_hand).enumerate() {
             let Some(used) = shared.processor_times[worker].get().and_then(ProcessorTime::used) else { continue };
             let mark = leash.marked();
@@ -128,6 +149,14 @@ mod tests {
         assert_eq!(hand.judge(0, millis(9_000)), Judged::Well);
         assert_eq!(hand.judge(0, millis(99_000)), Judged::Well, "nothing in hand");
         assert_eq!((0..1_000).filter(|_| hand.judge(9, millis(99_000)) != Judged::Well).count(), 0, "it stands still");
+    }
+
+    #[test]
+    fn a_worker_without_news_stands_still_until_it_has_some() {
+        let mut still = Still::default();
+        assert!((0..LOOKS_WITHOUT_NEWS_MAX).all(|look| !still.look(&[u64::from(look), 7])), "not yet");
+        assert!(still.look(&[1_000, 7]), "the second");
+        assert!(!still.look(&[1_000, 8]));
     }
 
     #[test]
