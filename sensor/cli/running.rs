@@ -381,7 +381,7 @@ mod tests {
         let failed = answer(&path, Question::Status).expect_err("nobody any more");
         assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("has ended"), "{failed:?}");
         let denied = unreached(&path, &ErrorKind::PermissionDenied.into());
-        assert!(denied.code == exit::PERMISSION && denied.why.contains("usermod -aG"), "{denied:?}");
+        assert!(denied.code == exit::PERMISSION && denied.why.contains("control.group"), "{denied:?}");
     }
 
     #[test]
