@@ -264,6 +264,67 @@ impl Unclaimed {
     }
 }
 
+/// How a program is run on a packet that no interface has seen.
+#[cfg(any(test, feature = "flood"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// How often.
+    pub(crate) times: u32,
+    /// Flags of `BPF_PROG_TEST_RUN`.
+    pub(crate) flags: u32,
+    /// Packets at once, where they are sent; else 0.
+    pub(crate) batch: u32,
+}
+
+/// Runs a program on a packet, with `struct xdp_md` as words or without; what it says of it last.
+#[cfg(any(test, feature = "flood"))]
+pub(crate) fn run(program: BorrowedFd<'_>, packet: &[u8], context: &[u32], how: Run) -> Result<u32, Error> {
+    const PROGRAM_RUN: libc::c_int = 10;
+
+    #[repr(C)]
+    struct ProgramRun {
+        program: u32,
+        answer: u32,
+        bytes_in: u32,
+        bytes_out: u32,
+        data_in: u64,
+        data_out: u64,
+        times: u32,
+        nanoseconds: u32,
+        context_in_bytes: u32,
+        context_out_bytes: u32,
+        context_in: u64,
+        context_out: u64,
+        flags: u32,
+        processor: u32,
+        batch: u32,
+        padding: u32,
+    }
+    let mut request = ProgramRun {
+        program: program.as_raw_fd() as u32,
+        answer: 0,
+        bytes_in: packet.len() as u32,
+        bytes_out: 0,
+        data_in: address_of(packet),
+        data_out: 0,
+        times: how.times,
+        nanoseconds: 0,
+        context_in_bytes: size_of_val(context) as u32,
+        context_out_bytes: 0,
+        // to the kernel an address is a context, however short
+        context_in: if context.is_empty() { 0 } else { address_of(context) },
+        context_out: 0,
+        flags: how.flags,
+        processor: 0,
+        batch: how.batch,
+        padding: 0,
+    };
+    // SAFETY: the layout is that of BPF_PROG_TEST_RUN; packet and context outlive the call, with the lengths given, and
+    // nothing is to be written out.
+    unsafe { bpf(PROGRAM_RUN, &mut request, "BPF_PROG_TEST_RUN") }?;
+    Ok(request.answer)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -298,47 +359,9 @@ pub(crate) mod tests {
         assert_eq!(size_of::<LinkCreate>(), 16);
     }
 
-    const PROGRAM_RUN: libc::c_int = 10;
-
-    #[repr(C)]
-    struct ProgramRun {
-        program: u32,
-        answer: u32,
-        bytes_in: u32,
-        bytes_out: u32,
-        data_in: u64,
-        data_out: u64,
-        times: u32,
-        nanoseconds: u32,
-        context_in_bytes: u32,
-        context_out_bytes: u32,
-        context_in: u64,
-        context_out: u64,
-        flags: u32,
-        processor: u32,
-    }
-
     /// What the program says of a packet that no interface has seen, `times` over.
     pub(crate) fn asked(program: &Program, packet: &[u8], times: u32) -> u32 {
-        let mut request = ProgramRun {
-            program: program.fd.as_raw_fd() as u32,
-            answer: 0,
-            bytes_in: packet.len() as u32,
-            bytes_out: 0,
-            data_in: address_of(packet),
-            data_out: 0,
-            times,
-            nanoseconds: 0,
-            context_in_bytes: 0,
-            context_out_bytes: 0,
-            context_in: 0,
-            context_out: 0,
-            flags: 0,
-            processor: 0,
-        };
-        // SAFETY: the layout is that of BPF_PROG_TEST_RUN; the packet outlives the call, and nothing is to be written out.
-        unsafe { bpf(PROGRAM_RUN, &mut request, "BPF_PROG_TEST_RUN") }.expect("it runs");
-        request.answer
+        run(program.fd.as_fd(), packet, &[], Run { times, flags: 0, batch: 0 }).expect("it runs")
     }
 
     /// The program in the kernel; `None`, said aloud, where that is not permitted.

@@ -4,13 +4,12 @@
 //! In: an interface and a frame. Out: so many copies of it, sent by that interface, each of another of a few flows. How many
 //! the other end takes is its own affair. Never here: a pace.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::Error;
-use crate::bpf::{address_of, bpf, instruction, load, map};
+use crate::bpf::{Run, instruction, load, map, run};
 use crate::interface::Interface;
 
-const PROGRAM_RUN: libc::c_int = 10;
 const KIND_ARRAY: u32 = 2;
 /// The frames are sent, where a test of a program would only look at what it says.
 const LIVE_FRAMES: u32 = 1 << 1;
@@ -47,37 +46,6 @@ const fn program(counter: i32, offset: i16, mask: i32) -> [u64; 20] {
     ]
 }
 
-#[repr(C)]
-struct ProgramRun {
-    program: u32,
-    answer: u32,
-    bytes_in: u32,
-    bytes_out: u32,
-    data_in: u64,
-    data_out: u64,
-    times: u32,
-    nanoseconds: u32,
-    context_in_bytes: u32,
-    context_out_bytes: u32,
-    context_in: u64,
-    context_out: u64,
-    flags: u32,
-    processor: u32,
-    batch: u32,
-    padding: u32,
-}
-
-/// `struct xdp_md`.
-#[repr(C)]
-struct Context {
-    data: u32,
-    data_end: u32,
-    data_meta: u32,
-    interface: u32,
-    queue: u32,
-    egress: u32,
-}
-
 /// See the head of this file.
 pub struct Flood {
     program: OwnedFd,
@@ -106,34 +74,9 @@ impl Flood {
     /// # Errors
     /// What the kernel says.
     pub fn send(&self, frames: u32) -> Result<(), Error> {
-        let context = Context {
-            data: 0,
-            data_end: self.frame.len() as u32,
-            data_meta: 0,
-            interface: self.interface,
-            queue: 0,
-            egress: 0,
-        };
-        let mut request = ProgramRun {
-            program: self.program.as_raw_fd() as u32,
-            answer: 0,
-            bytes_in: self.frame.len() as u32,
-            bytes_out: 0,
-            data_in: address_of(&*self.frame),
-            data_out: 0,
-            times: frames,
-            nanoseconds: 0,
-            context_in_bytes: size_of::<Context>() as u32,
-            context_out_bytes: 0,
-            context_in: address_of(&context),
-            context_out: 0,
-            flags: LIVE_FRAMES,
-            processor: 0,
-            batch: BATCH,
-            padding: 0,
-        };
-        // SAFETY: the layout is that of BPF_PROG_TEST_RUN; frame and context outlive the call, with the lengths given, and
-        // nothing is to be written out.
-        unsafe { bpf(PROGRAM_RUN, &mut request, "BPF_PROG_TEST_RUN") }.map(drop)
+        // `struct xdp_md`: data, data_end, data_meta, the interface, its queue, egress
+        let context = [0, self.frame.len() as u32, 0, self.interface, 0, 0];
+        let how = Run { times: frames, flags: LIVE_FRAMES, batch: BATCH };
+        run(self.program.as_fd(), &self.frame, &context, how).map(drop)
     }
 }

@@ -299,25 +299,23 @@ fn open(
 ) -> Result<(Held, Vec<Opened>, Option<Refused>), Refused> {
     let by_driver = |rights: &mut dyn Rights, allow_cut_off| {
         let (whole, parts) = af_xdp::open(options, workers, allow_cut_off, rights)?;
-        Ok((Held::AfXdp(whole), parts.into_iter().map(Opened::AfXdp).collect()))
+        Ok((Held::AfXdp(whole), parts.into_iter().map(Opened::AfXdp).collect(), None))
     };
-    let by_library = || {
+    let by_library = |instead| {
         let members = Libpcap::open(options, workers)?;
         let held = Held::of_libpcap(&options.interface, members.len());
-        Ok((held, members.into_iter().map(Opened::Libpcap).collect()))
+        Ok((held, members.into_iter().map(Opened::Libpcap).collect(), instead))
     };
     match options.backend {
-        Backend::Libpcap => by_library().map(|(held, parts)| (held, parts, None)),
-        Backend::AfXdp { allow_cut_off } => by_driver(rights, allow_cut_off).map(|(held, parts)| (held, parts, None)),
-        Backend::Auto if options.interface == ANY || options.filter.is_some() => {
-            by_library().map(|(held, parts)| (held, parts, None))
-        }
-        Backend::Auto => match by_driver(rights, false) {
-            Ok((held, parts)) => Ok((held, parts, None)),
+        Backend::AfXdp { allow_cut_off } => by_driver(rights, allow_cut_off),
+        Backend::Auto if options.interface != ANY && options.filter.is_none() => match by_driver(rights, false) {
             // these libpcap would meet too, and a queue is free again soon
-            Err(why @ (Refused::Absent(_) | Refused::Down(_) | Refused::Busy(_))) => Err(why),
-            Err(why) => by_library().map(|(held, parts)| (held, parts, Some(why))),
+            Err(why) if !matches!(why, Refused::Absent(_) | Refused::Down(_) | Refused::Busy(_)) => {
+                by_library(Some(why))
+            }
+            opened => opened,
         },
+        Backend::Auto | Backend::Libpcap => by_library(None),
     }
 }
 

@@ -1,8 +1,7 @@
 //! More than can be read: frames that the kernel makes itself, on a sensor that works in slow motion. What is lost has its
 //! cause and its number, what is accepted is looked up, and nobody slows down because others come faster.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::*;
@@ -33,10 +32,7 @@ fn floods(link: &Link, per_second: &AtomicU64, sent: &AtomicU64, stop: &AtomicBo
 
 /// A page of the service's own server.
 pub(super) fn metrics(port: u16) -> BTreeMap<String, f64> {
-    let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).expect("it is served");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it is asked");
-    let mut page = String::new();
-    stream.read_to_string(&mut page).expect("it answers");
+    let page = crate::metrics::page(SocketAddr::from(([127, 0, 0, 1], port)), "/metrics");
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     let pairs = samples.filter_map(|line| line.rsplit_once(' '));
     pairs.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?))).collect()
