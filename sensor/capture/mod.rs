@@ -112,6 +112,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The frame at this place of the batch.
+    #[inline]
     pub fn frame(&self, at: usize) -> Frame<'a> {
         let record = &self.records[at];
         Frame {

@@ -18,9 +18,6 @@ use crate::sandbox::{Role, Sandbox};
 /// How often links are looked at: each look asks the system a few things.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How often it is heard that all is over.
-const HEAR: Duration = Duration::from_millis(10);
-
 /// See the head of this file.
 pub(super) struct Keep {
     pub(super) keepers: Vec<(usize, Keeper)>,
@@ -46,15 +43,16 @@ impl Keep {
         }
     }
 
-    /// Looks until all is over; then lets go of all links, so that workers find an end of what comes.
+    /// Looks until all is over, of which somebody wakes it; then lets go of all links, so that workers find an end of what comes.
     pub(super) fn run(mut self, over: &AtomicBool) {
         let mut next = Instant::now();
         while !over.load(Ordering::Acquire) {
-            if Instant::now() >= next {
-                next = Instant::now() + LOOK;
+            let now = Instant::now();
+            if now >= next {
+                next = now + LOOK;
                 self.look();
             }
-            thread::sleep(HEAR);
+            thread::park_timeout(next.saturating_duration_since(now));
         }
         for (_, keeper) in &mut self.keepers {
             keeper.detach(self.rights.as_mut());

@@ -49,11 +49,11 @@ fn used(line: &str) -> Option<Duration> {
     Some(CLOCK_TICK * ticks()?.checked_add(ticks()?)?)
 }
 
-/// What a worker had in hand when that was new, and what its thread had used by then.
+/// What a worker had in hand when that was new, and what its thread had used when that was first seen again.
 #[derive(Clone, Copy, Default)]
 struct InHand {
     mark: u64,
-    used: Duration,
+    used: Option<Duration>,
     pulled: bool,
 }
 
@@ -84,12 +84,14 @@ enum Judged {
 }
 
 impl InHand {
-    fn judge(&mut self, mark: u64, used: Duration) -> Judged {
+    /// `used` asks the system: only of a worker that has in hand what it had at the last look.
+    fn judge(&mut self, mark: u64, used: impl Fn() -> Option<Duration>) -> Judged {
         if mark == 0 || mark != self.mark {
-            *self = InHand { mark, used, pulled: false };
+            *self = InHand { mark, used: None, pulled: false };
             return Judged::Well;
         }
-        match used.saturating_sub(self.used) {
+        let Some(used) = used() else { return Judged::Well };
+        match used.saturating_sub(*self.used.get_or_insert(used)) {
             spent if spent >= STUCK_TIME_MAX => Judged::Stuck,
             spent if spent >= HANG_TIME_MAX && !self.pulled => {
                 self.pulled = true;
@@ -108,8 +110,8 @@ pub(super) fn supervise(shared: &Shared, over: &AtomicBool) {
         thread::sleep(LOOK_EVERY);
         shared.stands_still.store(still.look(&shared.board.published()), Ordering::Release);
         for (worker, (leash, in_hand)) in shared.leashes.iter().zip(&mut in_hand).enumerate() {
-            let Some(used) = shared.processor_times[worker].get().and_then(ProcessorTime::used) else { continue };
             let mark = leash.marked();
+            let used = || shared.processor_times[worker].get().and_then(ProcessorTime::used);
             match in_hand.judge(mark, used) {
                 Judged::Well => {}
                 Judged::Hangs => leash.pull(mark),
@@ -140,15 +142,19 @@ mod tests {
     fn who_works_without_end_on_one_thing_hangs_and_nobody_else() {
         let mut hand = InHand::default();
         let (hang, stuck) = (HANG_TIME_MAX, STUCK_TIME_MAX);
-        assert_eq!(hand.judge(7, millis(100)), Judged::Well);
-        assert_eq!(hand.judge(7, millis(100) + hang - millis(10)), Judged::Well);
-        assert_eq!(hand.judge(8, millis(200) + hang), Judged::Well, "it went on");
-        assert_eq!(hand.judge(8, millis(200) + hang * 2), Judged::Hangs);
-        assert_eq!(hand.judge(8, millis(210) + hang * 2), Judged::Well, "once");
-        assert_eq!(hand.judge(8, millis(200) + hang + stuck), Judged::Stuck);
-        assert_eq!(hand.judge(0, millis(9_000)), Judged::Well);
-        assert_eq!(hand.judge(0, millis(99_000)), Judged::Well, "nothing in hand");
-        assert_eq!((0..1_000).filter(|_| hand.judge(9, millis(99_000)) != Judged::Well).count(), 0, "it stands still");
+        let mut look = |mark, used| hand.judge(mark, || Some(used));
+        assert_eq!(look(7, millis(50)), Judged::Well);
+        assert_eq!(look(7, millis(100)), Judged::Well, "since when is known from here on");
+        assert_eq!(look(7, millis(100) + hang - millis(10)), Judged::Well);
+        assert_eq!(look(8, millis(200) + hang), Judged::Well, "it went on");
+        assert_eq!(look(8, millis(200) + hang), Judged::Well);
+        assert_eq!(look(8, millis(200) + hang * 2), Judged::Hangs);
+        assert_eq!(look(8, millis(210) + hang * 2), Judged::Well, "once");
+        assert_eq!(look(8, millis(200) + hang + stuck), Judged::Stuck);
+        assert_eq!(look(0, millis(9_000)), Judged::Well);
+        assert_eq!(look(0, millis(99_000)), Judged::Well, "nothing in hand");
+        assert_eq!((0..1_000).filter(|_| look(9, millis(99_000)) != Judged::Well).count(), 0, "it stands still");
+        assert_eq!(hand.judge(9, || None), Judged::Well, "it has ended");
     }
 
     #[test]

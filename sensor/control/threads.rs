@@ -90,6 +90,7 @@ pub(super) fn together(
         running.manager.stopping();
         // first nothing more comes, then what came is read to its end
         unkept.store(true, Ordering::Release);
+        keep.thread().unpark();
         let _dead_keeps_nothing = keep.join();
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();

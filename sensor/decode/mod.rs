@@ -252,6 +252,7 @@ impl Packet {
 ///
 /// # Errors
 /// The fate of a frame that gives no packet.
+#[inline]
 pub fn decode(frame: &Frame<'_>, fragments: &mut Fragments) -> Result<Packet, Fate> {
     let packet = Packet { length: frame.length, ..Packet::NONE };
     let mut peeling = Peeling { bytes: frame.bytes, at: 0, whole: false, missing: 0, packet };

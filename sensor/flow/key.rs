@@ -2,7 +2,7 @@
 
 use siphasher::sip::SipHasher13;
 
-use crate::decode::shard::V4_PREFIX;
+use crate::decode::shard::{V4_PREFIX, sip};
 use crate::decode::{Address, Packet, Peeled, protocol};
 
 /// A flow's key: its two ends in order, so that both directions make the same key.
@@ -71,17 +71,13 @@ pub(super) fn icmp_asked_by(packet: &Packet) -> Option<u16> {
 impl Key {
     /// A keyed hash: who does not know the key cannot make keys collide.
     pub(super) fn hash(&self, secret: (u64, u64)) -> u32 {
-        let hasher = SipHasher13::new_with_keys(secret.0, secret.1);
         // most of what is seen fits two words: of an IPv4 address the first twelve bytes say nothing
         let (low, high) = (u128::from_be_bytes(self.low), u128::from_be_bytes(self.high));
         if low >> 32 == V4_PREFIX && high >> 32 == V4_PREFIX && self.tunnel == 0 {
             let pair = u64::from(low as u32) << 32 | u64::from(high as u32);
             let ports = u64::from(self.ports.0) << 48 | u64::from(self.ports.1) << 32;
             let vlans = u64::from(self.vlans[0]) << 20 | u64::from(self.vlans[1]) << 8;
-            let mut words = [0; 16];
-            words[..8].copy_from_slice(&pair.to_ne_bytes());
-            words[8..].copy_from_slice(&(ports ^ vlans ^ u64::from(self.protocol)).to_ne_bytes());
-            return hasher.hash(&words) as u32;
+            return sip(secret, [pair, ports ^ vlans ^ u64::from(self.protocol)]) as u32;
         }
         let mut bytes = [0; 52];
         bytes[..16].copy_from_slice(&self.low);
@@ -92,6 +88,6 @@ impl Key {
         bytes[38..40].copy_from_slice(&self.vlans[1].to_ne_bytes());
         bytes[40..48].copy_from_slice(&self.tunnel.to_ne_bytes());
         bytes[48] = self.protocol;
-        hasher.hash(&bytes) as u32
+        SipHasher13::new_with_keys(secret.0, secret.1).hash(&bytes) as u32
     }
 }
