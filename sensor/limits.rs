@@ -752,8 +752,13 @@ pub const POISONED_MAX: usize = 64;
 /// How long after its last death a flow is skipped; its ports may belong to others by then.
 pub const POISONED_TIME: Span = Span::seconds(3_600);
 
-/// Packets that are read one by one after a death of which only the batch is known: the next of its kind is then known itself.
-pub const CAUTIOUS_FRAMES: u32 = 10_000;
+/// Different flows of two hosts that may kill before nothing is read any more that the two say to each other: who takes another
+/// port each time is one fault and not many.
+pub const POISONED_FLOWS_MAX: u32 = 3;
+
+/// Deaths in the reading again of one batch, after which the rest of it is read without its payloads; and as many more, after
+/// which the rest is given up. Where each of them is a hang this takes below three seconds, less than who stands still may take.
+pub const READ_AGAIN_DEATHS_MAX: u32 = 4;
 
 /// Packets on their way to the quarantine: after each of them a worker begins again, which takes longer than to write it.
 pub const QUARANTINE_WAITING_MAX: usize = 16;

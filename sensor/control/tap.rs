@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::supervise::ProcessorTime;
 use crate::capture::live::{Counters, Live};
 use crate::capture::watched::{Watched, What};
-use crate::limits::HAND_OFF_PACKETS_MAX;
+use crate::limits::{BATCH_FRAMES_MAX, HAND_OFF_PACKETS_MAX};
 use crate::sandbox::Role;
 use crate::time::{Span, Timestamp};
 use crate::worker::Worker;
@@ -185,9 +185,9 @@ impl Tap {
         for source in &mut self.sources {
             let clock = &self.clock;
             let batch = match &mut source.from {
-                From::Link(live) => live.poll(self.worker.most(), now, |stamp| clock.frame(stamp)),
+                From::Link(live) => live.poll(BATCH_FRAMES_MAX, now, |stamp| clock.frame(stamp)),
                 From::Folder { watched, before, handed, .. } => {
-                    let batch = watched.poll(self.worker.most()).behind(*before);
+                    let batch = watched.poll(BATCH_FRAMES_MAX).behind(*before);
                     *handed += batch.len() as u64;
                     batch
                 }
