@@ -23,7 +23,7 @@ use addresses::addresses_of;
 use contact::Asked;
 pub use release::{Place, Record, Release};
 use restart::{Asking, Stage};
-pub use restart::{Casualty, Cause};
+pub use restart::{Casualty, Cause, doing};
 pub use specimen::Specimen;
 pub use steer::{Inbox, Outbox, ring};
 use wary::Wary;

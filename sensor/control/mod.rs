@@ -20,6 +20,8 @@ mod closing;
 mod confined;
 mod delivery;
 #[cfg(feature = "libpcap")]
+mod ending;
+#[cfg(feature = "libpcap")]
 mod eve_file;
 mod explain;
 mod explanation;

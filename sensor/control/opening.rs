@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::delivery::{self, Prepared};
+use super::quarantine::Chute;
 use super::rescue::Rescue;
 use super::shared::Shared;
 use super::shunting::Ports;
@@ -28,7 +29,7 @@ use crate::leash::Provoke;
 use crate::limits::{QUEUE_FREE_TIME_MAX, READERS_MAX};
 use crate::metrics::Laps;
 use crate::networks::Networks;
-use crate::worker::{Inbox, Orders, Outbox, Release, Specimen, Worker, ring};
+use crate::worker::{Inbox, Orders, Outbox, Release, Worker, ring};
 
 /// Numbers of frames of one source: sources never share a number, and 2^53 is what every JSON reader keeps exact.
 const LINK_NUMBERS: u64 = 1 << 45;
@@ -253,7 +254,7 @@ pub(super) fn taps(
     (of_worker, ports): (Vec<Vec<Source>>, &Arc<Ports>),
     shared: &Arc<Shared>,
     send: &Sender<Release>,
-    quarantine: Option<Sender<Specimen>>,
+    quarantine: Option<Chute>,
     slow_motion: Duration,
 ) -> Vec<Tap> {
     let workers = of_worker.len();

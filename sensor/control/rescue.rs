@@ -10,19 +10,18 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
-
+use super::quarantine::Chute;
 use super::shared::Shared;
 use crate::capture::Batch;
 use crate::leash::Hung;
-use crate::worker::{Casualty, Cause, Specimen, Worker};
+use crate::worker::{Casualty, Cause, Worker};
 
 /// See the head of this file.
 pub(super) struct Rescue {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
     /// Who keeps the packets that workers died of, if the site wants them kept.
-    pub(super) quarantine: Option<Sender<Specimen>>,
+    pub(super) quarantine: Option<Chute>,
 }
 
 impl Rescue {
@@ -75,7 +74,7 @@ impl Rescue {
             "the worker died and has begun again: please report this"
         );
         let Some(packet) = packet else { return false };
-        if self.quarantine.as_ref().is_some_and(|quarantine| quarantine.try_send(packet).is_err()) {
+        if self.quarantine.as_ref().is_some_and(|quarantine| !quarantine.send(packet)) {
             self.shared.quarantine.lost.fetch_add(1, Ordering::AcqRel);
         }
         true

@@ -117,8 +117,9 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let rights_kept = bounds::rights(&sources, broker.is_some());
     let Sources { names, keepers, of_worker, ports } = sources;
     let ports = Arc::new(ports);
-    let (quarantine, poison) = Quarantine::open(&config)?;
-    let taps = taps((of_worker, &ports), &shared, &send, poison, service.slow_motion);
+    let quarantine = Quarantine::open(&config)?;
+    let chute = quarantine.as_ref().map(|(_, chute)| chute.clone());
+    let taps = taps((of_worker, &ports), &shared, &send, chute, service.slow_motion);
     let keep = Keep { keepers, rights, ports, shared: Arc::clone(&shared) };
     keep.tell();
     let hands = (taps, keep, quarantine);
@@ -144,7 +145,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
     let ended = together(running, &mut signals, hands, releases, (eve.as_mut(), spool), &look, doors);
-    let mut account = account(names, &look);
+    let mut account = account(names, &look, &ended.left);
     if let Some(eve) = eve.as_mut().filter(|_| ended.stats) {
         say_last_stats(&account, eve);
     }
@@ -154,15 +155,18 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     end(&account, ended)
 }
 
-/// What is known when all threads have ended.
-fn account(names: Vec<String>, look: &Look<'_>) -> Account {
-    Account {
+/// What is known when all threads have ended but those of workers that were `left` behind.
+fn account(names: Vec<String>, look: &Look<'_>, left: &[usize]) -> Account {
+    let left: Vec<_> = left.iter().map(|worker| (*worker, look.shared.settle_parts(*worker))).collect();
+    let mut account = Account {
         tallies: look.shared.board.tallies(),
         links: names.into_iter().zip(look.shared.links()).collect(),
         not_spooled: look.progress.not_spooled.load(Ordering::Acquire),
         seconds: look.shared.started.elapsed().as_secs_f64(),
         ..Account::default()
-    }
+    };
+    account.give_up(&left);
+    account
 }
 
 /// The last line of the log: every worker has finished, so its numbers are those of the account that is printed.
@@ -204,6 +208,9 @@ fn end(account: &Account, over: Over) -> Result<(), Failure> {
     over.collected.map_err(|error| Failure::Io("the outputs".into(), error))?;
     if over.died > 0 {
         return Err(Failure::Fault(format!("{} of the workers died: please report this", over.died)));
+    }
+    if !over.left.is_empty() {
+        return Err(Failure::Fault(format!("{} of the workers did not end: please report this", over.left.len())));
     }
     match account.unaccounted() {
         0 => Ok(()),
@@ -280,6 +287,21 @@ impl Running<'_> {
     /// What an operator sees who asks the service manager.
     fn status(&self) -> String {
         format!("{} indicators, {} workers", self.loaded.set.len(), self.service.workers)
+    }
+
+    /// Nothing more is said by workers, though one that was left behind could.
+    pub(super) fn end_releases(&self) {
+        let _collector_died = self.releases.send(Release { last: true, ..Release::default() });
+    }
+
+    /// Whether workers find no room for what they say.
+    pub(super) fn holds_workers_up(&self) -> bool {
+        self.releases.is_full()
+    }
+
+    /// How its threads enter their roles, for those that may outlive all others.
+    pub(super) fn sandbox(&self) -> Arc<Sandbox> {
+        Arc::clone(&self.sandbox)
     }
 
     fn reopen(&self) {

@@ -193,7 +193,7 @@ impl Tap {
                 }
             };
             let Some(last) = batch.len().checked_sub(1) else { continue };
-            frames += batch.len();
+            frames += self.shared.give(self.index, source.link, batch.len());
             if self.shared.by_frames {
                 self.shared.frame_time.fetch_max(batch.frame(last).time.as_nanos(), Ordering::AcqRel);
             }
@@ -273,7 +273,7 @@ impl Tap {
             self.shared.reading.fetch_sub(1, Ordering::AcqRel);
             self.shared.wake_all();
         }
-        self.done && self.shared.reading.load(Ordering::Acquire) == 0 && !self.worker.is_waited_for()
+        self.done && self.shared.all_have_read() && !self.worker.is_waited_for()
     }
 
     fn wait(&mut self, at_most: Duration) {

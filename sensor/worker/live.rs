@@ -236,6 +236,7 @@ impl Worker {
         }
         loop {
             self.hand_over();
+            self.turn();
             for _ in 0..EPOCH_PACKETS / BATCH_FRAMES_MAX as u64 {
                 self.trail.clear();
                 if self.flows.end_idle(BATCH_FRAMES_MAX, u64::MAX, Ended::Shutdown, &mut self.trail) == 0 {

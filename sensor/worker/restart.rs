@@ -116,9 +116,7 @@ impl Worker {
 
     fn in_hand(&self) -> (Option<Stage>, usize) {
         let mark = self.leash.marked();
-        let stages = [Stage::Unpack, Stage::Follow, Stage::Handed, Stage::LookUp, Stage::Ask, Stage::Sweep];
-        let stage = (mark >> AT_BITS & 0xF).checked_sub(1).and_then(|at| stages.get(at as usize)).copied();
-        (stage, (mark & ((1 << AT_BITS) - 1)) as usize)
+        (Stage::of(mark), (mark & ((1 << AT_BITS) - 1)) as usize)
     }
 
     /// The number of the frame of this batch that is worked on, if it is one.
@@ -158,7 +156,7 @@ impl Worker {
         }
         let packet = culprit.map(|culprit| culprit.packet);
         self.begin_again();
-        Casualty { doing: stage.map_or("nothing", Stage::name), flows, frames, left: self.again.len(), packet }
+        Casualty { doing: stage.map_or(IDLE, Stage::name), flows, frames, left: self.again.len(), packet }
     }
 
     /// The place of what it died of in what it had in hand, if that is known. Who was alone did it, whatever was done with it.
@@ -224,7 +222,20 @@ impl Worker {
     }
 }
 
+/// What a worker does that has marked nothing.
+const IDLE: &str = "nothing";
+
+/// What a worker does that marked this on its leash.
+pub fn doing(mark: u64) -> &'static str {
+    Stage::of(mark).map_or(IDLE, Stage::name)
+}
+
 impl Stage {
+    fn of(mark: u64) -> Option<Stage> {
+        let stages = [Stage::Unpack, Stage::Follow, Stage::Handed, Stage::LookUp, Stage::Ask, Stage::Sweep];
+        (mark >> AT_BITS & 0xF).checked_sub(1).and_then(|at| stages.get(at as usize)).copied()
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Stage::Unpack => "headers",
