@@ -257,7 +257,7 @@ fn is_left_behind(backend: &str) {
     let mut service = start(&link, folder.path(), backend, "wait", &[]);
     let (capture, all) = (folder.path().join("part.pcap"), questions(2 * QUESTIONS));
     let (before, after) = all.split_at(QUESTIONS as usize);
-    let mut send = |frames: &[Frame]| {
+    let send = |frames: &[Frame]| {
         std::fs::write(&capture, wire::pcap(frames)).expect("a capture");
         let sent = link.send(&capture, 1, Some(20_000));
         std::thread::sleep(Duration::from_millis(500));
