@@ -13,7 +13,7 @@ use crossbeam_channel::Sender;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::delivery::{self, Prepared};
-use super::quarantine::Chute;
+use super::quarantine::{Chute, Quarantine};
 use super::rescue::Rescue;
 use super::shared::Shared;
 use super::shunting::Ports;
@@ -254,7 +254,7 @@ pub(super) fn taps(
     (of_worker, ports): (Vec<Vec<Source>>, &Arc<Ports>),
     shared: &Arc<Shared>,
     send: &Sender<Release>,
-    quarantine: Option<Chute>,
+    quarantine: Option<&(Quarantine, Chute)>,
     slow_motion: Duration,
 ) -> Vec<Tap> {
     let workers = of_worker.len();
@@ -274,7 +274,8 @@ pub(super) fn taps(
             let (_, orders) = shared.orders(index);
             let worker = Worker::new(orders, send.clone(), Laps::new(nanos)).with_rings(outboxes, inboxes);
             let worker = worker.on(shared.leashes[index].clone()).with_shunter(Arc::clone(ports) as _);
-            let rescue = Rescue { index, shared: Arc::clone(shared), quarantine: quarantine.clone() };
+            let quarantine = quarantine.map(|(_, chute)| chute.clone());
+            let rescue = Rescue { index, shared: Arc::clone(shared), quarantine };
             Tap::new(worker, sources, rescue, slow_motion)
         })
         .collect()

@@ -118,8 +118,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let Sources { names, keepers, of_worker, ports } = sources;
     let ports = Arc::new(ports);
     let quarantine = Quarantine::open(&config)?;
-    let chute = quarantine.as_ref().map(|(_, chute)| chute.clone());
-    let taps = taps((of_worker, &ports), &shared, &send, chute, service.slow_motion);
+    let taps = taps((of_worker, &ports), &shared, &send, quarantine.as_ref(), service.slow_motion);
     let keep = Keep { keepers, rights, ports, shared: Arc::clone(&shared) };
     keep.tell();
     let hands = (taps, keep, quarantine);

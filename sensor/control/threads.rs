@@ -75,10 +75,8 @@ pub(super) fn together(
             collect(desk, alerts, releases, (eve, spool), look)
         });
         let shared = Arc::clone(&running.shared);
-        let chute = quarantine.map(|(quarantine, chute)| {
-            scope.spawn(move || store(&quarantine, &shared, look));
-            chute
-        });
+        let (quarantine, chute) = quarantine.unzip();
+        quarantine.map(|quarantine| scope.spawn(move || store(&quarantine, &shared, look)));
         let workers = start(taps, &running.sandbox());
         let (shared, manager) = (Arc::clone(&running.shared), running.manager.clone());
         scope.spawn(move || watch(&shared, ended, look, supervise));
