@@ -40,6 +40,7 @@ mod outputs;
 mod pace;
 #[cfg(feature = "libpcap")]
 mod pressure;
+#[cfg(feature = "libpcap")]
 mod quarantine;
 #[cfg(feature = "libpcap")]
 mod reloading;
