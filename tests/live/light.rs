@@ -139,6 +139,6 @@ fn small_conversations_are_read_while_heavy_ones_are_more_than_can_be() {
     );
     assert_eq!((count("unaccounted"), count("packets")), (0, number(&kernel, "received")), "{account}");
     assert_eq!(sent, number(&kernel, "offered") + number(&kernel, "interface_drops"), "{kernel}");
-    assert!(shed * 10 > count("packets"), "there was far too much: {account}");
+    assert!(shed * 20 > count("packets"), "there was too much: {account}");
     assert!(read * 100 >= u64::from(LIGHT) * 95, "{read} of {LIGHT}: {account}");
 }
