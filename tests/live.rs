@@ -2,17 +2,21 @@
 //! survives. Needs root; where it cannot run it says so, and fails where `CI` is set.
 
 mod asked;
+mod changed;
 mod clock;
 mod doctor;
+mod light;
 mod links;
 mod load;
 mod notify;
 mod ready;
 mod restart;
 mod sandbox;
+mod scraped;
 mod shunt;
 mod soak;
 mod socket;
+mod squeezed;
 mod unit;
 mod xdp;
 

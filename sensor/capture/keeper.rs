@@ -84,6 +84,9 @@ pub enum Seen {
 enum Held {
     Libpcap {
         members: usize,
+        /// Which interface it is: one that is renamed goes on giving frames, and its name may be another's by now. `None`:
+        /// nobody says.
+        number: Option<u32>,
         /// What the interface had no room for when that was last asked.
         missed: Option<u64>,
     },
@@ -92,7 +95,8 @@ enum Held {
 
 impl Held {
     fn of_libpcap(interface: &str, members: usize) -> Held {
-        Held::Libpcap { members, missed: libpcap::missed(interface) }
+        let number = libpcap::number(interface).ok().flatten();
+        Held::Libpcap { members, number, missed: libpcap::missed(interface) }
     }
 }
 
@@ -268,10 +272,17 @@ impl Keeper {
             Some(Held::AfXdp(_)) => Some(rights.state(&self.options.interface)),
             _ => None,
         };
-        if let Some(Held::Libpcap { missed, .. }) = &mut self.held
-            && let Some(now) = libpcap::missed(&self.options.interface)
-        {
-            self.counters.interface += missed.replace(now).map_or(0, |before| now.saturating_sub(before));
+        if let Some(Held::Libpcap { missed, number, .. }) = &mut self.held {
+            let named = libpcap::number(&self.options.interface);
+            if let (Some(number), Ok(named)) = (number, named)
+                && named != Some(*number)
+            {
+                // its own socket may have said more
+                return back.flatten().or_else(|| Some(renamed(named)));
+            }
+            if let Some(now) = libpcap::missed(&self.options.interface) {
+                self.counters.interface += missed.replace(now).map_or(0, |before| now.saturating_sub(before));
+            }
         }
         if let Some(Held::AfXdp(whole)) = &mut self.held {
             let lost = state.as_ref().and_then(|state| state.as_ref().ok()).filter(|state| whole.is_of(state));
@@ -288,6 +299,14 @@ impl Keeper {
             }
         }
         back.map(|why| why.unwrap_or_else(|| Refused::Other("it was handed back".to_owned())))
+    }
+}
+
+/// Why what was opened by a name is not what it names now.
+fn renamed(named: Option<u32>) -> Refused {
+    match named {
+        Some(_) => Refused::Other("the interface is another".to_owned()),
+        None => Refused::Absent(String::new()),
     }
 }
 
