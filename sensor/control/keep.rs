@@ -61,6 +61,8 @@ impl Keep {
     }
 
     fn look(&mut self) {
+        // whoever misses it says so, and keeps that for others to read
+        let _told = self.rights.are_there();
         for (_, keeper) in &mut self.keepers {
             match keeper.look(self.rights.as_mut()) {
                 Seen::Same => {}

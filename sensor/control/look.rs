@@ -130,6 +130,10 @@ impl Look<'_> {
         if self.shared.die_often() {
             reasons.push("workers die and begin again, three times in a minute: the log says of what".to_owned());
         }
+        // it ends with the sensor
+        if self.broker.as_ref().is_some_and(|up| !up.load(Ordering::Acquire)) && !is_ending {
+            reasons.push("the broker is gone: a link that goes away stays away; restart the sensor".to_owned());
+        }
         if is_ending {
             reasons.push("it is ending".to_owned());
         }
