@@ -15,13 +15,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
-use super::brokering::{Taker, taker};
+use super::brokering::{Taker, taken};
 use super::delivery::{Delivery, Prepared};
 use super::eve_file::{EveFile, LogState};
 use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::notify::Manager;
-use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
+use super::opening::{Loaded, Sources, load, orders, random, site, taps};
 use super::quarantine::Quarantine;
 use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
@@ -103,8 +103,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let Taker { mut rights, broker, short } = taker(&config, service.workers);
-    let sources = open_sources(&config.capture, service.workers, rights.as_mut())?;
+    let (Taker { rights, broker, short }, sources) = taken(&config, service.workers)?;
     let open = |centre| Prepared::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
     let prepared = config.centre.as_ref().map(open).transpose()?;
     let site = site(&config, &networks, prepared.as_ref(), &sources)?;
