@@ -256,24 +256,36 @@ fn status(out: &mut dyn Write, answer: &Value) -> io::Result<()> {
             )?;
         }
     }
-    sandbox(out, &answer["sandbox"])
+    sandbox(out, &answer["sandbox"])?;
+    broker(out, &answer["broker"])
 }
 
 fn sandbox(out: &mut dyn Write, sandbox: &Value) -> io::Result<()> {
-    if sandbox.is_null() {
-        return Ok(());
+    if sandbox["bounding"] != true {
+        return writeln!(out, "sandbox   OFF: switched off in the configuration");
     }
-    let seccomp =
-        if sandbox["seccomp"] == true { "system calls are filtered" } else { "system calls are NOT filtered" };
-    let gain =
-        if sandbox["no_new_privileges"] == true { "no privilege can be gained" } else { "privileges CAN be gained" };
-    let held: Vec<String> = listed(&sandbox["capabilities"]["held"]).map(text).collect();
-    let others = match number(&sandbox["capabilities"]["others"]) {
-        0 => String::new(),
-        others => format!(" and {others} others"),
+    let named = |role: &Value| match number(&role["threads"]) {
+        0 | 1 => text(&role["role"]),
+        threads => format!("{threads} x {}", text(&role["role"])),
     };
-    let held = if held.is_empty() { "none".to_owned() } else { held.join(", ") };
-    writeln!(out, "sandbox   {seccomp}, {gain}; capabilities: {held}{others}")
+    let (full, short): (Vec<&Value>, Vec<&Value>) = listed(&sandbox["roles"]).partition(|role| role["holds"] == "full");
+    if !full.is_empty() {
+        writeln!(out, "sandbox   full: {}", full.into_iter().map(named).collect::<Vec<_>>().join(", "))?;
+    }
+    for role in short {
+        let why: Vec<String> = listed(&role["why"]).map(text).collect();
+        writeln!(out, "sandbox   {}: {}: {}", text(&role["holds"]).to_uppercase(), named(role), why.join("; "))?;
+    }
+    Ok(())
+}
+
+fn broker(out: &mut dyn Write, up: &Value) -> io::Result<()> {
+    let said = match up {
+        Value::Bool(true) => "there",
+        Value::Bool(false) => "GONE: a link that goes away stays away; restart the sensor",
+        _ => "none: nothing needs one",
+    };
+    writeln!(out, "broker    {said}")
 }
 
 /// Each number on its line, under the path that leads to it: what `grep` and `diff` like.
@@ -352,6 +364,29 @@ mod tests {
         let answer = json!({ "packets": 7, "fates": { "processed": 6 }, "links": [{ "name": "tap0", "open": true, "x": null }] });
         let told = "packets 7\nfates.processed 6\nlinks.tap0.name tap0\nlinks.tap0.open true\n";
         assert_eq!(printed(Question::Counters, &answer), told);
+    }
+
+    #[test]
+    fn a_status_says_for_each_role_what_the_sandbox_holds_and_whether_the_broker_lives() {
+        let role = |role: &str, threads: u32, holds: &str, why: &[&str]| json!({ "role": role, "threads": threads, "holds": holds, "why": why });
+        let roles = [
+            role("control", 1, "full", &[]),
+            role("worker", 2, "full", &[]),
+            role("keeper", 1, "partly", &["capabilities: keeper keeps CAP_NET_RAW", "bpf is not refused"]),
+        ];
+        let told = |broker: Value, bounding: bool| {
+            let sandbox = json!({ "bounding": bounding, "roles": roles });
+            printed(Question::Status, &json!({ "sandbox": sandbox, "broker": broker }))
+        };
+        let all = told(false.into(), true);
+        assert!(all.contains("sandbox   full: control, 2 x worker\n"), "{all}");
+        let partly = "sandbox   PARTLY: keeper: capabilities: keeper keeps CAP_NET_RAW; bpf is not refused\n";
+        assert!(all.contains(partly) && all.contains("broker    GONE: "), "{all}");
+        let off = told(Value::Null, false);
+        assert!(
+            off.ends_with("sandbox   OFF: switched off in the configuration\nbroker    none: nothing needs one\n"),
+            "{off}"
+        );
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl<'a> Answers<'a> {
             "links": self.look.interfaces.iter().zip(&links).map(|(name, state)| link(name, state, now)).collect::<Vec<_>>(),
             "workers": workers(&sight),
             "delivery": delivery(&sight),
-            "sandbox": confined::confinement(),
+            "sandbox": confined::confinement(self.look.sandbox),
+            "broker": sight.broker,
         })
     }
 

@@ -122,7 +122,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     keep.tell();
     let hands = (taps, keep, quarantine);
     let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
-    sandbox.hear(short);
+    sandbox.hear(broker.as_ref().map(|_| Role::Broker), short);
     // all is open, and no thread has started
     sandbox.give_up();
     let mut delivery = prepared.map(|prepared| prepared.start(bounds::uplink(&sandbox)));

@@ -316,7 +316,7 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Caller => &[EVERYBODY, DATA, LINKS, LOOKS, READS, TAKES, CALLS],
         Role::Opener | Role::Broker => &[EVERYBODY, DATA, LINKS, LOOKS, READS, PORTS],
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
-        Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, READS, REMOVES],
+        Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, REMOVES],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
         Role::Collector | Role::Quarantine => &[EVERYBODY, DATA, LOOKS, KEEPS],
         // what workers used is read from one open file, again and again

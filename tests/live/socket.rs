@@ -92,7 +92,7 @@ fn the_running_sensor_answers_every_question_and_keeps_what_is_red() {
     let status = ask(&["status", "--json"], &socket).json();
     assert!(status["links"][0]["last_frame_seconds"].as_f64().is_some_and(|ago| ago < 30.0), "{status}");
     assert_eq!((&status["set"]["entries"], &status["links"][0]["backend"]), (&2.into(), &"libpcap".into()), "{status}");
-    assert!(!status["sandbox"]["capabilities"].is_null(), "{status}");
+    says_what_the_sandbox_holds(&status);
     let text = ask(&["status"], &socket);
     assert!(
         text.code == 0 && text.out.contains(": ready, up ") && text.out.contains("b0: libpcap, open"),
@@ -119,6 +119,19 @@ fn the_running_sensor_answers_every_question_and_keeps_what_is_red() {
     assert!(status.success() && !Path::new(&socket).exists(), "{account}");
     let nobody = ask(&["status"], &socket);
     assert!(nobody.code == 69 && nobody.said.contains("systemctl status haetae"), "{} {}", nobody.code, nobody.said);
+}
+
+fn says_what_the_sandbox_holds(status: &Value) {
+    let roles = status["sandbox"]["roles"].as_array().expect("roles");
+    let of = |name: &str| roles.iter().find(|role| role["role"] == name).unwrap_or_else(|| panic!("{name}: {status}"));
+    for name in ["control", "collector", "worker", "answers", "watchdog", "broker"] {
+        assert_eq!((&of(name)["holds"], &of(name)["why"]), (&"full".into(), &serde_json::json!([])), "{status}");
+    }
+    assert_eq!((&of("worker")["threads"], &status["broker"]), (&2.into(), &true.into()), "{status}");
+    // where memory may be locked without bound it keeps nothing
+    let keeps = of("caller")["why"].as_array().expect("reasons");
+    assert!(keeps.iter().all(|why| why.as_str().is_some_and(|why| why.contains("keeps CAP_IPC_LOCK"))), "{status}");
+    assert_eq!(of("caller")["holds"], if keeps.is_empty() { "full" } else { "partly" }, "{status}");
 }
 
 #[test]
