@@ -27,8 +27,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::capture::file::STANDARD_INPUT;
-use crate::config::{Capture, Config, Refused, Replay, Workers, interfaces_absent};
-use crate::control::{self, Failure};
+use crate::config::{Capture, Config, Fault, Refused, Replay, Workers, interfaces_absent};
+use crate::control::{self, Failure, Unusable};
 use arguments::{Arguments, Command, ConfigCommand, RulesCommand, Site, Trial};
 use running::Question;
 
@@ -256,16 +256,22 @@ impl Desk<'_> {
         }
         let file = self.chosen(site.config.clone());
         let consequence = "running configuration unchanged";
-        let (config, _place) = match crate::config::load_placed(file.as_deref(), &site.set, self.environment) {
+        let (config, place) = match crate::config::load_placed(file.as_deref(), &site.set, self.environment) {
             Ok(placed) => placed,
             Err(refused) => return Ok(self.refused(refused, consequence)?),
         };
         #[cfg(feature = "libpcap")]
-        {
-            let faults = filters::faults(&config.capture, _place);
-            if !faults.is_empty() {
-                return Ok(self.refused(Refused::Faulty(faults), consequence)?);
-            }
+        let mut faults = filters::faults(&config.capture, &place);
+        #[cfg(not(feature = "libpcap"))]
+        let mut faults = Vec::new();
+        faults.extend(control::unusable(&config).into_iter().map(|Unusable { option, why, help }| Fault {
+            path: option.to_owned(),
+            problem: why,
+            place: place(option),
+            help: help.to_owned(),
+        }));
+        if !faults.is_empty() {
+            return Ok(self.refused(Refused::Faulty(faults), consequence)?);
         }
         let rules = order::rules(site, &config);
         self.all_there(&rules)?;

@@ -36,6 +36,7 @@ mod notify;
 mod opening;
 mod outputs;
 mod pace;
+mod places;
 #[cfg(feature = "libpcap")]
 mod pressure;
 mod quarantine;
@@ -62,6 +63,7 @@ mod threads;
 #[cfg(feature = "libpcap")]
 pub use brokering::broker;
 pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};
+pub use places::{Unusable, unusable};
 pub use replay::replay;
 #[cfg(feature = "libpcap")]
 pub use run::{Service, run};

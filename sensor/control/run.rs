@@ -27,7 +27,7 @@ use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
 use super::socket::ControlSocket;
 use super::threads::{Over, together};
-use super::{Failure, bounds, logs, version_of};
+use super::{Failure, bounds, logs, places, version_of};
 use crate::alert::record::Site;
 use crate::collector::Progress;
 use crate::config::{self, Config, EventType};
@@ -182,6 +182,7 @@ fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
     let Some(path) = &config.outputs.path else { return Ok(None) };
+    places::log(path)?;
     let opened = EveFile::open(path, Arc::clone(state), config.centre.is_some());
     opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
 }

@@ -19,7 +19,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 
 use super::answers::Answers;
 use super::caller::Caller;
-use super::groups;
+use super::places;
 use crate::config::Control;
 use crate::limits::{CONTROL_BIND_TIME_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_SAFE_TIME, CONTROL_TURNS_PER_SECOND_MAX};
 use crate::metrics::door::{Bounds, Door};
@@ -154,12 +154,12 @@ fn clear(path: &Path) -> io::Result<()> {
 /// Gives it to its group, where there is one and we may.
 fn owned(path: &Path, group: Option<&str>) -> io::Result<()> {
     let Some(group) = group else { return Ok(()) };
-    let Some(number) = groups::number(group) else {
-        tracing::warn!(
-            group,
-            "control.group: there is no such group here: the control socket is the sensor's own group's"
-        );
-        return Ok(());
+    let number = match places::group_number(group) {
+        Ok(number) => number,
+        Err(why) => {
+            tracing::warn!("control.group: {why}: the control socket is the sensor's own group's");
+            return Ok(());
+        }
     };
     match chown(path, None, Some(number)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
