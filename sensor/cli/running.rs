@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -150,8 +150,17 @@ fn said(error: &io::Error) -> String {
 /// Why nobody was reached, and what to do about it.
 fn unreached(path: &Path, error: &io::Error) -> Unanswered {
     let shown = path.display();
+    let there = fs::metadata(path);
     let (why, code) = match error.kind() {
-        ErrorKind::NotFound => (
+        // the system says of a file what it says of a socket at which nobody listens any more
+        ErrorKind::ConnectionRefused if there.as_ref().is_ok_and(|there| !there.file_type().is_socket()) => (
+            format!(
+                "{shown}: this is no socket, so no sensor is asked there: `control.socket` in its configuration names the \
+                 place, and --socket PATH says it here"
+            ),
+            exit::UNAVAILABLE,
+        ),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => (
             format!(
                 "{shown}: no sensor is asked there. Does one run (systemctl status haetae), and does its configuration \
                  have `control: {{ socket: {shown} }}`? --socket PATH names another place"
@@ -412,6 +421,12 @@ mod tests {
         let path = folder.path().join("s");
         let failed = answer(&path, Question::Status).expect_err("nobody");
         assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("systemctl status haetae"), "{failed:?}");
+        let failed = answer(&path.join("deeper"), Question::Status).expect_err("nobody");
+        assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("no sensor is asked there"), "{failed:?}");
+        for place in [folder.path(), Path::new("/etc/passwd")] {
+            let failed = answer(place, Question::Status).expect_err("nobody");
+            assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("this is no socket"), "{failed:?}");
+        }
         drop(UnixListener::bind(&path).expect("a socket"));
         let failed = answer(&path, Question::Status).expect_err("nobody any more");
         assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("has ended"), "{failed:?}");

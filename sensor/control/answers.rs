@@ -58,7 +58,7 @@ impl<'a> Answers<'a> {
         let Some(asked) = caller.question() else { return false };
         // what is no line has no end: there is nothing to go on with behind it
         let last = asked.is_err();
-        let question = asked.ok().and_then(|asked| serde_json::from_slice(&asked).ok());
+        let question = asked.ok().and_then(|asked| understood(&asked));
         let answer = match question {
             None => Err(NO_QUESTION.to_owned()),
             Some(Question::Status {}) => Ok(self.status()),
@@ -155,6 +155,11 @@ impl<'a> Answers<'a> {
             "withheld": withheld,
         })
     }
+}
+
+/// A question is an object; a list of what it holds, which the reader of JSON would take for one as well, is none.
+fn understood(line: &[u8]) -> Option<Question> {
+    line.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(line).ok())?
 }
 
 /// What may be shown of what is known, and of how many entries something may not: words under TLP:RED go, and an entry of

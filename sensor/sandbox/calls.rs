@@ -151,6 +151,20 @@ const REMOVES: &[Row] = &[
     (libc::SYS_unlink, ANY),
 ];
 
+/// A socket is listened at: Landlock says where, and its mode is the one that lets a group ask.
+const LISTENS: &[Row] = &[
+    (libc::SYS_socket, &[&[Like::Equal(0, libc::AF_UNIX as u64)]]),
+    (libc::SYS_bind, ANY),
+    (libc::SYS_listen, ANY),
+    (libc::SYS_fchownat, ANY),
+    (libc::SYS_fchmodat, &[&[Like::Equal(2, GROUP_ASKS)]]),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chown, ANY),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, &[&[Like::Equal(1, GROUP_ASKS)]]),
+];
+const GROUP_ASKS: u64 = 0o660;
+
 /// Links are read and counted; no socket is made or bound.
 const LINKS: &[Row] = &[
     (libc::SYS_recvfrom, ANY),
@@ -316,7 +330,7 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Caller => &[EVERYBODY, DATA, LINKS, LOOKS, READS, TAKES, CALLS],
         Role::Opener | Role::Broker => &[EVERYBODY, DATA, LINKS, LOOKS, READS, PORTS],
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
-        Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, REMOVES],
+        Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, REMOVES, LISTENS],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
         Role::Collector | Role::Quarantine => &[EVERYBODY, DATA, LOOKS, KEEPS],
         // what workers used is read from one open file, again and again

@@ -41,7 +41,7 @@ pub enum Role {
     Broker,
     /// Answers who asks for metrics, on a socket that listens already.
     Metrics,
-    /// Answers who asks on the control socket, and takes the socket away at the end.
+    /// Answers who asks on the control socket, makes it again where somebody took it away, and takes it away at the end.
     Answers,
     /// Delivers to the centre, and reads the token for it.
     Uplink,
@@ -94,8 +94,8 @@ enum Access {
     Write,
     /// All that a keeper of files does.
     Keep,
-    /// A file is taken away.
-    Remove,
+    /// A socket is made and taken away.
+    Listen,
 }
 
 /// A place of the file system and what a role may do there.
@@ -137,7 +137,7 @@ impl Plan {
         match role {
             Role::Control => all(&self.control, Access::Read),
             Role::Collector => [all(log, Access::Write), all(spool, Access::Keep)].into_iter().flatten().collect(),
-            Role::Answers => all(socket, Access::Remove),
+            Role::Answers => all(socket, Access::Listen),
             Role::Reader | Role::Quarantine => all(folders, Access::Keep),
             Role::Keeper | Role::Caller | Role::Opener | Role::Broker => all(&self.keeper, Access::Read),
             Role::Uplink => [all(&self.uplink, Access::Read), all(spool, Access::Keep)].into_iter().flatten().collect(),

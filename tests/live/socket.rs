@@ -217,6 +217,31 @@ fn a_killed_sensor_leaves_nothing_in_the_way_and_a_live_one_keeps_its_socket() {
 }
 
 #[test]
+fn a_socket_that_is_taken_away_comes_back_in_the_sandbox_too() {
+    if !possible("a_socket_that_is_taken_away_comes_back_in_the_sandbox_too") {
+        return;
+    }
+    let link = Link::new();
+    // its own group, which needs no right to be given to
+    let folder = site(RULES, "control: { socket: run/control.sock, group: \"0\" }\nsandbox: required\n");
+    let socket = folder.path().join("run/control.sock");
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all,+net_raw,+setpcap", env!("CARGO_BIN_EXE_haetae")]);
+    let mut service = Service::start_by(&link, folder.path(), command, &["--workers", "1"]);
+    assert_eq!(service.hear("sandboxed")["findings"], 0);
+    for _ in 0..2 {
+        std::fs::remove_file(&socket).expect("it is there");
+        service.hear("it is made again");
+        assert_eq!(ask(&["status"], &socket.display().to_string()).code, 0);
+        let file = std::fs::metadata(&socket).expect("there");
+        assert_eq!((file.mode() & 0o7777, file.gid()), (0o660, 0));
+    }
+    std::fs::remove_dir_all(folder.path().join("run")).expect("it is there");
+    service.hear("the control socket is not at its place");
+    assert!(service.end().2.success());
+}
+
+#[test]
 fn a_thousand_who_mean_no_good_harm_nobody() {
     if !possible("a_thousand_who_mean_no_good_harm_nobody") {
         return;
