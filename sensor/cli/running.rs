@@ -231,7 +231,8 @@ fn status(out: &mut dyn Write, answer: &Value) -> io::Result<()> {
     let refused = counted(number(&set["refused"]), ["refused", "refused"]);
     let entries = counted(number(&set["entries"]), ["indicator", "indicators"]);
     let age = span(number(&set["age_seconds"]) as f64);
-    writeln!(out, "set       version {}, {entries}, {refused}, loaded {age} ago", number(&set["version"]))?;
+    let (version, red) = (number(&set["version"]), grouped(number(&set["tlp_red"])));
+    writeln!(out, "set       version {version}, {entries} ({red} of them TLP:RED), {refused}, loaded {age} ago")?;
     let (reloads, failed) = (number(&set["reloads"]), number(&set["reloads_refused"]));
     writeln!(out, "reloads   {}, {} refused", grouped(reloads), grouped(failed))?;
     for link in listed(&answer["links"]) {

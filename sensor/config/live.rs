@@ -104,6 +104,7 @@ pub struct Metrics {
 pub(crate) struct WrittenControl {
     pub(crate) socket: PathBuf,
     pub(crate) group: Option<String>,
+    pub(crate) tell_withheld: Option<bool>,
 }
 
 /// The control socket.
@@ -113,6 +114,8 @@ pub struct Control {
     pub socket: PathBuf,
     /// Whose members may ask, by name or number; `None`: the process's own group.
     pub group: Option<String>,
+    /// Whether who looks a value up is told that something of it is withheld, which confirms that it is listed.
+    pub tell_withheld: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -333,7 +336,7 @@ impl Desk<'_> {
             let problem = format!("`{}` is not a group's name", group.escape_default());
             self.fault("control.group", problem, "`getent group` lists them");
         }
-        Control { socket, group: written.group }
+        Control { socket, group: written.group, tell_withheld: written.tell_withheld.unwrap_or(false) }
     }
 
     pub(super) fn events(&mut self, written: WrittenEvents) -> Events {

@@ -255,11 +255,11 @@ mod tests {
         \x20 - { domain: both.example, tlp: amber, id: open-2, source: S2W }\n";
 
     fn control(folder: &Path) -> Control {
-        Control { socket: folder.join("deep/control.sock"), group: None }
+        Control { socket: folder.join("deep/control.sock"), group: None, tell_withheld: false }
     }
 
     /// A socket at work while `ask` asks; reloads are granted by `reload`.
-    fn while_answering(reload: impl Fn() -> Reloaded + Send, ask: impl FnOnce(&Path) + Send) {
+    fn while_answering(tell_withheld: bool, reload: impl Fn() -> Reloaded + Send, ask: impl FnOnce(&Path) + Send) {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("rules.yaml"), RULES).expect("rules");
         let config = Config::default();
@@ -287,7 +287,7 @@ mod tests {
                 stop.store(true, Ordering::Release);
                 asked
             });
-            socket.serve(stop, Answers::new(&look, bell)).expect("it goes on");
+            socket.serve(stop, Answers::new(&look, bell, tell_withheld)).expect("it goes on");
             asking.join().unwrap().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         });
         let path = socket.path().to_owned();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     fn answering(ask: impl FnOnce(&Path) + Send) {
-        while_answering(|| Reloaded::Refused("limits.flows: unknown option".into()), ask);
+        while_answering(false, || Reloaded::Refused("limits.flows: unknown option".into()), ask);
     }
 
     fn stream(path: &Path) -> UnixStream {
@@ -345,7 +345,7 @@ mod tests {
             thread::sleep(Duration::from_millis(600));
             Reloaded::Taken { indicators: 4, refused: 1, set: 7 }
         };
-        while_answering(slow, |path| {
+        while_answering(false, slow, |path| {
             let mut waiting = stream(path);
             waiting.write_all(b"{\"ask\":\"reload\"}\n").expect("it listens");
             let began = Instant::now();
@@ -357,31 +357,47 @@ mod tests {
         });
     }
 
+    /// What is answered of values, by name; what is red is in none of it.
+    fn looked_up(path: &Path) -> impl Fn(&str) -> Value {
+        move |value: &str| {
+            let answer = asked(path, &format!("{{\"ask\":\"lookup\",\"value\":\"{value}\"}}"))["ok"].take();
+            let text = answer.to_string();
+            assert!(["secret", "red-", "RedSource"].iter().all(|word| !text.contains(word)), "{text}");
+            answer
+        }
+    }
+
     #[test]
-    fn what_is_held_as_red_goes_to_nobody() {
+    fn what_is_held_as_red_goes_to_nobody_and_is_not_there_for_who_guesses() {
         answering(|path| {
-            let asked =
-                |value: &str| asked(path, &format!("{{\"ask\":\"lookup\",\"value\":\"{value}\"}}"))["ok"].take();
-            let open = asked("open.example");
-            assert_eq!(
-                (&open["listed"][0]["words"][0]["id"], &open["withheld"]),
-                (&"open-1".into(), &0.into()),
-                "{open}"
-            );
-            let red = asked("www.secret.example");
-            assert_eq!((red["listed"].as_array().map(Vec::len), &red["withheld"]), (Some(0), &1.into()), "{red}");
-            let both = asked("both.example");
-            assert_eq!(
-                (&both["listed"][0]["words"][0]["id"], &both["withheld"]),
-                (&"open-2".into(), &1.into()),
-                "{both}"
-            );
-            assert_eq!(asked("nobody.example")["withheld"], 0);
-            for answer in [open, red, both, asked("x")] {
-                let text = answer.to_string();
-                assert!(["secret", "red-", "RedSource"].iter().all(|word| !text.contains(word)), "{text}");
+            let looked_up = looked_up(path);
+            let open = looked_up("open.example");
+            assert_eq!(open["listed"][0]["words"][0]["id"], "open-1", "{open}");
+            assert_eq!(looked_up("both.example")["listed"][0]["words"][0]["id"], "open-2");
+            let nobody = looked_up("www.nobody.example");
+            assert_eq!((nobody["listed"].as_array().map(Vec::len), &nobody["withheld"]), (Some(0), &Value::Null));
+            assert_eq!(looked_up("www.secret.example"), nobody, "a guess is not confirmed");
+            for question in ["status", "counters"] {
+                let answer = asked(path, &format!("{{\"ask\":\"{question}\"}}"));
+                let set = &answer["ok"]["set"];
+                assert_eq!((&set["tlp_red"], &set["entries"]), (&2.into(), &3.into()), "{set}");
             }
         });
+    }
+
+    #[test]
+    fn where_the_site_wants_it_who_asks_is_told_how_much_is_withheld() {
+        while_answering(
+            true,
+            || Reloaded::Refused(String::new()),
+            |path| {
+                let looked_up = looked_up(path);
+                let withheld = |value: &str| looked_up(value)["withheld"].as_u64();
+                let values = ["open.example", "www.secret.example", "both.example", "nobody.example"];
+                assert_eq!(values.map(withheld), [Some(0), Some(1), Some(1), Some(0)]);
+                assert_eq!(looked_up("both.example")["listed"][0]["words"][0]["id"], "open-2");
+            },
+        );
     }
 
     #[test]

@@ -102,12 +102,7 @@ fn the_running_sensor_answers_every_question_and_keeps_what_is_red() {
 
     let known = ask(&["lookup", "bad.example"], &socket);
     assert!(known.out.contains("TLP:GREEN") && known.out.contains("open-1"), "{}", known.out);
-    let red = ask(&["lookup", "QUIET.example"], &socket);
-    assert_eq!(red.out.split_once(':').map(|(_, told)| told), Some(" 1 entry withheld (TLP:RED)\n"));
-    let red = ask(&["lookup", "quiet.example", "--json"], &socket);
-    assert_eq!(red.json()["withheld"], 1);
-    let absent = ask(&["lookup", "good.example"], &socket);
-    assert_eq!((absent.code, absent.out.contains("not listed")), (0, true));
+    looks_up_what_is_red(&socket);
 
     link.unplug();
     let until = Instant::now() + PATIENCE;
@@ -119,6 +114,17 @@ fn the_running_sensor_answers_every_question_and_keeps_what_is_red() {
     assert!(status.success() && !Path::new(&socket).exists(), "{account}");
     let nobody = ask(&["status"], &socket);
     assert!(nobody.code == 69 && nobody.said.contains("systemctl status haetae"), "{} {}", nobody.code, nobody.said);
+}
+
+/// As if it were not there.
+fn looks_up_what_is_red(socket: &str) {
+    let [red, absent] = ["QUIET.example", "good.example"].map(|value| ask(&["lookup", value], socket));
+    let told = |asked: &Asked| (asked.code, asked.out.split_once(':').map(|(_, told)| told.to_owned()));
+    assert_eq!(told(&red), (0, Some(" not listed (2 indicators searched)\n".to_owned())));
+    assert_eq!(told(&red), told(&absent));
+    let red = ask(&["lookup", "quiet.example", "--json"], socket).json();
+    assert_eq!(red, ask(&["lookup", "good.example", "--json"], socket).json());
+    assert_eq!(ask(&["status", "--json"], socket).json()["set"]["tlp_red"], 1);
 }
 
 fn says_what_the_sandbox_holds(status: &Value) {
