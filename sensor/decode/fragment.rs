@@ -11,7 +11,17 @@ use crate::limits::{
 };
 use crate::time::Timestamp;
 
-/// What a fragment's headers say.
+/// What a fragment has that a whole packet has not; few bytes, for it is a part of what every header answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) id: u32,
+    /// Where it begins in the datagram, in bytes.
+    pub(super) offset: u16,
+    /// Whether more follows.
+    pub(super) more: bool,
+}
+
+/// A fragment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
     pub(super) pair: (Address, Address),

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791).
 
-use super::fragment::Piece;
+use super::fragment::Cut;
 use super::{Address, Fate, Malformed, Next, Peeling};
 
 pub(super) const HEADER_BYTES: usize = 20;
@@ -45,12 +45,9 @@ pub(super) fn peel(peeling: &mut Peeling<'_>) -> Result<Next, Fate> {
     if fragment & (MORE_FRAGMENTS | OFFSET) == 0 {
         return Ok(Next::Transport);
     }
-    Ok(Next::Fragment(Piece {
-        pair: (peeling.packet.source, peeling.packet.destination),
+    Ok(Next::Fragment(Cut {
         id: u32::from(u16::from_be_bytes([head[4], head[5]])),
-        protocol: head[9],
-        offset: usize::from(fragment & OFFSET) * 8,
+        offset: (fragment & OFFSET) * 8,
         more: fragment & MORE_FRAGMENTS != 0,
-        missing: peeling.missing,
     }))
 }

@@ -1,6 +1,6 @@
 //! IPv6 with its extension headers (RFC 8200).
 
-use super::fragment::Piece;
+use super::fragment::Cut;
 use super::{Fate, Malformed, Next, Peeling};
 use crate::limits::EXTENSIONS_MAX;
 
@@ -52,7 +52,7 @@ fn extensions(peeling: &mut Peeling<'_>, first: u8) -> Result<Next, Fate> {
                 kind = head[0];
                 // RFC 6946: an atomic fragment is whole in itself
                 if field & 0xFFF9 != 0 {
-                    return Ok(Next::Fragment(piece(peeling, head, field)));
+                    return Ok(Next::Fragment(cut(peeling, head, field)));
                 }
             }
             _ => {
@@ -72,14 +72,8 @@ pub(super) fn authenticated(peeling: &mut Peeling<'_>) -> Result<u8, Fate> {
     Ok(head[0])
 }
 
-fn piece(peeling: &mut Peeling<'_>, head: &[u8], field: u16) -> Piece {
+fn cut(peeling: &mut Peeling<'_>, head: &[u8], field: u16) -> Cut {
     peeling.packet.protocol = head[0];
-    Piece {
-        pair: (peeling.packet.source, peeling.packet.destination),
-        id: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
-        protocol: head[0],
-        offset: usize::from(field & 0xFFF8),
-        more: field & 1 != 0,
-        missing: peeling.missing,
-    }
+    let id = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+    Cut { id, offset: field & 0xFFF8, more: field & 1 != 0 }
 }

@@ -50,7 +50,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::capture::Frame;
 use crate::limits::HEADERS_MAX;
-use fragment::Piece;
+use fragment::{Cut, Piece};
 
 /// IP protocol numbers that this room names.
 pub mod protocol {
@@ -166,16 +166,18 @@ pub struct Packet {
 /// Takes a header off the front; says what comes next.
 type Peel = fn(&mut Peeling<'_>) -> Result<Next, Fate>;
 
-/// What comes next while peeling.
+/// What comes next while peeling. Two words: every header answers with one of these.
 enum Next {
     Ethernet,
     Ethertype(u16),
     Header(Peel),
     Transport,
     Enter(&'static Tunnel),
-    Fragment(Piece),
+    Fragment(Cut),
     Done,
 }
+
+const _: () = assert!(size_of::<Result<Next, Fate>>() <= 16, "an answer stays in registers");
 
 /// A header between an IP packet and another.
 struct Tunnel {
@@ -218,6 +220,11 @@ impl<'a> Peeling<'a> {
         }
     }
 
+    fn piece(&self, Cut { id, offset, more }: Cut) -> Piece {
+        let Packet { source, destination, protocol, .. } = self.packet;
+        Piece { pair: (source, destination), id, protocol, offset: offset.into(), more, missing: self.missing }
+    }
+
     fn finish(mut self) -> Packet {
         self.packet.payload = Payload { whole: self.whole, start: self.at as u32, len: self.bytes.len() as u32 };
         self.packet.missing = self.missing;
@@ -252,13 +259,13 @@ impl Packet {
 ///
 /// # Errors
 /// The fate of a frame that gives no packet.
-#[inline]
+#[inline(always)]
 pub fn decode(frame: &Frame<'_>, fragments: &mut Fragments) -> Result<Packet, Fate> {
     let packet = Packet { length: frame.length, ..Packet::NONE };
     let mut peeling = Peeling { bytes: frame.bytes, at: 0, whole: false, missing: 0, packet };
     let first = link::first(&mut peeling, frame.link)?;
-    let Some(piece) = peel(&mut peeling, first, unseen)? else { return Ok(peeling.finish()) };
-    let start = fragments.add(&piece, peeling.bytes, frame.time)?;
+    let Some(cut) = peel(&mut peeling, first, unseen)? else { return Ok(peeling.finish()) };
+    let start = fragments.add(&peeling.piece(cut), peeling.bytes, frame.time)?;
     let bytes = &fragments.datagrams()[start..];
     let mut inner = Peeling { bytes, at: start, whole: true, missing: 0, packet: peeling.packet };
     peel(&mut inner, Next::Transport, unseen)?.map_or(Ok(()), |_| Err(Malformed::FragmentNested))?;
@@ -267,7 +274,7 @@ pub fn decode(frame: &Frame<'_>, fragments: &mut Fragments) -> Result<Packet, Fa
 
 /// Follows the headers to the payload, or to a fragment's piece. Where a tunnel carries no packet, or none that can be
 /// read, the tunnel's own packet is the innermost: its ends have met, whatever they said.
-fn peel(peeling: &mut Peeling<'_>, first: Next, seen: impl FnMut(&Next, &Peeling<'_>)) -> Result<Option<Piece>, Fate> {
+fn peel(peeling: &mut Peeling<'_>, first: Next, seen: impl FnMut(&Next, &Peeling<'_>)) -> Result<Option<Cut>, Fate> {
     let mut outer = None;
     let peeled = follow(peeling, first, &mut outer, seen);
     let (Err(fate @ (Fate::NotIp | Fate::Malformed(_))), Some(outer)) = (&peeled, outer) else { return peeled };
@@ -290,7 +297,7 @@ fn follow<'a>(
     first: Next,
     outer: &mut Option<Peeling<'a>>,
     mut seen: impl FnMut(&Next, &Peeling<'_>),
-) -> Result<Option<Piece>, Fate> {
+) -> Result<Option<Cut>, Fate> {
     let mut next = first;
     for _ in 0..HEADERS_MAX {
         seen(&next, peeling);
@@ -308,10 +315,10 @@ fn follow<'a>(
                 next
             }
             // the capture cut the first piece, so it never becomes whole: what is there is read
-            Next::Fragment(piece) if piece.offset == 0 && piece.missing > 0 => Next::Transport,
+            Next::Fragment(cut) if cut.offset == 0 && peeling.missing > 0 => Next::Transport,
             // a fragment inside a datagram of fragments is a trick, not traffic
             Next::Fragment(_) if peeling.whole => return Err(Malformed::FragmentNested.into()),
-            Next::Fragment(piece) => return Ok(Some(piece)),
+            Next::Fragment(cut) => return Ok(Some(cut)),
             Next::Done => return Ok(None),
         };
     }
