@@ -27,8 +27,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::capture::file::STANDARD_INPUT;
-use crate::config::{Capture, Config, Fault, Refused, Replay, Workers, interfaces_absent};
-use crate::control::{self, Failure, Unusable};
+use crate::config::{Capture, Config, Refused, Replay, Workers, interfaces_absent};
+use crate::control::{self, Failure};
 use arguments::{Arguments, Command, ConfigCommand, RulesCommand, Site, Trial};
 use running::Question;
 
@@ -264,12 +264,7 @@ impl Desk<'_> {
         let mut faults = filters::faults(&config.capture, &place);
         #[cfg(not(feature = "libpcap"))]
         let mut faults = Vec::new();
-        faults.extend(control::unusable(&config).into_iter().map(|Unusable { option, why, help }| Fault {
-            path: option.to_owned(),
-            problem: why,
-            place: place(option),
-            help: help.to_owned(),
-        }));
+        faults.extend(control::unusable(&config, &place));
         if !faults.is_empty() {
             return Ok(self.refused(Refused::Faulty(faults), consequence)?);
         }

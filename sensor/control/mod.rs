@@ -63,7 +63,7 @@ mod threads;
 #[cfg(feature = "libpcap")]
 pub use brokering::broker;
 pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};
-pub use places::{Unusable, unusable};
+pub use places::unusable;
 pub use replay::replay;
 #[cfg(feature = "libpcap")]
 pub use run::{Service, run};

@@ -11,33 +11,26 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
 use super::{Failure, groups};
-use crate::config::Config;
-
-/// A place that cannot be had.
-pub struct Unusable {
-    /// The option that names it.
-    pub option: &'static str,
-    /// Why not.
-    pub why: String,
-    /// What to do about it.
-    pub help: &'static str,
-}
+use crate::config::{Config, Fault, Place};
 
 /// What of a configuration would be refused, or not be obeyed, when the sensor starts.
-pub fn unusable(config: &Config) -> Vec<Unusable> {
+pub fn unusable(config: &Config, place: impl Fn(&str) -> Place) -> Vec<Fault> {
     let mut found = Vec::new();
+    let mut tell = |option: &str, problem: String, help: &str| {
+        found.push(Fault { path: option.to_owned(), problem, place: place(option), help: help.to_owned() });
+    };
     if let Some(Err(failure)) = config.outputs.path.as_deref().map(log) {
         let help = "its folder must be there, and the sensor's user must be able to write there";
-        found.push(Unusable { option: "outputs.eve.path", why: failure.to_string(), help });
+        tell("outputs.eve.path", failure.to_string(), help);
     }
     if let Some(Err(failure)) = config.quarantine.as_ref().map(|quarantine| quarantine_at(&quarantine.directory)) {
         let help = "a folder that the sensor's user can write to, or that can be made";
-        found.push(Unusable { option: "quarantine.directory", why: failure.to_string(), help });
+        tell("quarantine.directory", failure.to_string(), help);
     }
     let group = config.control.as_ref().and_then(|control| control.group.as_deref());
     if let Some(Err(why)) = group.map(group_number) {
         let help = "`getent group` lists them; a number needs no name";
-        found.push(Unusable { option: "control.group", why, help });
+        tell("control.group", why, help);
     }
     found
 }

@@ -9,6 +9,7 @@
 mod attempts;
 mod calls;
 mod files;
+mod listening;
 mod rights;
 mod standing;
 
