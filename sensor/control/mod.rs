@@ -38,6 +38,7 @@ mod notify;
 mod opening;
 mod outputs;
 mod pace;
+mod places;
 #[cfg(feature = "libpcap")]
 mod pressure;
 #[cfg(feature = "libpcap")]
@@ -65,6 +66,7 @@ mod threads;
 #[cfg(feature = "libpcap")]
 pub use brokering::broker;
 pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};
+pub use places::unusable;
 pub use replay::replay;
 #[cfg(feature = "libpcap")]
 pub use run::{Service, run};

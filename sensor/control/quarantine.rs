@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::Failure;
+use super::{Failure, places};
 use crate::config::{self, Config};
 use crate::limits::{QUARANTINE_WAITING_BYTES_MAX, QUARANTINE_WAITING_MAX};
 use crate::worker::Specimen;
@@ -66,6 +66,7 @@ impl Quarantine {
     /// Where packets are to be kept: its folder, made for its owner alone if there is none; and how they are sent there.
     pub(super) fn open(config: &Config) -> Result<Option<(Quarantine, Chute)>, Failure> {
         let Some(config::Quarantine { directory, files }) = config.quarantine.clone() else { return Ok(None) };
+        places::quarantine_at(&directory)?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
         made.map_err(|error| Failure::Io(directory.clone(), error))?;
         let (send, packets) = bounded(QUARANTINE_WAITING_MAX);

@@ -15,19 +15,19 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
-use super::brokering::{Taker, taker};
+use super::brokering::{Taker, taken};
 use super::delivery::{Delivery, Prepared};
 use super::eve_file::{EveFile, LogState};
 use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::notify::Manager;
-use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
+use super::opening::{Loaded, Sources, load, orders, random, site, taps};
 use super::quarantine::Quarantine;
 use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
 use super::socket::ControlSocket;
 use super::threads::{Over, together};
-use super::{Failure, bounds, logs, version_of};
+use super::{Failure, bounds, logs, places, version_of};
 use crate::alert::record::Site;
 use crate::collector::Progress;
 use crate::config::{self, Config, EventType};
@@ -103,8 +103,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let Taker { mut rights, broker, short } = taker(&config, service.workers);
-    let sources = open_sources(&config.capture, service.workers, rights.as_mut())?;
+    let (Taker { rights, broker, short }, sources) = taken(&config, service.workers)?;
     let open = |centre| Prepared::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
     let prepared = config.centre.as_ref().map(open).transpose()?;
     let site = site(&config, &networks, prepared.as_ref(), &sources)?;
@@ -123,7 +122,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     keep.tell();
     let hands = (taps, keep, quarantine);
     let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
-    sandbox.hear(short);
+    sandbox.hear(broker.as_ref().map(|_| Role::Broker), short);
     // all is open, and no thread has started
     sandbox.give_up();
     let mut delivery = prepared.map(|prepared| prepared.start(bounds::uplink(&sandbox)));
@@ -186,6 +185,7 @@ fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
     let Some(path) = &config.outputs.path else { return Ok(None) };
+    places::log(path)?;
     let opened = EveFile::open(path, Arc::clone(state), config.centre.is_some());
     opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
 }

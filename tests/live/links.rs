@@ -146,3 +146,65 @@ fn a_link_by_libpcap_comes_and_goes_and_nothing_leaks() {
         "capture=[{interface: b0, backend: libpcap, ring: 4MiB}]",
     );
 }
+
+/// A service with two links, one of which is not there when it starts; afterwards that comes.
+fn comes_late(words: &[&str], capture: &str, is_down: bool) {
+    let (link, folder) =
+        (Link::new(), site(BAD_EXAMPLE, "metrics: { listen: \"127.0.0.1:9920\" }\nsandbox: required\n"));
+    let question = folder.path().join("question.pcap");
+    std::fs::write(&question, wire::pcap(&questions(1))).expect("a capture");
+    link.ip_at_sensor(&["link", "add", "d0", "type", "ifb"]);
+    link.ip_at_sensor(&["link", "set", "d0", "up"]);
+    let there = |there: bool| match (is_down, there) {
+        (true, _) => drop(link.ip_at_sensor(&["link", "set", "b0", if there { "up" } else { "down" }])),
+        (false, true) => link.plug(),
+        (false, false) => link.unplug(),
+    };
+    there(false);
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all,+net_raw,+net_admin,+bpf,+setpcap", env!("CARGO_BIN_EXE_haetae")]);
+    let mut service = Service::start_by(&link, folder.path(), command, &[words, &["--set", capture]].concat());
+    let said = service.heard.iter().find(|line| line["message"] == "the link cannot be read; it is tried again");
+    let said = said.unwrap_or_else(|| panic!("{:?}", service.heard));
+    assert_eq!((&said["level"], &said["interface"]), (&"ERROR".into(), &"b0".into()), "{said}");
+    let why = if is_down { "is down" } else { "no such interface" };
+    assert!(said["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{said}");
+    assert_eq!(service.hear("sandboxed")["findings"], 0);
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            link.enter();
+            let waits_for = |wanted: &str| {
+                let until = Instant::now() + PATIENCE;
+                while crate::metrics::page(([127, 0, 0, 1], 9920).into(), "/readyz") != wanted {
+                    assert!(Instant::now() < until, "never {wanted:?}");
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            };
+            waits_for("b0: the link cannot be read\n");
+            there(true);
+            waits_for("ready\n");
+        });
+        inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    service.hear("read again");
+    link.send(&question, 1, None);
+    std::thread::sleep(Duration::from_millis(300));
+    service.signal("TERM");
+    let account = service.hear("ended");
+    assert!(service.child.wait().expect("it ends").success(), "{account}");
+    assert_eq!((number(&account, "alerts"), &account["unaccounted"]), (1, &0.into()), "{account}");
+}
+
+#[test]
+fn a_link_that_is_missing_at_the_start_keeps_no_other_from_being_read_and_is_taken_when_it_comes() {
+    if !possible("a_link_that_is_missing_at_the_start_keeps_no_other_from_being_read_and_is_taken_when_it_comes") {
+        return;
+    }
+    let beside = |backend: &str| {
+        format!("capture=[{{interface: d0, backend: libpcap}}, {{interface: b0, backend: {backend}, ring: 1MiB}}]")
+    };
+    comes_late(&["--workers", "1"], &beside("libpcap"), false);
+    comes_late(&["--workers", "2"], &beside("libpcap"), true);
+    comes_late(&["--workers", "2"], &beside("af_xdp"), false);
+    comes_late(&["--workers", "2"], &beside("auto"), true);
+}
