@@ -67,8 +67,7 @@ pub(super) fn together(
         }
         if let Some(socket) = doors.control {
             tracing::info!(path = %socket.path().display(), "the control socket answers");
-            let tell_withheld = running.config.control.as_ref().is_some_and(|control| control.tell_withheld);
-            let answers = Answers::new(look, bell, tell_withheld);
+            let answers = Answers::new(look, bell, running.config.control.as_ref().is_some_and(|it| it.tell_withheld));
             scope.spawn(move || attend(socket, ended, look, answers));
         }
         let collector = scope.spawn(move || {
