@@ -50,6 +50,8 @@ pub(super) struct State {
     pub spool: SpoolId,
     /// Everything up to here is settled.
     pub watermark: u64,
+    /// What the cursor's file says of that; it lags behind where the disk was full.
+    pub written: u64,
     /// The last durable sequence.
     pub last: u64,
     /// All segments.
