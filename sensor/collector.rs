@@ -120,7 +120,7 @@ impl<'a> Collector<'a> {
         Ok(self.collected)
     }
 
-    /// Takes what workers say as it comes, each release in its own order, until all are gone. What the spool does not take
+    /// Takes what workers say as it comes, each release in its own order, until all are gone or one is the last. What the spool does not take
     /// is counted and stays in the log.
     ///
     /// # Errors
@@ -133,6 +133,9 @@ impl<'a> Collector<'a> {
             progress.alerts.store(collected.alerts, Ordering::Release);
             progress.events.store(collected.events, Ordering::Release);
             progress.spooled.store(collected.spooled, Ordering::Release);
+            if release.last {
+                break;
+            }
             if releases.is_empty() {
                 self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
             }
@@ -319,6 +322,21 @@ mod tests {
         });
         let collected = Collector::new(&desk, outputs).run(&receivers).expect("memory takes all");
         assert_eq!((all.0.join(" "), some.0.join(" "), collected.events), ("ab c d e f".into(), "e".into(), 6));
+    }
+
+    #[test]
+    fn on_a_link_nobody_is_waited_for_after_the_last_release() {
+        let (send, receive) = bounded(8);
+        let (desk, progress, mut said) = (Desk::new(Site::default()), Progress::default(), Vec::new());
+        let mut first = release(0, &[(0, 1, "a")]);
+        first.log_all();
+        send.send(first).expect("room");
+        send.send(Release { last: true, ..Release::default() }).expect("room");
+        let log = Some(Log { writer: &mut said, alerts: false });
+        let outputs = Outputs { log, ..Outputs::default() };
+        let collected = Collector::new(&desk, outputs).run_live(&receive, &progress).expect("memory takes all");
+        drop(send); // a worker that could still say something
+        assert_eq!((said, collected.events), (b"a".to_vec(), 1));
     }
 
     #[test]

@@ -752,11 +752,20 @@ pub const POISONED_MAX: usize = 64;
 /// How long after its last death a flow is skipped; its ports may belong to others by then.
 pub const POISONED_TIME: Span = Span::seconds(3_600);
 
-/// Packets that are read one by one after a death of which only the batch is known: the next of its kind is then known itself.
-pub const CAUTIOUS_FRAMES: u32 = 10_000;
+/// Different flows of two hosts that may kill before nothing is read any more that the two say to each other: who takes another
+/// port each time is one fault and not many.
+pub const POISONED_FLOWS_MAX: u32 = 3;
 
-/// Packets on their way to the quarantine: after each of them a worker begins again, which takes longer than to write it.
-pub const QUARANTINE_WAITING_MAX: usize = 16;
+/// Deaths in the reading again of one batch, after which the rest of it is read without its payloads; and as many more, after
+/// which the rest is given up. Where each of them is a hang this takes below three seconds, less than who stands still may take.
+pub const READ_AGAIN_DEATHS_MAX: u32 = 4;
+
+/// Packets on their way to the quarantine. A worker begins again within a millisecond or two, and a disk may take twenty for each
+/// file: this is what workers can die of while a disk writes a dozen.
+pub const QUARANTINE_WAITING_MAX: usize = 256;
+
+/// Their bytes: packets of usual size all find room, and of the largest that there are as many as before.
+pub const QUARANTINE_WAITING_BYTES_MAX: usize = 4 << 20;
 
 /// Packets kept in quarantine, if nothing else is said: enough to tell one fault from many.
 pub const QUARANTINE_FILES_DEFAULT: u64 = 32;
@@ -770,3 +779,7 @@ pub const HANG_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(
 
 /// The same, where it does not heed that it is pulled back; below the time after which the service manager takes it for dead.
 pub const STUCK_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_500);
+
+/// How long a worker that was told to end may go without a sign of life: it gives one a quarter of a second apart, and with every
+/// batch. With what is done after it the process still ends within five seconds.
+pub const SILENT_AT_END_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_000);

@@ -6,6 +6,7 @@
 //! a clock of its own, an allocation per packet.
 
 mod addresses;
+mod again;
 mod contact;
 mod live;
 mod release;
@@ -21,8 +22,8 @@ mod witness;
 use addresses::addresses_of;
 use contact::Asked;
 pub use release::{Place, Record, Release};
-use restart::Stage;
-pub use restart::{Casualty, Cause};
+use restart::{Asking, Stage};
+pub use restart::{Casualty, Cause, doing};
 pub use specimen::Specimen;
 pub use steer::{Inbox, Outbox, ring};
 use wary::Wary;
@@ -112,8 +113,8 @@ pub struct Worker {
     leash: Leash,
     turn: u64,
     wary: Wary,
-    /// Packets left that are read one by one.
-    cautious: u32,
+    /// What is to be read again of what it had in hand when it died.
+    again: again::Again,
     /// What was counted before it last began again.
     before: Tally,
     // room that every batch uses again
@@ -157,7 +158,7 @@ impl Worker {
             leash: Leash::default(),
             turn: 1,
             wary,
-            cautious: 0,
+            again: again::Again::default(),
             before: Tally::default(),
             fates: Vec::with_capacity(BATCH_FRAMES_MAX),
             unpacked: Vec::with_capacity(BATCH_FRAMES_MAX),
@@ -285,7 +286,6 @@ impl Worker {
 
     fn account(&mut self, batch: &Batch<'_>) {
         self.tally.handed += batch.len() as u64;
-        self.cautious = self.cautious.saturating_sub(batch.len() as u32);
         for (fate, frame) in self.fates.iter().zip(batch.frames()).filter(|(fate, _)| **fate != Fate::Elsewhere) {
             self.tally.fates.count(*fate);
             self.tally.bytes += u64::from(frame.length);
@@ -299,25 +299,27 @@ impl Worker {
 
     /// Third sweep: all values of the batch to the set at once; then, in order, what comes of it.
     fn ask(&mut self, phase: u8) {
-        self.work(Stage::Ask, 0);
+        self.work(Stage::LookUp, 0);
         self.look_up();
-        let mut trail = std::mem::take(&mut self.trail);
+        let mut asking = Asking::of(self);
+        let Asking { worker, trail } = &mut asking;
         let (mut address_hit, mut hit) = (0, 0);
         for (at, step) in trail.steps.iter().enumerate() {
-            self.work(Stage::Ask, at);
+            worker.work(Stage::Ask, at);
             match *step {
-                Step::Began { scene } => self.began(at as u32, &trail.scenes[scene as usize], phase, &mut address_hit),
-                Step::Observed { first, last } => self.observed(&trail, first, last, phase, &mut hit),
-                Step::Ended { scene, how } => self.ended(&trail.scenes[scene as usize], how, phase),
-                Step::Knocked { knock } => {
-                    self.knocked(at as u32, &trail.knocks[knock as usize], phase, &mut address_hit);
+                Step::Began { scene } => {
+                    worker.began(at as u32, &trail.scenes[scene as usize], phase, &mut address_hit);
                 }
-                Step::Lapsed { knock, how } => self.lapsed(&trail.knocks[knock as usize], how, phase),
+                Step::Observed { first, last } => worker.observed(trail, first, last, phase, &mut hit),
+                Step::Ended { scene, how } => worker.ended(&trail.scenes[scene as usize], how, phase),
+                Step::Knocked { knock } => {
+                    worker.knocked(at as u32, &trail.knocks[knock as usize], phase, &mut address_hit);
+                }
+                Step::Lapsed { knock, how } => worker.lapsed(&trail.knocks[knock as usize], how, phase),
             }
         }
-        self.tally.observations += trail.observations.len() as u64;
+        worker.tally.observations += trail.observations.len() as u64;
         trail.steps.clear();
-        self.trail = trail;
     }
 
     fn look_up(&mut self) {

@@ -2,17 +2,21 @@
 //! survives. Needs root; where it cannot run it says so, and fails where `CI` is set.
 
 mod asked;
+mod changed;
 mod clock;
 mod doctor;
+mod light;
 mod links;
 mod load;
 mod notify;
 mod ready;
 mod restart;
 mod sandbox;
+mod scraped;
 mod shunt;
 mod soak;
 mod socket;
+mod squeezed;
 mod unit;
 mod xdp;
 
@@ -436,9 +440,12 @@ fn what_is_missing_is_said_at_once() {
     let program = env!("CARGO_BIN_EXE_haetae");
     let unable = ["setpriv", "--bounding-set=-net_raw,-net_admin", "--inh-caps=-net_raw,-net_admin", program];
     let poor = ["prlimit", "--nofile=8", program];
-    let tries: [(&[&str], &str, &str, i32); 5] = [
+    let tries: [(&[&str], &str, &str, i32); 7] = [
         (&unable, "", "CAP_NET_RAW", 77),
         (&[program], "capture=[{interface: b7}]", "no such interface", 74),
+        (&[program], "capture=[{interface: b7}, {interface: b8}]", "no such interface", 74),
+        // what does not pass by itself is not waited for
+        (&[program], "capture=[{interface: b0}, {interface: lo, backend: af_xdp}]", "has the address 127.0.0.1", 78),
         (&[program], "capture=[{interface: b0, filter: \"not a filter\"}]", "filter", 78),
         (&[program], "outputs.eve.path=/proc/none/eve.json", "/proc/none/eve.json", 74),
         (&poor, "", "open files", 74),

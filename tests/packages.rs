@@ -205,6 +205,7 @@ fn kubernetes_knows_every_word_of_the_manifest_and_the_sensor_its_configuration(
     fs::create_dir(&rules).expect("a folder");
     fs::write(rules.join("local.yaml"), block("local.yaml")).expect("rules");
     let config = block("haetae.yaml").replace("/config/rules", &rules.display().to_string());
+    let config = config.replace("/var/log/haetae", &folder.path().display().to_string());
     fs::write(folder.path().join("haetae.yaml"), config).expect("a configuration");
     ran(binary::haetae().args(["-T", "-c", "haetae.yaml"]).current_dir(folder.path()));
 }

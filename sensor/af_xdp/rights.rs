@@ -72,6 +72,11 @@ pub trait Rights: Send {
     /// It is gone, or down.
     fn state(&mut self, interface: &str) -> Result<State, Error>;
 
+    /// Whether whoever has the rights is there to be asked.
+    fn are_there(&mut self) -> bool {
+        true
+    }
+
     /// From now on the calling thread gets packet sockets from whoever has the rights, without any right of its own.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use af_xdp::{Error, Lost, Prepared, Rights, State, Use, hand_over_packet_sockets};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -65,17 +66,42 @@ impl Broker {
             Ok(answer) => Ok(answer),
             // an answer that comes too late would be taken for that to the next question
             Err(error) => {
-                self.up.store(false, Ordering::Release);
-                let status = self.child.try_wait().ok().flatten().map(|status| status.to_string());
-                let status = status.unwrap_or_else(|| "it does not answer".to_owned());
-                tracing::error!(%error, status, "the broker is gone: capture goes on, and a link that goes away stays away");
+                self.miss(&error);
                 Err(gone(error))
             }
         }
     }
+
+    fn miss(&mut self, error: &io::Error) {
+        self.up.store(false, Ordering::Release);
+        let status = self.child.try_wait().ok().flatten().map(|status| status.to_string());
+        let status = status.unwrap_or_else(|| "it does not answer".to_owned());
+        tracing::error!(
+            %error,
+            status,
+            "the broker is gone: capture goes on, and a link that goes away stays away; restart the sensor"
+        );
+    }
+
+    /// Whether its end of the socket is closed.
+    fn has_ended(&self) -> bool {
+        let mut socket = [PollFd::new(&self.socket, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut socket, Some(&at_once)).is_ok() && socket[0].revents().contains(PollFlags::HUP)
+    }
 }
 
 impl Rights for Broker {
+    /// Nothing may be asked of it for days: that it has ended is seen all the same.
+    fn are_there(&mut self) -> bool {
+        let up = self.up.load(Ordering::Acquire);
+        if up && self.has_ended() {
+            self.miss(&io::Error::from(io::ErrorKind::UnexpectedEof));
+            return false;
+        }
+        up
+    }
+
     fn prepare(
         &mut self,
         interface: &str,

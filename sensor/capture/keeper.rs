@@ -4,6 +4,7 @@
 //! them; what belongs to no part: what reads it, what the interface itself lost, why it cannot be read. All parts of a link
 //! are opened and given up together. Never here: a frame; a clock; a wait: whoever owns it looks now and then.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -74,7 +75,7 @@ impl<T> Slot<T> {
 pub enum Seen {
     /// All is as it was.
     Same,
-    /// It cannot be read any more.
+    /// It cannot be read any more; or still not, and for another reason than was told.
     Gone(Refused),
     /// It is read again, in this manner.
     Back(String),
@@ -84,6 +85,9 @@ pub enum Seen {
 enum Held {
     Libpcap {
         members: usize,
+        /// Which interface it is: one that is renamed goes on giving frames, and its name may be another's by now. `None`:
+        /// nobody says.
+        number: Option<u32>,
         /// What the interface had no room for when that was last asked.
         missed: Option<u64>,
     },
@@ -92,7 +96,8 @@ enum Held {
 
 impl Held {
     fn of_libpcap(interface: &str, members: usize) -> Held {
-        Held::Libpcap { members, missed: libpcap::missed(interface) }
+        let number = libpcap::number(interface).ok().flatten();
+        Held::Libpcap { members, number, missed: libpcap::missed(interface) }
     }
 }
 
@@ -101,10 +106,12 @@ pub struct Keeper {
     options: Options,
     slots: Vec<Slot>,
     held: Option<Held>,
-    /// What reads it, in a word; while it is gone, what read it.
+    /// What reads it, in a word; while it is gone, what read it; before it was there, what is to.
     backend: &'static str,
     /// Why the best way to read it was not taken.
     instead: Option<Refused>,
+    /// Why it is not open, as it was last told.
+    told: Option<Refused>,
     counters: Counters,
 }
 
@@ -119,15 +126,43 @@ impl Keeper {
         first: impl Fn(usize) -> u64,
         rights: &mut dyn Rights,
     ) -> Result<(Keeper, Vec<Live>), Refused> {
-        let (slots, ends): (Vec<Slot>, Vec<Ends>) = (0..workers.max(1)).map(|_| Slot::new()).unzip();
-        let (snap_bytes, shunt_port, counters) = (options.snap_bytes, options.shunt_port, Counters::default());
-        let mut keeper = Keeper { options, slots, held: None, backend: "", instead: None, counters };
+        let (mut keeper, ends) = Keeper::new(options, workers);
         keeper.open_all(rights)?;
         // whoever has nothing to read now has no way to hand on what it reads, and gets nothing later
         keeper.slots.retain(|slot| slot.is_out);
-        let lives = ends.into_iter().take(keeper.slots.len()).enumerate();
-        let lives = lives.map(|(at, ends)| Live::new(ends, snap_bytes, first(at), shunt_port)).collect();
+        let lives = keeper.lives(ends, first);
         Ok((keeper, lives))
+    }
+
+    /// One of a link that `why` keeps from being opened: it is looked for from now on. How many parts it will have nobody
+    /// knows, so every worker is ready for one.
+    pub fn awaiting(
+        options: Options,
+        workers: usize,
+        first: impl Fn(usize) -> u64,
+        why: Refused,
+    ) -> (Keeper, Vec<Live>) {
+        let (mut keeper, ends) = Keeper::new(options, workers);
+        keeper.told = Some(why);
+        let lives = keeper.lives(ends, first);
+        (keeper, lives)
+    }
+
+    fn new(options: Options, workers: usize) -> (Keeper, Vec<Ends>) {
+        let (slots, ends) = (0..workers.max(1)).map(|_| Slot::new()).unzip();
+        let backend = match options.backend {
+            Backend::Auto => "auto",
+            Backend::Libpcap => "libpcap",
+            Backend::AfXdp { .. } => "af_xdp",
+        };
+        let counters = Counters::default();
+        (Keeper { options, slots, held: None, backend, instead: None, told: None, counters }, ends)
+    }
+
+    fn lives(&self, ends: Vec<Ends>, first: impl Fn(usize) -> u64) -> Vec<Live> {
+        let Options { snap_bytes, shunt_port, .. } = self.options;
+        let lives = ends.into_iter().take(self.slots.len()).enumerate();
+        lives.map(|(at, ends)| Live::new(ends, snap_bytes, first(at), shunt_port)).collect()
     }
 
     fn open_all(&mut self, rights: &mut dyn Rights) -> Result<(), Refused> {
@@ -205,6 +240,7 @@ impl Keeper {
             return match self.complaint(rights) {
                 Some(why) => {
                     self.let_go();
+                    self.told = Some(why.clone());
                     Seen::Gone(why)
                 }
                 None => Seen::Same,
@@ -214,11 +250,21 @@ impl Keeper {
             let _complained_of_before = slot.ask_back();
         }
         self.forget();
-        if self.slots.iter().any(|slot| slot.is_out) || self.open_all(rights).is_err() {
+        if self.slots.iter().any(|slot| slot.is_out) {
             return Seen::Same;
         }
-        self.counters.reopened += 1;
-        Seen::Back(self.manner())
+        match self.open_all(rights) {
+            Ok(()) => {
+                self.counters.reopened += 1;
+                Seen::Back(self.manner())
+            }
+            // it stays away as it went away
+            Err(why) if self.told.as_ref().is_some_and(|told| discriminant(told) == discriminant(&why)) => Seen::Same,
+            Err(why) => {
+                self.told = Some(why.clone());
+                Seen::Gone(why)
+            }
+        }
     }
 
     /// It ends: from now on packets go their old way, where they have one. What the kernel has taken before is still read.
@@ -268,10 +314,17 @@ impl Keeper {
             Some(Held::AfXdp(_)) => Some(rights.state(&self.options.interface)),
             _ => None,
         };
-        if let Some(Held::Libpcap { missed, .. }) = &mut self.held
-            && let Some(now) = libpcap::missed(&self.options.interface)
-        {
-            self.counters.interface += missed.replace(now).map_or(0, |before| now.saturating_sub(before));
+        if let Some(Held::Libpcap { missed, number, .. }) = &mut self.held {
+            let named = libpcap::number(&self.options.interface);
+            if let (Some(number), Ok(named)) = (number, named)
+                && named != Some(*number)
+            {
+                // its own socket may have said more
+                return back.flatten().or_else(|| Some(renamed(named)));
+            }
+            if let Some(now) = libpcap::missed(&self.options.interface) {
+                self.counters.interface += missed.replace(now).map_or(0, |before| now.saturating_sub(before));
+            }
         }
         if let Some(Held::AfXdp(whole)) = &mut self.held {
             let lost = state.as_ref().and_then(|state| state.as_ref().ok()).filter(|state| whole.is_of(state));
@@ -288,6 +341,14 @@ impl Keeper {
             }
         }
         back.map(|why| why.unwrap_or_else(|| Refused::Other("it was handed back".to_owned())))
+    }
+}
+
+/// Why what was opened by a name is not what it names now.
+fn renamed(named: Option<u32>) -> Refused {
+    match named {
+        Some(_) => Refused::Other("the interface is another".to_owned()),
+        None => Refused::Absent(String::new()),
     }
 }
 

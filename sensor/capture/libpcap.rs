@@ -4,6 +4,7 @@
 //! An interface that went away and came back is read through the same socket: to make another takes a right that is gone.
 //! Never here: a clock, a wait (libpcap blocks for ever on a quiet link whatever its timeout says), a thread.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
@@ -159,6 +160,18 @@ pub(super) fn missed(interface: &str) -> Option<u64> {
     let folder = Path::new("/sys/class/net").join(interface).join("statistics");
     let count = |name: &str| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
     Some(count("rx_missed_errors")? + count("rx_fifo_errors")?)
+}
+
+/// The number of an interface; `None`: there is none of this name.
+///
+/// # Errors
+/// Nobody says.
+pub(super) fn number(interface: &str) -> io::Result<Option<u32>> {
+    match std::fs::read_to_string(Path::new("/sys/class/net").join(interface).join("ifindex")) {
+        Ok(text) => text.trim().parse().map(Some).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Links that a filter may be meant for: its words depend on them (`wlan`, `ether`), and which one an interface has shows

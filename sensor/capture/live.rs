@@ -71,6 +71,13 @@ pub enum Refused {
     Other(String),
 }
 
+impl Refused {
+    /// Whether it comes and goes with the wire and whoever plugs it: nothing in the configuration is wrong.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Refused::Absent(_) | Refused::Down(_))
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -119,7 +126,7 @@ pub struct Counters {
     pub shunted: u64,
     /// Their bytes.
     pub shunted_bytes: u64,
-    /// How often the link was opened again.
+    /// How often the link was opened after it could not be read.
     pub reopened: u64,
 }
 

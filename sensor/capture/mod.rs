@@ -128,6 +128,17 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// The frame at this place as a batch of its own.
+    pub fn alone(&self, at: usize) -> Batch<'a> {
+        let bytes = match self.bytes {
+            Bytes::Chunk(chunk) => Bytes::Chunk(chunk),
+            // its record says that it begins where it begins
+            #[cfg(feature = "libpcap")]
+            Bytes::Packets(packets) => Bytes::Chunk(packets.get(at)),
+        };
+        Batch { bytes, records: &self.records[at..=at], first: self.first + at as u64, port: self.port }
+    }
+
     /// All frames, in order.
     pub fn frames(&self) -> impl Iterator<Item = Frame<'a>> + use<'a> {
         let batch = *self;

@@ -256,16 +256,17 @@ impl Desk<'_> {
         }
         let file = self.chosen(site.config.clone());
         let consequence = "running configuration unchanged";
-        let (config, _place) = match crate::config::load_placed(file.as_deref(), &site.set, self.environment) {
+        let (config, place) = match crate::config::load_placed(file.as_deref(), &site.set, self.environment) {
             Ok(placed) => placed,
             Err(refused) => return Ok(self.refused(refused, consequence)?),
         };
         #[cfg(feature = "libpcap")]
-        {
-            let faults = filters::faults(&config.capture, _place);
-            if !faults.is_empty() {
-                return Ok(self.refused(Refused::Faulty(faults), consequence)?);
-            }
+        let mut faults = filters::faults(&config.capture, &place);
+        #[cfg(not(feature = "libpcap"))]
+        let mut faults = Vec::new();
+        faults.extend(control::unusable(&config, &place));
+        if !faults.is_empty() {
+            return Ok(self.refused(Refused::Faulty(faults), consequence)?);
         }
         let rules = order::rules(site, &config);
         self.all_there(&rules)?;

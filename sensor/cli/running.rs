@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -150,8 +150,17 @@ fn said(error: &io::Error) -> String {
 /// Why nobody was reached, and what to do about it.
 fn unreached(path: &Path, error: &io::Error) -> Unanswered {
     let shown = path.display();
+    let there = fs::metadata(path);
     let (why, code) = match error.kind() {
-        ErrorKind::NotFound => (
+        // the system says of a file what it says of a socket at which nobody listens any more
+        ErrorKind::ConnectionRefused if there.as_ref().is_ok_and(|there| !there.file_type().is_socket()) => (
+            format!(
+                "{shown}: this is no socket, so no sensor is asked there: `control.socket` in its configuration names the \
+                 place, and --socket PATH says it here"
+            ),
+            exit::UNAVAILABLE,
+        ),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => (
             format!(
                 "{shown}: no sensor is asked there. Does one run (systemctl status haetae), and does its configuration \
                  have `control: {{ socket: {shown} }}`? --socket PATH names another place"
@@ -222,7 +231,8 @@ fn status(out: &mut dyn Write, answer: &Value) -> io::Result<()> {
     let refused = counted(number(&set["refused"]), ["refused", "refused"]);
     let entries = counted(number(&set["entries"]), ["indicator", "indicators"]);
     let age = span(number(&set["age_seconds"]) as f64);
-    writeln!(out, "set       version {}, {entries}, {refused}, loaded {age} ago", number(&set["version"]))?;
+    let (version, red) = (number(&set["version"]), grouped(number(&set["tlp_red"])));
+    writeln!(out, "set       version {version}, {entries} ({red} of them TLP:RED), {refused}, loaded {age} ago")?;
     let (reloads, failed) = (number(&set["reloads"]), number(&set["reloads_refused"]));
     writeln!(out, "reloads   {}, {} refused", grouped(reloads), grouped(failed))?;
     for link in listed(&answer["links"]) {
@@ -256,24 +266,36 @@ fn status(out: &mut dyn Write, answer: &Value) -> io::Result<()> {
             )?;
         }
     }
-    sandbox(out, &answer["sandbox"])
+    sandbox(out, &answer["sandbox"])?;
+    broker(out, &answer["broker"])
 }
 
 fn sandbox(out: &mut dyn Write, sandbox: &Value) -> io::Result<()> {
-    if sandbox.is_null() {
-        return Ok(());
+    if sandbox["bounding"] != true {
+        return writeln!(out, "sandbox   OFF: switched off in the configuration");
     }
-    let seccomp =
-        if sandbox["seccomp"] == true { "system calls are filtered" } else { "system calls are NOT filtered" };
-    let gain =
-        if sandbox["no_new_privileges"] == true { "no privilege can be gained" } else { "privileges CAN be gained" };
-    let held: Vec<String> = listed(&sandbox["capabilities"]["held"]).map(text).collect();
-    let others = match number(&sandbox["capabilities"]["others"]) {
-        0 => String::new(),
-        others => format!(" and {others} others"),
+    let named = |role: &Value| match number(&role["threads"]) {
+        0 | 1 => text(&role["role"]),
+        threads => format!("{threads} x {}", text(&role["role"])),
     };
-    let held = if held.is_empty() { "none".to_owned() } else { held.join(", ") };
-    writeln!(out, "sandbox   {seccomp}, {gain}; capabilities: {held}{others}")
+    let (full, short): (Vec<&Value>, Vec<&Value>) = listed(&sandbox["roles"]).partition(|role| role["holds"] == "full");
+    if !full.is_empty() {
+        writeln!(out, "sandbox   full: {}", full.into_iter().map(named).collect::<Vec<_>>().join(", "))?;
+    }
+    for role in short {
+        let why: Vec<String> = listed(&role["why"]).map(text).collect();
+        writeln!(out, "sandbox   {}: {}: {}", text(&role["holds"]).to_uppercase(), named(role), why.join("; "))?;
+    }
+    Ok(())
+}
+
+fn broker(out: &mut dyn Write, up: &Value) -> io::Result<()> {
+    let said = match up {
+        Value::Bool(true) => "there",
+        Value::Bool(false) => "GONE: a link that goes away stays away; restart the sensor",
+        _ => "none: nothing needs one",
+    };
+    writeln!(out, "broker    {said}")
 }
 
 /// Each number on its line, under the path that leads to it: what `grep` and `diff` like.
@@ -355,6 +377,29 @@ mod tests {
     }
 
     #[test]
+    fn a_status_says_for_each_role_what_the_sandbox_holds_and_whether_the_broker_lives() {
+        let role = |role: &str, threads: u32, holds: &str, why: &[&str]| json!({ "role": role, "threads": threads, "holds": holds, "why": why });
+        let roles = [
+            role("control", 1, "full", &[]),
+            role("worker", 2, "full", &[]),
+            role("keeper", 1, "partly", &["capabilities: keeper keeps CAP_NET_RAW", "bpf is not refused"]),
+        ];
+        let told = |broker: Value, bounding: bool| {
+            let sandbox = json!({ "bounding": bounding, "roles": roles });
+            printed(Question::Status, &json!({ "sandbox": sandbox, "broker": broker }))
+        };
+        let all = told(false.into(), true);
+        assert!(all.contains("sandbox   full: control, 2 x worker\n"), "{all}");
+        let partly = "sandbox   PARTLY: keeper: capabilities: keeper keeps CAP_NET_RAW; bpf is not refused\n";
+        assert!(all.contains(partly) && all.contains("broker    GONE: "), "{all}");
+        let off = told(Value::Null, false);
+        assert!(
+            off.ends_with("sandbox   OFF: switched off in the configuration\nbroker    none: nothing needs one\n"),
+            "{off}"
+        );
+    }
+
+    #[test]
     fn what_is_withheld_is_said_and_is_not_called_unlisted() {
         let answer = json!({ "searched": 9, "listed": [], "withheld": 1, "more": 0 });
         assert_eq!(printed(Question::Lookup("a.example"), &answer), "a.example: 1 entry withheld (TLP:RED)\n");
@@ -377,6 +422,12 @@ mod tests {
         let path = folder.path().join("s");
         let failed = answer(&path, Question::Status).expect_err("nobody");
         assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("systemctl status haetae"), "{failed:?}");
+        let failed = answer(&path.join("deeper"), Question::Status).expect_err("nobody");
+        assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("no sensor is asked there"), "{failed:?}");
+        for place in [folder.path(), Path::new("/etc/passwd")] {
+            let failed = answer(place, Question::Status).expect_err("nobody");
+            assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("this is no socket"), "{failed:?}");
+        }
         drop(UnixListener::bind(&path).expect("a socket"));
         let failed = answer(&path, Question::Status).expect_err("nobody any more");
         assert!(failed.code == exit::UNAVAILABLE && failed.why.contains("has ended"), "{failed:?}");

@@ -6,9 +6,10 @@ use std::collections::{BTreeSet, HashSet};
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
+use super::control::Control;
 use super::fault::{Fault, Place};
 use super::gate;
-use super::live::{Capture, Control, Events, Logs, Metrics, Sandbox};
+use super::live::{Capture, Events, Logs, Metrics, Sandbox};
 use super::quarantine::Quarantine;
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};

@@ -4,9 +4,7 @@
 //! In: the sections as they are written. Out: checked values, or faults. Never here: an interface or a socket; whether
 //! they are there is known only when they are opened.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -15,8 +13,8 @@ use super::backend::Backend;
 use super::check::Desk;
 use super::written::Size;
 use crate::limits::{
-    CAPTURES_MAX, GROUP_NAME_BYTES_MAX, INTERFACE_NAME_BYTES_MAX, RING_BYTES_DEFAULT, RING_BYTES_SETTABLE_MAX,
-    RING_BYTES_SETTABLE_MIN, SNAP_BYTES_DEFAULT, SNAP_BYTES_SETTABLE_MIN, SOCKET_PATH_BYTES_MAX,
+    CAPTURES_MAX, INTERFACE_NAME_BYTES_MAX, RING_BYTES_DEFAULT, RING_BYTES_SETTABLE_MAX, RING_BYTES_SETTABLE_MIN,
+    SNAP_BYTES_DEFAULT, SNAP_BYTES_SETTABLE_MIN,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,22 +95,6 @@ pub(crate) struct WrittenMetrics {
 pub struct Metrics {
     /// Loopback, unless the configuration says `allow_remote: true`.
     pub listen: SocketAddr,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct WrittenControl {
-    pub(crate) socket: PathBuf,
-    pub(crate) group: Option<String>,
-}
-
-/// The control socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Control {
-    /// Its path.
-    pub socket: PathBuf,
-    /// Whose members may ask, by name or number; `None`: the process's own group.
-    pub group: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -315,25 +297,6 @@ impl Desk<'_> {
             self.fault("metrics.listen", format!("`{listen}` is not loopback"), help);
         }
         Some(Metrics { listen })
-    }
-
-    pub(super) fn control(&mut self, written: WrittenControl) -> Control {
-        let socket = self.makeable("control.socket", written.socket, "like /run/haetae/control.sock");
-        let length = socket.as_os_str().len();
-        if length > SOCKET_PATH_BYTES_MAX {
-            let help = format!("{SOCKET_PATH_BYTES_MAX} at most: the system takes no longer name for a socket");
-            self.fault("control.socket", format!("has {length} bytes"), &help);
-        } else if fs::symlink_metadata(&socket).is_ok_and(|there| !there.file_type().is_socket()) {
-            self.fault("control.socket", format!("is no socket: {}", socket.display()), "name what is not there yet");
-        }
-        let odd = |letter: char| letter.is_whitespace() || letter.is_control() || ":,/".contains(letter);
-        if let Some(group) = written.group.as_deref()
-            && (group.is_empty() || group.len() > GROUP_NAME_BYTES_MAX || group.contains(odd))
-        {
-            let problem = format!("`{}` is not a group's name", group.escape_default());
-            self.fault("control.group", problem, "`getent group` lists them");
-        }
-        Control { socket, group: written.group }
     }
 
     pub(super) fn events(&mut self, written: WrittenEvents) -> Events {

@@ -6,6 +6,7 @@
 
 mod backend;
 mod check;
+mod control;
 mod dump;
 pub mod fault;
 mod fixed;
@@ -34,9 +35,10 @@ use crate::limits::CONFIGURATION_BYTES_MAX;
 
 pub use backend::Backend;
 pub use check::{Config, Eve, Limits, Rules, Site};
+pub use control::Control;
 pub use fault::{Fault, Place};
 pub use fixed::fixed_differences;
-pub use live::{Capture, Control, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, interfaces_absent};
+pub use live::{Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, interfaces_absent};
 pub use quarantine::Quarantine;
 pub use replay::{Output, Pace, Replay, Report};
 pub use schema::schema;

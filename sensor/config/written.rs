@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-use super::live;
 use super::quarantine::WrittenQuarantine;
+use super::{control, live};
 use crate::emit;
 use crate::limits::WORKERS_MAX;
 use crate::networks;
@@ -38,7 +38,7 @@ pub struct Written {
     /// Where metrics are served; absent: nowhere.
     pub(crate) metrics: Option<live::WrittenMetrics>,
     /// Where the running sensor is asked; absent: nowhere.
-    pub(crate) control: Option<live::WrittenControl>,
+    pub(crate) control: Option<control::WrittenControl>,
     /// Where packets are kept that a worker died of; absent: nowhere.
     pub(crate) quarantine: Option<WrittenQuarantine>,
     /// The sensor's own log.

@@ -47,6 +47,28 @@ impl Account {
         sum.unaccounted().abs() + on_its_way.abs() + handed.abs()
     }
 
+    /// Workers that never came back, and the frames that each was given since it last put up its numbers: these are lost as far
+    /// as anybody knows, and so is what lies in their rings.
+    pub(super) fn give_up(&mut self, left: &[(usize, u64)]) {
+        let sum = self.sum();
+        // what one of them had handed over since, others have taken: that is not lost
+        let mut on_its_way = sum.steered as i64 - sum.taken as i64;
+        for (worker, frames) in left {
+            let tally = &mut self.tallies[*worker];
+            tally.handed += frames;
+            tally.taken += on_its_way.max(0) as u64;
+            tally.steered += on_its_way.min(0).unsigned_abs();
+            let lost = (*frames as i64 + on_its_way).max(0) as u64;
+            tally.fates.0[Fate::LostInRestart.index()] += lost;
+            on_its_way = 0;
+            tracing::error!(
+                worker,
+                frames = lost,
+                "what the worker was given and did not answer for is counted as lost"
+            );
+        }
+    }
+
     pub(super) fn write_stats(&self, out: &mut Vec<u8>, uptime: Duration) {
         let sum = self.sum();
         let totals = eve::Totals {
@@ -119,5 +141,38 @@ impl Account {
                 "delivery: what waits is in the spool and goes out at the next start"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::live::Counters;
+    use crate::control::shared::LinkState;
+
+    /// A worker that was handed, took, handed on and processed so many.
+    fn worker(handed: u64, taken: u64, steered: u64) -> Tally {
+        let mut tally = Tally { handed, taken, steered, ..Tally::default() };
+        tally.fates.0[Fate::Processed.index()] = handed + taken - steered;
+        tally
+    }
+
+    /// What a worker left that never came back, where the links say that so many frames were handed out.
+    fn given_up(tallies: Vec<Tally>, handed: u64, left: &[(usize, u64)]) -> (i64, u64) {
+        let counters = Counters { offered: handed, handed, ..Counters::default() };
+        let mut account = Account::of(tallies, &[LinkState { counters, ..LinkState::default() }]);
+        account.give_up(left);
+        (account.unaccounted(), account.sum().fates.of(Fate::LostInRestart))
+    }
+
+    #[test]
+    fn what_a_worker_left_behind_is_lost_and_the_books_balance() {
+        // it was given 7 more, and 5 wait for it
+        assert_eq!(given_up(vec![worker(100, 0, 10), worker(50, 5, 0)], 157, &[(1, 7)]), (0, 12));
+        // of the 7 it had handed on 4, which the other has taken
+        assert_eq!(given_up(vec![worker(100, 4, 0), worker(50, 0, 0)], 157, &[(1, 7)]), (0, 3));
+        // both: 3 wait for it, and 4 it had handed on
+        assert_eq!(given_up(vec![worker(100, 4, 3), worker(50, 0, 0)], 157, &[(1, 7)]), (0, 6));
+        assert_eq!(given_up(vec![worker(100, 0, 8), worker(50, 2, 0)], 160, &[(0, 3), (1, 7)]), (0, 16));
     }
 }

@@ -2,7 +2,8 @@
 //! value.
 //!
 //! In: a line of JSON. Out: a line of JSON: `{"ok": ...}` or `{"error": "..."}`. Never here: an indicator that its source holds
-//! for the recipients' eyes only (TLP:RED); of such there is a number and nothing else.
+//! for the recipients' eyes only (TLP:RED); of such there is a number for the whole set, and for a value only where the site
+//! wants that: it confirms a guess.
 
 use std::time::{Duration, Instant};
 
@@ -40,13 +41,15 @@ const NO_QUESTION: &str =
 pub(super) struct Answers<'a> {
     look: &'a Look<'a>,
     bell: Bell,
+    /// Whether a look-up says that something is withheld.
+    tell_withheld: bool,
     /// Who asked; the socket fills in who went without an answer.
     pub(super) askers: Askers,
 }
 
 impl<'a> Answers<'a> {
-    pub(super) fn new(look: &'a Look<'a>, bell: Bell) -> Self {
-        Answers { look, bell, askers: Askers::default() }
+    pub(super) fn new(look: &'a Look<'a>, bell: Bell, tell_withheld: bool) -> Self {
+        Answers { look, bell, tell_withheld, askers: Askers::default() }
     }
 
     /// Answers a connection's next question, or what it waits for; whether there was one.
@@ -58,7 +61,7 @@ impl<'a> Answers<'a> {
         let Some(asked) = caller.question() else { return false };
         // what is no line has no end: there is nothing to go on with behind it
         let last = asked.is_err();
-        let question = asked.ok().and_then(|asked| serde_json::from_slice(&asked).ok());
+        let question = asked.ok().and_then(|asked| understood(&asked));
         let answer = match question {
             None => Err(NO_QUESTION.to_owned()),
             Some(Question::Status {}) => Ok(self.status()),
@@ -96,7 +99,8 @@ impl<'a> Answers<'a> {
             "links": self.look.interfaces.iter().zip(&links).map(|(name, state)| link(name, state, now)).collect::<Vec<_>>(),
             "workers": workers(&sight),
             "delivery": delivery(&sight),
-            "sandbox": confined::confinement(),
+            "sandbox": confined::confinement(self.look.sandbox),
+            "broker": sight.broker,
         })
     }
 
@@ -146,14 +150,22 @@ impl<'a> Answers<'a> {
         let known = set.explain(value, Some(lookup::now()));
         let (shown, withheld) = shown(known);
         let more = shown.len().saturating_sub(CONTROL_ENTRIES_MAX);
-        json!({
+        let mut answer = json!({
             "searched": set.len(),
             "set": super::number_of(set.version()),
             "listed": shown.iter().take(CONTROL_ENTRIES_MAX).map(lookup::record).collect::<Vec<_>>(),
             "more": more,
-            "withheld": withheld,
-        })
+        });
+        if self.tell_withheld {
+            answer["withheld"] = withheld.into();
+        }
+        answer
     }
+}
+
+/// A question is an object; a list of what it holds, which the reader of JSON would take for one as well, is none.
+fn understood(line: &[u8]) -> Option<Question> {
+    line.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(line).ok())?
 }
 
 /// What may be shown of what is known, and of how many entries something may not: words under TLP:RED go, and an entry of
@@ -210,6 +222,7 @@ fn set(sight: &Sight) -> Value {
         "age_seconds": sight.set.age.as_secs(),
         "loaded": sight.set.loaded,
         "entries": sight.set.entries.iter().map(|(_, count)| count).sum::<u64>(),
+        "tlp_red": sight.set.red,
         "by_kind": held.map(|(kind, count)| ((*kind).to_owned(), (*count).into())).collect::<serde_json::Map<_, _>>(),
         "refused": sight.set.refused,
         "reloads": sight.set.reloads_ok.saturating_sub(1),

@@ -26,9 +26,6 @@ const INTERFACES: [&str; 2] = ["/sys/class/net", "/sys/devices"];
 /// Where the kernel says which ways lead through an interface.
 const ROUTES: &str = "/proc/net";
 
-/// Where the kernel says what it lets this process do.
-const OWN_STATE: &str = "/proc/self";
-
 /// What it takes to turn a name into an address: the system's settings and, as these say, libraries. Settings are replaced
 /// by new files while the sensor runs, so it is folders that are named.
 const NAMES: [&str; 8] = [
@@ -73,7 +70,6 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
             .control
             .as_ref()
             .and_then(|control| std::path::absolute(&control.socket).ok()?.parent().map(Into::into)),
-        answers: named(&[OWN_STATE]),
         spool: config.centre.as_ref().map(|centre| centre.spool.clone()),
         uplink,
         ports: config.centre.iter().flat_map(|centre| [centre.port(), DOMAIN]).collect(),

@@ -33,6 +33,8 @@ pub(super) struct Caller {
     held: Vec<u8>,
     doing: Doing,
     since: Instant,
+    /// It has said that no more comes from it.
+    ended: bool,
     over: bool,
 }
 
@@ -40,10 +42,11 @@ impl Caller {
     /// Takes a stream; `None` if it is gone already.
     pub(super) fn new(stream: UnixStream, now: Instant) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
-        Some(Caller { stream, held: Vec::new(), doing: Doing::Asking, since: now, over: false })
+        Some(Caller { stream, held: Vec::new(), doing: Doing::Asking, since: now, ended: false, over: false })
     }
 
     /// The next question without its line's end, if the one before it has been answered; an error where the line is too long.
+    /// The last one of who says no more needs no end.
     pub(super) fn question(&mut self) -> Option<Result<Vec<u8>, ()>> {
         if self.over || !matches!(self.doing, Doing::Asking) {
             return None;
@@ -56,6 +59,7 @@ impl Caller {
                 Some(Ok(line))
             }
             None if self.held.len() >= CONTROL_QUESTION_BYTES_MAX => Some(Err(())),
+            None if self.ended && !self.held.is_empty() => Some(Ok(std::mem::take(&mut self.held))),
             None => None,
         }
     }
@@ -85,7 +89,8 @@ impl Caller {
         let mut chunk = [0; 1024];
         let room = CONTROL_QUESTION_BYTES_MAX.saturating_sub(self.held.len());
         let count = self.stream.read(&mut chunk[..room.min(1024)])?;
-        self.over = count == 0; // the end: what was begun is never finished
+        self.ended = count == 0;
+        self.over = self.ended && self.held.is_empty();
         if self.held.is_empty() {
             self.since = now;
         }
@@ -96,7 +101,7 @@ impl Caller {
     fn write(&mut self, now: Instant) -> io::Result<()> {
         while let Doing::Telling { line, sent, last } = &mut self.doing {
             if *sent == line.len() {
-                self.over = *last;
+                self.over = *last || self.ended && self.held.is_empty();
                 (self.doing, self.since) = (Doing::Asking, now);
                 break;
             }

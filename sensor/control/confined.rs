@@ -1,46 +1,74 @@
-//! What the kernel lets this process do, as it says itself (proc_pid_status(5)).
-
-use std::fs;
+//! What the sandbox holds, as each thread found it when it entered its role, and whether the broker lives.
+//!
+//! In: what the [`Sandbox`] took note of. Out: a record of it for whoever asks how the sensor is.
 
 use serde_json::{Value, json};
 
-/// Capabilities that matter to a sensor, by their bit (capabilities(7), `linux/capability.h`).
-static CAPABILITIES: [(u32, &str); 4] =
-    [(12, "cap_net_admin"), (13, "cap_net_raw"), (21, "cap_sys_admin"), (39, "cap_bpf")];
+use crate::sandbox::{Hold, Layer, Sandbox, Standing};
 
-/// Whether system calls are filtered, privileges can be gained, and which capabilities are held; `null` where it cannot be read.
-pub(super) fn confinement() -> Value {
-    fs::read_to_string("/proc/self/status").map_or(Value::Null, |status| read(&status))
+/// By role: how much holds (`full`, `partly`, `off`), by layer too, and why not all of it.
+pub(super) fn confinement(sandbox: &Sandbox) -> Value {
+    json!({
+        "bounding": sandbox.is_bounding(),
+        "required": sandbox.is_required(),
+        "roles": sandbox.standings().iter().map(role).collect::<Vec<_>>(),
+    })
 }
 
-fn read(status: &str) -> Value {
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
-    let flag = |name: &str| field(name).map(|value| value != "0");
-    let held = field("CapEff").and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    let names = held.map(|held| {
-        let known = CAPABILITIES.iter().filter(|(bit, _)| held >> bit & 1 == 1).map(|(_, name)| *name);
-        let others = CAPABILITIES.iter().fold(held, |held, (bit, _)| held & !(1 << bit)).count_ones();
-        json!({ "held": known.collect::<Vec<_>>(), "others": others })
-    });
+fn role(standing: &Standing) -> Value {
+    let mut why = Vec::new();
+    let mut layers = serde_json::Map::new();
+    for (layer, hold) in Layer::ALL.into_iter().zip(&standing.layers) {
+        let word = match hold {
+            Hold::Full => "full",
+            Hold::Partly(_) => "partly",
+            Hold::Off(_) => "off",
+        };
+        layers.insert(layer.name().to_owned(), word.into());
+        if let Hold::Partly(reason) | Hold::Off(reason) = hold {
+            why.push(format!("{}: {reason}", layer.name()));
+        }
+    }
+    why.extend(standing.findings.iter().cloned());
+    let holds = match &standing.layers {
+        layers if layers.iter().all(|hold| matches!(hold, Hold::Off(_))) => "off",
+        _ if why.is_empty() => "full",
+        _ => "partly",
+    };
     json!({
-        "seccomp": flag("Seccomp"),
-        "no_new_privileges": flag("NoNewPrivs"),
-        "capabilities": names,
+        "role": standing.role.to_string(),
+        "threads": standing.threads,
+        "holds": holds,
+        "layers": layers,
+        "why": why,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::{Plan, Role, Wanted};
 
     #[test]
-    fn what_the_kernel_says_is_read() {
-        let told = read("Name:\thaetae\nCapEff:\t0000008000003001\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t9\n");
-        assert_eq!(told["seccomp"], true);
-        assert_eq!(told["no_new_privileges"], true);
-        let held = json!({ "held": ["cap_net_admin", "cap_net_raw", "cap_bpf"], "others": 1 });
-        assert_eq!(told["capabilities"], held);
-        assert_eq!(read("nonsense\n")["seccomp"], Value::Null);
-        assert_ne!(confinement(), Value::Null);
+    fn each_role_says_what_holds_for_it_and_why_not_all() {
+        let sandbox = Sandbox::new(Wanted::BestEffort, Plan::default());
+        assert_eq!(confinement(&sandbox)["roles"], json!([]), "nobody has entered");
+        sandbox.hear(Some(Role::Broker), Vec::new());
+        let lacks = |layer: &str, why: &str| (layer.to_owned(), why.to_owned());
+        let short = vec![lacks("landlock", "no Landlock"), lacks("", "bpf is not refused")];
+        sandbox.hear(Some(Role::Worker), short.clone());
+        sandbox.hear(Some(Role::Worker), short);
+        sandbox.hear(None, vec![lacks("capabilities", "no broker")]);
+        let told = confinement(&sandbox);
+        assert_eq!((&told["bounding"], told["roles"].as_array().map(Vec::len)), (&true.into(), Some(2)), "{told}");
+        assert_eq!((&told["roles"][0]["role"], &told["roles"][0]["holds"]), (&"broker".into(), &"full".into()));
+        let worker = &told["roles"][1];
+        assert_eq!((&worker["threads"], &worker["holds"]), (&2.into(), &"partly".into()), "{worker}");
+        assert_eq!(worker["layers"], json!({ "capabilities": "full", "landlock": "off", "seccomp": "full" }));
+        assert_eq!(worker["why"], json!(["landlock: no Landlock", "bpf is not refused"]));
+        let all = ["capabilities", "landlock", "seccomp"].map(|layer| lacks(layer, "it fails"));
+        sandbox.hear(Some(Role::Keeper), all.to_vec());
+        assert_eq!(confinement(&sandbox)["roles"][2]["holds"], "off");
+        assert_eq!(confinement(&Sandbox::new(Wanted::Off, Plan::default()))["bounding"], false);
     }
 }

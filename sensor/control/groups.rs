@@ -3,7 +3,6 @@
 use std::fs;
 
 /// The number of a group that is named, or given as a number.
-#[cfg(feature = "libpcap")]
 pub(super) fn number(group: &str) -> Option<u32> {
     group.parse().ok().or_else(|| number_in(&listed(), group))
 }
@@ -26,12 +25,11 @@ fn rows(listed: &str) -> impl Iterator<Item = (&str, u32)> {
     })
 }
 
-#[cfg(feature = "libpcap")]
 fn number_in(listed: &str, group: &str) -> Option<u32> {
     rows(listed).find(|row| row.0 == group).map(|row| row.1)
 }
 
-#[cfg(all(test, feature = "libpcap"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

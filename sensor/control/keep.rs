@@ -61,10 +61,12 @@ impl Keep {
     }
 
     fn look(&mut self) {
+        // whoever misses it says so, and keeps that for others to read
+        let _told = self.rights.are_there();
         for (_, keeper) in &mut self.keepers {
             match keeper.look(self.rights.as_mut()) {
                 Seen::Same => {}
-                // a link that stays away is complained of once
+                // a link that stays away is complained of once for each reason
                 Seen::Gone(reason) => {
                     tracing::error!(interface = keeper.name(), %reason, "the link cannot be read; it is tried again");
                 }

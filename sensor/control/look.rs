@@ -39,6 +39,7 @@ pub(super) struct Look<'a> {
 pub(super) struct SetFacts {
     version: u64,
     entries: Vec<(&'static str, u64)>,
+    red: u64,
     loaded: SystemTime,
     since: Instant,
     refused: u64,
@@ -51,7 +52,14 @@ impl SetFacts {
             entries[usize::from(set.value(Entry(entry)).0.index)].1 += 1;
         }
         let version = super::number_of(set.version());
-        SetFacts { version, entries, loaded: SystemTime::now(), since: Instant::now(), refused }
+        SetFacts {
+            version,
+            entries,
+            red: set.held_as_red() as u64,
+            loaded: SystemTime::now(),
+            since: Instant::now(),
+            refused,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -90,6 +98,7 @@ impl Look<'_> {
                 reloads_failed: count(&self.shared.reloads_refused),
                 refused: facts.refused,
                 entries: facts.entries,
+                red: facts.red,
             },
             outputs: self.outputs(),
             quarantine: QuarantineState {
@@ -129,6 +138,10 @@ impl Look<'_> {
         }
         if self.shared.die_often() {
             reasons.push("workers die and begin again, three times in a minute: the log says of what".to_owned());
+        }
+        // it ends with the sensor
+        if self.broker.as_ref().is_some_and(|up| !up.load(Ordering::Acquire)) && !is_ending {
+            reasons.push("the broker is gone: a link that goes away stays away; restart the sensor".to_owned());
         }
         if is_ending {
             reasons.push("it is ending".to_owned());

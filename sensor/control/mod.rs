@@ -20,6 +20,8 @@ mod closing;
 mod confined;
 mod delivery;
 #[cfg(feature = "libpcap")]
+mod ending;
+#[cfg(feature = "libpcap")]
 mod eve_file;
 mod explain;
 mod explanation;
@@ -36,8 +38,10 @@ mod notify;
 mod opening;
 mod outputs;
 mod pace;
+mod places;
 #[cfg(feature = "libpcap")]
 mod pressure;
+#[cfg(feature = "libpcap")]
 mod quarantine;
 #[cfg(feature = "libpcap")]
 mod reloading;
@@ -62,6 +66,7 @@ mod threads;
 #[cfg(feature = "libpcap")]
 pub use brokering::broker;
 pub use explain::{Answer, Asked, Exhibit, Found, Kept, Said, Sight, explain};
+pub use places::unusable;
 pub use replay::replay;
 #[cfg(feature = "libpcap")]
 pub use run::{Service, run};

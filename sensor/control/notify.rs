@@ -79,22 +79,23 @@ impl Manager {
     /// puts up its counters. Once the end has begun there is a deadline of its own for it.
     pub(super) fn watch(&self, shared: &Shared, over: &AtomicBool) {
         let Some(period) = self.period else { return };
+        let nap = LOOK_EVERY.min(period / 3);
+        let looks_max = WORKER_SILENT_MAX.as_nanos() / nap.as_nanos().max(1);
         let mut pulses: Vec<Pulse> = Vec::new();
         let mut fed = Instant::now();
         while !over.load(Ordering::Acquire) {
-            thread::sleep(LOOK_EVERY.min(period / 3));
+            thread::sleep(nap);
             let (now, published) = (Instant::now(), shared.board.published());
-            pulses.resize(published.len(), Pulse { published: 0, at: now });
+            pulses.resize(published.len(), Pulse { published: 0, looks: 0 });
             for (pulse, published) in pulses.iter_mut().zip(published) {
-                if pulse.published != published {
-                    *pulse = Pulse { published, at: now };
-                }
+                let looks = if pulse.published == published { pulse.looks + 1 } else { 0 };
+                *pulse = Pulse { published, looks };
             }
             if now - fed < period / 3 {
                 continue;
             }
             fed = now;
-            let stopped = pulses.iter().position(|pulse| now - pulse.at > WORKER_SILENT_MAX);
+            let stopped = pulses.iter().position(|pulse| pulse.looks > looks_max);
             match stopped.filter(|_| !shared.stop.load(Ordering::Acquire)) {
                 Some(worker) => tracing::error!(worker, "the worker has stopped: the watchdog is not fed"),
                 None => self.tell(&[NotifyState::Watchdog]),
@@ -114,9 +115,9 @@ fn connect(place: &OsStr) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// When a worker last put up something new.
+/// How many looks ago a worker last put up something new: who was stopped together with it does not blame it.
 #[derive(Clone, Copy)]
 struct Pulse {
     published: u64,
-    at: Instant,
+    looks: u128,
 }

@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::delivery::{self, Prepared};
+use super::quarantine::{Chute, Quarantine};
 use super::rescue::Rescue;
 use super::shared::Shared;
 use super::shunting::Ports;
@@ -28,7 +29,7 @@ use crate::leash::Provoke;
 use crate::limits::{QUEUE_FREE_TIME_MAX, READERS_MAX};
 use crate::metrics::Laps;
 use crate::networks::Networks;
-use crate::worker::{Inbox, Orders, Outbox, Release, Specimen, Worker, ring};
+use crate::worker::{Inbox, Orders, Outbox, Release, Worker, ring};
 
 /// Numbers of frames of one source: sources never share a number, and 2^53 is what every JSON reader keeps exact.
 const LINK_NUMBERS: u64 = 1 << 45;
@@ -89,6 +90,11 @@ impl Sources {
         (self.names.len() == 1 && self.keepers.len() == 1).then(|| self.names[0].clone())
     }
 
+    /// Whether an interface is yet to come.
+    pub(super) fn lack_some(&self) -> bool {
+        self.keepers.iter().any(|(_, keeper)| !keeper.is_open())
+    }
+
     /// What this sensor is called among the site's: its first interface.
     pub(super) fn sensor_name(&self) -> String {
         self.keepers.first().map_or_else(|| "folder".to_owned(), |(_, keeper)| keeper.name().to_owned())
@@ -96,11 +102,16 @@ impl Sources {
 }
 
 /// Opens what the configuration names, in its order, and deals it out: parts of an interface to as many workers as it has
-/// parts, beginning with another one each time.
+/// parts, beginning with another one each time. Beside one that can be read others may be missing; who keeps them takes them
+/// when they come.
+///
+/// # Errors
+/// Nothing can be read; or something for a reason that does not pass by itself.
 pub(super) fn open_sources(captures: &[Capture], workers: usize, rights: &mut dyn Rights) -> Result<Sources, Failure> {
     let mut sources = Sources::none(workers);
     let readers_max = (READERS_MAX / captures.len().max(1)).min(workers);
     let mut readers = 0;
+    let mut missing: Vec<(String, Refused)> = Vec::new();
     for (link, capture) in captures.iter().enumerate() {
         let before = readers as u64 * LINK_NUMBERS;
         match &capture.source {
@@ -113,9 +124,18 @@ pub(super) fn open_sources(captures: &[Capture], workers: usize, rights: &mut dy
                 let shunt_port = capture.shunt.map_or(0, |_| sources.ports.next());
                 let options = live::Options { shunt_port, ..options(name, *backend, capture) };
                 let first = |part: usize| before + part as u64 * LINK_NUMBERS;
-                let opened = open_link(&options, readers_max, first, rights);
-                let (keeper, lives) = opened.map_err(|refused| not_opened(name, &refused))?;
-                tracing::info!(interface = name, backend = keeper.backend(), manner = keeper.manner(), "capturing");
+                let (keeper, lives) = match open_link(&options, readers_max, first, rights) {
+                    Ok((keeper, lives)) => {
+                        let (backend, manner) = (keeper.backend(), keeper.manner());
+                        tracing::info!(interface = name, backend, manner, "capturing");
+                        (keeper, lives)
+                    }
+                    Err(refused) if refused.may_pass() => {
+                        missing.push((name.clone(), refused.clone()));
+                        Keeper::awaiting(options, readers_max, first, refused)
+                    }
+                    Err(refused) => return Err(not_opened(name, &refused)),
+                };
                 if let Some(payload_min) = capture.shunt.filter(|_| shunt_port != 0) {
                     sources.ports.add(link, payload_min);
                 }
@@ -132,6 +152,13 @@ pub(super) fn open_sources(captures: &[Capture], workers: usize, rights: &mut dy
     if sources.names.is_empty() {
         let what = "nothing to read: `capture:` names no interface and no directory, and neither does -i".to_string();
         return Err(Failure::Configuration(what));
+    }
+    match missing.first() {
+        Some((name, refused)) if missing.len() == sources.names.len() => return Err(not_opened(name, refused)),
+        _ => {}
+    }
+    for (interface, reason) in missing {
+        tracing::error!(interface, %reason, "the link cannot be read; it is tried again");
     }
     Ok(sources)
 }
@@ -253,7 +280,7 @@ pub(super) fn taps(
     (of_worker, ports): (Vec<Vec<Source>>, &Arc<Ports>),
     shared: &Arc<Shared>,
     send: &Sender<Release>,
-    quarantine: Option<Sender<Specimen>>,
+    quarantine: Option<&(Quarantine, Chute)>,
     slow_motion: Duration,
 ) -> Vec<Tap> {
     let workers = of_worker.len();
@@ -273,7 +300,8 @@ pub(super) fn taps(
             let (_, orders) = shared.orders(index);
             let worker = Worker::new(orders, send.clone(), Laps::new(nanos)).with_rings(outboxes, inboxes);
             let worker = worker.on(shared.leashes[index].clone()).with_shunter(Arc::clone(ports) as _);
-            let rescue = Rescue { index, shared: Arc::clone(shared), quarantine: quarantine.clone() };
+            let quarantine = quarantine.map(|(_, chute)| chute.clone());
+            let rescue = Rescue { index, shared: Arc::clone(shared), quarantine };
             Tap::new(worker, sources, rescue, slow_motion)
         })
         .collect()

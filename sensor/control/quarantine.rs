@@ -1,20 +1,21 @@
 //! The packets that workers died of, each in a capture file of its own, in a ring of files on disk.
 //!
-//! In: packets, through a bounded channel. Out: `packet-00.pcap` and on, in place of the oldest. Whoever sends waits for nothing;
+//! In: packets, through a bounded [`Chute`]. Out: `packet-00.pcap` and on, in place of the oldest. Whoever sends waits for nothing;
 //! what found no room in the channel or on the disk is counted. Never here: a look into a packet.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::Failure;
+use super::{Failure, places};
 use crate::config::{self, Config};
-use crate::limits::QUARANTINE_WAITING_MAX;
+use crate::limits::{QUARANTINE_WAITING_BYTES_MAX, QUARANTINE_WAITING_MAX};
 use crate::worker::Specimen;
 
 /// A file's name before it is whole.
@@ -32,17 +33,46 @@ pub(super) struct QuarantineState {
 pub(super) struct Quarantine {
     folder: PathBuf,
     files: usize,
-    packets: Receiver<Specimen>,
+    packets: Receiver<Option<Specimen>>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+/// How packets come there; clones share its room.
+#[derive(Clone)]
+pub(super) struct Chute {
+    packets: Sender<Option<Specimen>>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Chute {
+    /// Sends a packet there and waits for nothing. False: there is no room.
+    pub(super) fn send(&self, packet: Specimen) -> bool {
+        let bytes = packet.bytes.len();
+        let has_room = self.waiting_bytes.fetch_add(bytes, Ordering::AcqRel) + bytes <= QUARANTINE_WAITING_BYTES_MAX;
+        let sent = has_room && self.packets.try_send(Some(packet)).is_ok();
+        if !sent {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        }
+        sent
+    }
+
+    /// Nothing more comes, whoever could still send something.
+    pub(super) fn close(&self) {
+        let _ended_already = self.packets.send(None);
+    }
 }
 
 impl Quarantine {
     /// Where packets are to be kept: its folder, made for its owner alone if there is none; and how they are sent there.
-    pub(super) fn open(config: &Config) -> Result<(Option<Quarantine>, Option<Sender<Specimen>>), Failure> {
-        let Some(config::Quarantine { directory, files }) = config.quarantine.clone() else { return Ok((None, None)) };
+    pub(super) fn open(config: &Config) -> Result<Option<(Quarantine, Chute)>, Failure> {
+        let Some(config::Quarantine { directory, files }) = config.quarantine.clone() else { return Ok(None) };
+        places::quarantine_at(&directory)?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
         made.map_err(|error| Failure::Io(directory.clone(), error))?;
         let (send, packets) = bounded(QUARANTINE_WAITING_MAX);
-        Ok((Some(Quarantine { folder: directory, files, packets }), Some(send)))
+        let chute = Chute { packets: send, waiting_bytes: Arc::default() };
+        let waiting_bytes = Arc::clone(&chute.waiting_bytes);
+        Ok(Some((Quarantine { folder: directory, files, packets, waiting_bytes }, chute)))
     }
 
     /// Where packets are kept.
@@ -50,9 +80,10 @@ impl Quarantine {
         &self.folder
     }
 
-    /// Keeps what comes until nobody can send any more.
+    /// Keeps what comes until nobody can send any more, or the chute is closed.
     pub(super) fn run(&self, state: &QuarantineState) {
-        for packet in &self.packets {
+        for packet in self.packets.iter().map_while(|packet| packet) {
+            self.waiting_bytes.fetch_sub(packet.bytes.len(), Ordering::AcqRel);
             match self.keep(&packet) {
                 Ok(file) => {
                     state.saved.fetch_add(1, Ordering::AcqRel);
@@ -120,17 +151,18 @@ mod tests {
         Specimen { number, time, link: Link(101), length: 99, bytes: vec![number as u8; 40], rebuilt: false }
     }
 
-    fn opened(files: usize) -> (tempfile::TempDir, Quarantine) {
+    fn opened(files: usize) -> (tempfile::TempDir, Quarantine, Chute) {
         let folder = tempfile::tempdir().expect("a folder");
         let directory = folder.path().join("kept/here");
         let config = Config { quarantine: Some(config::Quarantine { directory, files }), ..Config::default() };
-        let (opened, _) = Quarantine::open(&config).unwrap_or_else(|failure| panic!("{failure}"));
-        (folder, opened.expect("it was asked for"))
+        let opened = Quarantine::open(&config).unwrap_or_else(|failure| panic!("{failure}"));
+        let (quarantine, chute) = opened.expect("it was asked for");
+        (folder, quarantine, chute)
     }
 
     #[test]
     fn what_is_kept_is_a_capture_of_that_packet_for_its_owner_alone() {
-        let (_folder, quarantine) = opened(2);
+        let (_folder, quarantine, _) = opened(2);
         let file = quarantine.keep(&packet(7)).expect("room");
         let mode = |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(&quarantine.folder)), (0o600, 0o700));
@@ -143,8 +175,28 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_finds_room_by_number_and_by_bytes_and_room_comes_back() {
+        let (_folder, quarantine, chute) = opened(1);
+        let sent = (0..2 * QUARANTINE_WAITING_MAX as u64).filter(|number| chute.send(packet(*number))).count();
+        assert_eq!(sent, QUARANTINE_WAITING_MAX);
+        let state = QuarantineState::default();
+        std::thread::scope(|scope| {
+            let keeper = scope.spawn(|| quarantine.run(&state));
+            // a clone that nobody drops does not keep it from its end
+            let _left_behind = chute.clone();
+            chute.close();
+            keeper.join().expect("it ends");
+        });
+        assert_eq!(state.saved.load(Ordering::Acquire), sent as u64);
+        let (_folder, _quarantine, chute) = opened(1);
+        let huge = |number| Specimen { bytes: vec![0; 1 << 18], ..packet(number) };
+        let sent = (0..99).filter(|number| chute.send(huge(*number))).count();
+        assert_eq!(sent, QUARANTINE_WAITING_BYTES_MAX >> 18);
+    }
+
+    #[test]
     fn the_oldest_gives_way() {
-        let (_folder, quarantine) = opened(3);
+        let (_folder, quarantine, _) = opened(3);
         let names: Vec<PathBuf> = (0..5)
             .map(|number| {
                 std::thread::sleep(std::time::Duration::from_millis(15));
@@ -157,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_gone_is_an_error_and_nothing_else() {
-        let (_folder, quarantine) = opened(3);
+        let (_folder, quarantine, _) = opened(3);
         fs::remove_dir(&quarantine.folder).expect("it was empty");
         assert!(quarantine.keep(&packet(1)).is_err());
     }

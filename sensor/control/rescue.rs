@@ -10,19 +10,18 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
-
+use super::quarantine::Chute;
 use super::shared::Shared;
 use crate::capture::Batch;
 use crate::leash::Hung;
-use crate::worker::{Casualty, Cause, Specimen, Worker};
+use crate::worker::{Casualty, Cause, Worker};
 
 /// See the head of this file.
 pub(super) struct Rescue {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
     /// Who keeps the packets that workers died of, if the site wants them kept.
-    pub(super) quarantine: Option<Sender<Specimen>>,
+    pub(super) quarantine: Option<Chute>,
 }
 
 impl Rescue {
@@ -36,33 +35,49 @@ impl Rescue {
         match catch_unwind(AssertUnwindSafe(|| work(worker))) {
             Ok(done) => done,
             Err(died) => {
-                self.revive(worker, batch, died.as_ref());
+                self.bring_back(worker, batch, died.as_ref());
                 Done::default()
             }
         }
     }
 
-    fn revive(&self, worker: &mut Worker, batch: Option<&Batch<'_>>, died: &(dyn Any + Send)) {
+    /// It begins again, and reads again what it can of what it had in hand: each packet once more at most.
+    fn bring_back(&self, worker: &mut Worker, batch: Option<&Batch<'_>>, died: &(dyn Any + Send)) {
+        let mut known = u32::from(self.revive(worker, batch, died));
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| worker.read_again(batch))) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(died) => known += u32::from(self.revive(worker, batch, died.as_ref())),
+            }
+        }
+        // who was looked for in a batch and found has killed once
+        (0..known.max(1)).for_each(|_| self.shared.died(Instant::now()));
+    }
+
+    /// Whether it is known of which packet it died.
+    fn revive(&self, worker: &mut Worker, batch: Option<&Batch<'_>>, died: &(dyn Any + Send)) -> bool {
         let began = Instant::now();
         let (cause, name) = if died.is::<Hung>() { (Cause::Hang, "hang") } else { (Cause::Panic, "panic") };
-        let Casualty { doing, flows, frames, packet } = worker.restart(cause, batch);
+        let Casualty { doing, flows, frames, left, packet } = worker.restart(cause, batch);
         let number = packet.as_ref().map_or(0, |packet| packet.number);
         let took = began.elapsed().as_secs_f64();
-        self.shared.died(began);
         tracing::error!(
             worker = self.index,
             cause = name,
             doing,
             packet = number,
             frames,
+            again = left,
             flows,
             seconds = took,
             "the worker died and has begun again: please report this"
         );
-        let Some((quarantine, packet)) = self.quarantine.as_ref().zip(packet) else { return };
-        if quarantine.try_send(packet).is_err() {
+        let Some(packet) = packet else { return false };
+        if self.quarantine.as_ref().is_some_and(|quarantine| !quarantine.send(packet)) {
             self.shared.quarantine.lost.fetch_add(1, Ordering::AcqRel);
         }
+        true
     }
 }
 

@@ -15,19 +15,19 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::account::Account;
-use super::brokering::{Taker, taker};
+use super::brokering::{Taker, taken};
 use super::delivery::{Delivery, Prepared};
 use super::eve_file::{EveFile, LogState};
 use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::notify::Manager;
-use super::opening::{Loaded, Sources, load, open_sources, orders, random, site, taps};
+use super::opening::{Loaded, Sources, load, orders, random, site, taps};
 use super::quarantine::Quarantine;
 use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
 use super::socket::ControlSocket;
 use super::threads::{Over, together};
-use super::{Failure, bounds, logs, version_of};
+use super::{Failure, bounds, logs, places, version_of};
 use crate::alert::record::Site;
 use crate::collector::Progress;
 use crate::config::{self, Config, EventType};
@@ -103,8 +103,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let key = (random()?, random()?);
     let loaded = load(&config, &service.rules)?;
     let networks = Arc::new(config.networks.clone().unwrap_or_default());
-    let Taker { mut rights, broker, short } = taker(&config, service.workers);
-    let sources = open_sources(&config.capture, service.workers, rights.as_mut())?;
+    let (Taker { rights, broker, short }, sources) = taken(&config, service.workers)?;
     let open = |centre| Prepared::open(centre, &config, &networks, &sources.sensor_name(), gate::Mode::Live);
     let prepared = config.centre.as_ref().map(open).transpose()?;
     let site = site(&config, &networks, prepared.as_ref(), &sources)?;
@@ -117,13 +116,13 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     let rights_kept = bounds::rights(&sources, broker.is_some());
     let Sources { names, keepers, of_worker, ports } = sources;
     let ports = Arc::new(ports);
-    let (quarantine, poison) = Quarantine::open(&config)?;
-    let taps = taps((of_worker, &ports), &shared, &send, poison, service.slow_motion);
+    let quarantine = Quarantine::open(&config)?;
+    let taps = taps((of_worker, &ports), &shared, &send, quarantine.as_ref(), service.slow_motion);
     let keep = Keep { keepers, rights, ports, shared: Arc::clone(&shared) };
     keep.tell();
     let hands = (taps, keep, quarantine);
     let (manager, sandbox) = (Manager::find(), Arc::new(bounds::sandbox(&service, &config, rights_kept)));
-    sandbox.hear(short);
+    sandbox.hear(broker.as_ref().map(|_| Role::Broker), short);
     // all is open, and no thread has started
     sandbox.give_up();
     let mut delivery = prepared.map(|prepared| prepared.start(bounds::uplink(&sandbox)));
@@ -144,7 +143,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     running.say_hello(&names);
     let spool = delivery.as_mut().map(Delivery::spool);
     let ended = together(running, &mut signals, hands, releases, (eve.as_mut(), spool), &look, doors);
-    let mut account = account(names, &look);
+    let mut account = account(names, &look, &ended.left);
     if let Some(eve) = eve.as_mut().filter(|_| ended.stats) {
         say_last_stats(&account, eve);
     }
@@ -154,15 +153,18 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
     end(&account, ended)
 }
 
-/// What is known when all threads have ended.
-fn account(names: Vec<String>, look: &Look<'_>) -> Account {
-    Account {
+/// What is known when all threads have ended but those of workers that were `left` behind.
+fn account(names: Vec<String>, look: &Look<'_>, left: &[usize]) -> Account {
+    let left: Vec<_> = left.iter().map(|worker| (*worker, look.shared.settle_parts(*worker))).collect();
+    let mut account = Account {
         tallies: look.shared.board.tallies(),
         links: names.into_iter().zip(look.shared.links()).collect(),
         not_spooled: look.progress.not_spooled.load(Ordering::Acquire),
         seconds: look.shared.started.elapsed().as_secs_f64(),
         ..Account::default()
-    }
+    };
+    account.give_up(&left);
+    account
 }
 
 /// The last line of the log: every worker has finished, so its numbers are those of the account that is printed.
@@ -183,6 +185,7 @@ fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
     let Some(path) = &config.outputs.path else { return Ok(None) };
+    places::log(path)?;
     let opened = EveFile::open(path, Arc::clone(state), config.centre.is_some());
     opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
 }
@@ -204,6 +207,9 @@ fn end(account: &Account, over: Over) -> Result<(), Failure> {
     over.collected.map_err(|error| Failure::Io("the outputs".into(), error))?;
     if over.died > 0 {
         return Err(Failure::Fault(format!("{} of the workers died: please report this", over.died)));
+    }
+    if !over.left.is_empty() {
+        return Err(Failure::Fault(format!("{} of the workers did not end: please report this", over.left.len())));
     }
     match account.unaccounted() {
         0 => Ok(()),
@@ -280,6 +286,21 @@ impl Running<'_> {
     /// What an operator sees who asks the service manager.
     fn status(&self) -> String {
         format!("{} indicators, {} workers", self.loaded.set.len(), self.service.workers)
+    }
+
+    /// Nothing more is said by workers, though one that was left behind could.
+    pub(super) fn end_releases(&self) {
+        let _collector_died = self.releases.send(Release { last: true, ..Release::default() });
+    }
+
+    /// Whether workers find no room for what they say.
+    pub(super) fn holds_workers_up(&self) -> bool {
+        self.releases.is_full()
+    }
+
+    /// How its threads enter their roles, for those that may outlive all others.
+    pub(super) fn sandbox(&self) -> Arc<Sandbox> {
+        Arc::clone(&self.sandbox)
     }
 
     fn reopen(&self) {

@@ -59,6 +59,10 @@ pub(super) struct Shared {
     pub(super) by_frames: bool,
     /// The latest of those times, in nanoseconds since 1970.
     pub(super) frame_time: AtomicI64,
+    /// A worker does not come to its end: nobody waits for its packets.
+    pub(super) left_behind: AtomicBool,
+    /// Frames that each worker was given, by link: put up before it looks at them.
+    given: Vec<Vec<AtomicU64>>,
     /// A worker has put up no numbers for seconds: it waits for what does not come.
     pub(super) stands_still: AtomicBool,
     /// The wall clock jumped.
@@ -101,6 +105,8 @@ impl Shared {
             reading: AtomicUsize::new(workers),
             by_frames,
             frame_time: AtomicI64::new(0),
+            left_behind: AtomicBool::new(false),
+            given: (0..workers).map(|_| sources.names.iter().map(|_| AtomicU64::new(0)).collect()).collect(),
             stands_still: AtomicBool::new(false),
             clock_suspect: AtomicBool::new(false),
             board: Board::new(workers),
@@ -118,6 +124,32 @@ impl Shared {
             orders: Mutex::new(orders),
             links: Mutex::new(links),
         })
+    }
+
+    /// Takes note of frames that a worker is given, by that worker alone: one store a batch. How many there are.
+    pub(super) fn give(&self, worker: usize, link: usize, frames: usize) -> usize {
+        let given = &self.given[worker][link];
+        given.store(given.load(Ordering::Relaxed) + frames as u64, Ordering::Release);
+        frames
+    }
+
+    /// Whether no packet comes from other workers any more.
+    pub(super) fn all_have_read(&self) -> bool {
+        self.reading.load(Ordering::Acquire) == 0 || self.left_behind.load(Ordering::Acquire)
+    }
+
+    /// Brings the links' counters of a worker that was left behind up to what it was given; how much that is.
+    pub(super) fn settle_parts(&self, worker: usize) -> u64 {
+        let mut links = held(&self.links);
+        let parts = links.iter_mut().zip(&self.given[worker]).map(|(link, given)| {
+            let part = &mut link.parts[worker].0;
+            let more = given.load(Ordering::Acquire).saturating_sub(part.handed);
+            part.handed += more;
+            // of what the kernel was not asked since, this much is known
+            part.offered = part.offered.max(part.handed + part.kernel_drops() + part.shunted);
+            more
+        });
+        parts.sum()
     }
 
     /// A worker died, and has begun again.

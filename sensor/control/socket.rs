@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt,
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 
 use super::answers::Answers;
 use super::caller::Caller;
-use super::groups;
+use super::places;
 use crate::config::Control;
 use crate::limits::{CONTROL_BIND_TIME_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_SAFE_TIME, CONTROL_TURNS_PER_SECOND_MAX};
 use crate::metrics::door::{Bounds, Door};
@@ -43,12 +44,25 @@ const SOCKET_MODE: u32 = 0o660;
 /// A folder that is made for it.
 const FOLDER_MODE: u32 = 0o750;
 
+/// How often it is looked whether the socket still lies where it is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// A listener with its place in the file system.
 pub(super) struct ControlSocket {
-    listener: UnixListener,
     path: PathBuf,
+    /// Whose members may ask, by number: nobody reads names any more when it has to be made again.
+    group: Option<u32>,
+    /// For the one thread that answers, and for whoever takes it away.
+    bound: Mutex<Bound>,
+}
+
+/// What is listened to.
+struct Bound {
+    listener: UnixListener,
     /// Device and inode: what lies at the path later may be another's.
     file: (u64, u64),
+    /// Whether it was said that nobody is reached here.
+    missed: bool,
 }
 
 impl ControlSocket {
@@ -63,19 +77,12 @@ impl ControlSocket {
         // held until all is done: of two that start at once neither takes the other's for a dead one's
         let _held = locked(folder)?;
         clear(&path)?;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        bind(&socket, &SocketAddrUnix::new(&path)?)?;
-        // nobody is let in before it listens, and it listens only when it is its group's
-        let made = owned(&path, control.group.as_deref())
-            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(SOCKET_MODE)))
-            .and_then(|()| fs::symlink_metadata(&path))
-            .and_then(|file| listen(&socket, BACKLOG).map(|()| (file.dev(), file.ino())).map_err(io::Error::from));
-        let file = made.inspect_err(|_| {
-            let _gone_already = fs::remove_file(&path);
-        })?;
-        let listener = UnixListener::from(socket);
-        listener.set_nonblocking(true)?;
-        Ok(ControlSocket { listener, path, file })
+        let group = control.group.as_deref().map(places::group_number).transpose().unwrap_or_else(|why| {
+            tracing::warn!("control.group: {why}: the control socket is the sensor's own group's");
+            None
+        });
+        let bound = Mutex::new(bound(&path, group)?);
+        Ok(ControlSocket { path, group, bound })
     }
 
     /// Where it is.
@@ -89,22 +96,57 @@ impl ControlSocket {
     /// The system cannot wait for sockets any more. What goes wrong with one connection ends that connection alone.
     pub(super) fn serve(&self, stop: &AtomicBool, mut answers: Answers<'_>) -> io::Result<()> {
         let mut door: Door<Caller> = Door::new(BOUNDS);
+        let mut looked = Instant::now();
         while !stop.load(Ordering::Acquire) {
+            let mut bound = self.bound();
+            if looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                self.look(&mut bound);
+            }
             (answers.askers.displaced, answers.askers.timed_out) = (door.displaced, door.timed_out);
-            let mut take = |now| self.listener.accept().map(|(stream, _)| Caller::new(stream, now));
-            door.round(self.listener.as_fd(), &mut take, &mut |caller, now| answers.attend(caller, now))?;
+            let mut take = |now| bound.listener.accept().map(|(stream, _)| Caller::new(stream, now));
+            door.round(bound.listener.as_fd(), &mut take, &mut |caller, now| answers.attend(caller, now))?;
         }
         Ok(())
     }
-}
 
-impl ControlSocket {
+    /// Makes it again where somebody took it away; what lies there of another's stays. Who is heard already stays, too.
+    fn look(&self, was: &mut Bound) {
+        let path = self.path.display();
+        let why = match fs::symlink_metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == was.file => {
+                was.missed = false;
+                return;
+            }
+            Ok(_) => "something else lies there".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match bound(&self.path, self.group) {
+                Ok(again) => {
+                    tracing::warn!(%path, "the control socket was taken away; it is made again");
+                    *was = again;
+                    return;
+                }
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        if !was.missed {
+            was.missed = true;
+            tracing::error!(%path, why, "the control socket is not at its place: nobody can ask until it is, or a restart");
+        }
+    }
+
     /// Takes it away, if it is still the one that was made.
     pub(super) fn remove(&self) {
-        let ours = |file: fs::Metadata| (file.dev(), file.ino()) == self.file;
+        let file = self.bound().file;
+        let ours = |there: fs::Metadata| (there.dev(), there.ino()) == file;
         if fs::symlink_metadata(&self.path).is_ok_and(ours) {
             let _gone_already = fs::remove_file(&self.path);
         }
+    }
+
+    /// A thread that died holding this has not left it half written.
+    fn bound(&self) -> MutexGuard<'_, Bound> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,6 +154,23 @@ impl Drop for ControlSocket {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Listens where nothing lies yet.
+fn bound(path: &Path, group: Option<u32>) -> io::Result<Bound> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // nobody is let in before it listens, and it listens only when it is its group's
+    let made = owned(path, group)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE)))
+        .and_then(|()| fs::symlink_metadata(path))
+        .and_then(|file| listen(&socket, BACKLOG).map(|()| (file.dev(), file.ino())).map_err(io::Error::from));
+    let file = made.inspect_err(|_| {
+        let _gone_already = fs::remove_file(path);
+    })?;
+    let listener = UnixListener::from(socket);
+    listener.set_nonblocking(true)?;
+    Ok(Bound { listener, file, missed: false })
 }
 
 /// The folder, until what is given is dropped.
@@ -152,16 +211,9 @@ fn clear(path: &Path) -> io::Result<()> {
 }
 
 /// Gives it to its group, where there is one and we may.
-fn owned(path: &Path, group: Option<&str>) -> io::Result<()> {
+fn owned(path: &Path, group: Option<u32>) -> io::Result<()> {
     let Some(group) = group else { return Ok(()) };
-    let Some(number) = groups::number(group) else {
-        tracing::warn!(
-            group,
-            "control.group: there is no such group here: the control socket is the sensor's own group's"
-        );
-        return Ok(());
-    };
-    match chown(path, None, Some(number)) {
+    match chown(path, None, Some(group)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             tracing::warn!(
                 group,
@@ -203,11 +255,11 @@ mod tests {
         \x20 - { domain: both.example, tlp: amber, id: open-2, source: S2W }\n";
 
     fn control(folder: &Path) -> Control {
-        Control { socket: folder.join("deep/control.sock"), group: None }
+        Control { socket: folder.join("deep/control.sock"), group: None, tell_withheld: false }
     }
 
     /// A socket at work while `ask` asks; reloads are granted by `reload`.
-    fn while_answering(reload: impl Fn() -> Reloaded + Send, ask: impl FnOnce(&Path) + Send) {
+    fn while_answering(tell_withheld: bool, reload: impl Fn() -> Reloaded + Send, ask: impl FnOnce(&Path) + Send) {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("rules.yaml"), RULES).expect("rules");
         let config = Config::default();
@@ -235,7 +287,7 @@ mod tests {
                 stop.store(true, Ordering::Release);
                 asked
             });
-            socket.serve(stop, Answers::new(&look, bell)).expect("it goes on");
+            socket.serve(stop, Answers::new(&look, bell, tell_withheld)).expect("it goes on");
             asking.join().unwrap().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         });
         let path = socket.path().to_owned();
@@ -244,7 +296,7 @@ mod tests {
     }
 
     fn answering(ask: impl FnOnce(&Path) + Send) {
-        while_answering(|| Reloaded::Refused("limits.flows: unknown option".into()), ask);
+        while_answering(false, || Reloaded::Refused("limits.flows: unknown option".into()), ask);
     }
 
     fn stream(path: &Path) -> UnixStream {
@@ -293,7 +345,7 @@ mod tests {
             thread::sleep(Duration::from_millis(600));
             Reloaded::Taken { indicators: 4, refused: 1, set: 7 }
         };
-        while_answering(slow, |path| {
+        while_answering(false, slow, |path| {
             let mut waiting = stream(path);
             waiting.write_all(b"{\"ask\":\"reload\"}\n").expect("it listens");
             let began = Instant::now();
@@ -305,31 +357,47 @@ mod tests {
         });
     }
 
+    /// What is answered of values, by name; what is red is in none of it.
+    fn looked_up(path: &Path) -> impl Fn(&str) -> Value {
+        move |value: &str| {
+            let answer = asked(path, &format!("{{\"ask\":\"lookup\",\"value\":\"{value}\"}}"))["ok"].take();
+            let text = answer.to_string();
+            assert!(["secret", "red-", "RedSource"].iter().all(|word| !text.contains(word)), "{text}");
+            answer
+        }
+    }
+
     #[test]
-    fn what_is_held_as_red_goes_to_nobody() {
+    fn what_is_held_as_red_goes_to_nobody_and_is_not_there_for_who_guesses() {
         answering(|path| {
-            let asked =
-                |value: &str| asked(path, &format!("{{\"ask\":\"lookup\",\"value\":\"{value}\"}}"))["ok"].take();
-            let open = asked("open.example");
-            assert_eq!(
-                (&open["listed"][0]["words"][0]["id"], &open["withheld"]),
-                (&"open-1".into(), &0.into()),
-                "{open}"
-            );
-            let red = asked("www.secret.example");
-            assert_eq!((red["listed"].as_array().map(Vec::len), &red["withheld"]), (Some(0), &1.into()), "{red}");
-            let both = asked("both.example");
-            assert_eq!(
-                (&both["listed"][0]["words"][0]["id"], &both["withheld"]),
-                (&"open-2".into(), &1.into()),
-                "{both}"
-            );
-            assert_eq!(asked("nobody.example")["withheld"], 0);
-            for answer in [open, red, both, asked("x")] {
-                let text = answer.to_string();
-                assert!(["secret", "red-", "RedSource"].iter().all(|word| !text.contains(word)), "{text}");
+            let looked_up = looked_up(path);
+            let open = looked_up("open.example");
+            assert_eq!(open["listed"][0]["words"][0]["id"], "open-1", "{open}");
+            assert_eq!(looked_up("both.example")["listed"][0]["words"][0]["id"], "open-2");
+            let nobody = looked_up("www.nobody.example");
+            assert_eq!((nobody["listed"].as_array().map(Vec::len), &nobody["withheld"]), (Some(0), &Value::Null));
+            assert_eq!(looked_up("www.secret.example"), nobody, "a guess is not confirmed");
+            for question in ["status", "counters"] {
+                let answer = asked(path, &format!("{{\"ask\":\"{question}\"}}"));
+                let set = &answer["ok"]["set"];
+                assert_eq!((&set["tlp_red"], &set["entries"]), (&2.into(), &3.into()), "{set}");
             }
         });
+    }
+
+    #[test]
+    fn where_the_site_wants_it_who_asks_is_told_how_much_is_withheld() {
+        while_answering(
+            true,
+            || Reloaded::Refused(String::new()),
+            |path| {
+                let looked_up = looked_up(path);
+                let withheld = |value: &str| looked_up(value)["withheld"].as_u64();
+                let values = ["open.example", "www.secret.example", "both.example", "nobody.example"];
+                assert_eq!(values.map(withheld), [Some(0), Some(1), Some(1), Some(0)]);
+                assert_eq!(looked_up("both.example")["listed"][0]["words"][0]["id"], "open-2");
+            },
+        );
     }
 
     #[test]
@@ -337,10 +405,13 @@ mod tests {
         let long = [b"{\"ask\":\"status\",\"marker\":\"".as_slice(), &vec![b'x'; CONTROL_QUESTION_BYTES_MAX]].concat();
         let deep = [vec![b'['; 4_000], b"\n".to_vec()].concat();
         let value = format!("{{\"ask\":\"lookup\",\"value\":\"{}\"}}\n", "a".repeat(5_000));
-        let cases: [&[u8]; 12] = [
+        let cases: [&[u8]; 15] = [
             b"\n",
             b"marker\n",
             b"{}\n",
+            b"[\"status\"]\n",
+            b" [\"lookup\", \"marker\"]\n",
+            b"\"status\"\n",
             b"\xff\xfe\0marker\n",
             b"{\"ask\":\"marker\"}\n",
             b"{\"ask\":\"status\",\"marker\":1}\n",
@@ -357,9 +428,16 @@ mod tests {
                 let answer = answer.lines().next().unwrap_or_default();
                 assert!(answer.starts_with("{\"error\":") && !answer.contains("marker"), "{answer}");
             }
-            assert_eq!(sent(path, b"{\"ask\":\"status\"}"), "", "half a line has no answer");
+            // who has said that no more comes has said all: the line's end may be missing
+            assert!(sent(path, b"{\"ask\":\"status\"}").starts_with("{\"ok\":"));
+            let half = sent(path, b"{\"ask\":\"reload\"}\n{\"ask\":\"stat");
+            let lines: Vec<&str> = half.lines().collect();
+            assert!(
+                matches!(lines[..], [reload, error] if reload.contains("not_reloaded") && error.contains("no question"))
+            );
+            assert_eq!(sent(path, b""), "");
             let counters = asked(path, r#"{"ask":"counters"}"#);
-            assert_eq!(counters["ok"]["control"]["refused"], cases.len(), "{counters}");
+            assert_eq!(counters["ok"]["control"]["refused"], cases.len() + 1, "{counters}");
         });
     }
 
@@ -410,8 +488,8 @@ mod tests {
         let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(first.path()), mode(first.path().parent().expect("a folder"))), (0o660, 0o750));
         assert_eq!(open().err(), Some(io::ErrorKind::AddrInUse));
-        let ControlSocket { listener, .. } = &first;
-        rustix::net::shutdown(listener, rustix::net::Shutdown::Both).expect("it hears no more, as if killed");
+        rustix::net::shutdown(&first.bound().listener, rustix::net::Shutdown::Both)
+            .expect("it hears no more, as if killed");
         let second = open().expect("what is dead is replaced");
         drop(first);
         assert!(second.path().exists(), "the first one's end takes away its own alone");
@@ -419,6 +497,34 @@ mod tests {
         std::fs::write(&control.socket, "a file").expect("a file");
         assert_eq!(open().err(), Some(io::ErrorKind::AlreadyExists));
         assert_eq!(std::fs::read_to_string(&control.socket).expect("untouched"), "a file");
+    }
+
+    #[test]
+    fn a_socket_that_somebody_takes_away_is_made_again_and_what_lies_in_its_place_stays() {
+        answering(|path| {
+            let mut before = stream(path);
+            let made = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket());
+            let waits = |there: &dyn Fn() -> bool| {
+                let until = Instant::now() + LOOK_EVERY * 20;
+                while !there() {
+                    assert!(Instant::now() < until, "it is not made again");
+                    thread::sleep(Duration::from_millis(20));
+                }
+            };
+            std::fs::remove_file(path).expect("it is there");
+            waits(&|| made(path));
+            let mode = std::fs::metadata(path).expect("there").permissions().mode();
+            assert_eq!((mode & 0o777, &asked(path, r#"{"ask":"status"}"#)["ok"]["ready"]), (0o660, &true.into()));
+            before.write_all(b"{\"ask\":\"status\"}\n").expect("who was heard still is");
+            let mut answer = String::new();
+            BufReader::new(before).read_line(&mut answer).expect("an answer");
+            assert!(answer.starts_with("{\"ok\":"), "{answer}");
+            std::fs::remove_file(path).and_then(|()| std::fs::write(path, "a file")).expect("a file");
+            thread::sleep(LOOK_EVERY * 2);
+            assert_eq!(std::fs::read_to_string(path).expect("untouched"), "a file");
+            std::fs::remove_file(path).expect("it is there");
+            waits(&|| made(path));
+        });
     }
 
     #[test]

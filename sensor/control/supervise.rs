@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use crate::cli::exit::FAULT;
 use crate::limits::{HANG_TIME_MAX, STUCK_TIME_MAX};
+use crate::worker::doing;
 
 /// How often workers are looked at: a small part of what they may take.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -115,15 +116,20 @@ pub(super) fn supervise(shared: &Shared, over: &AtomicBool) {
             match in_hand.judge(mark, used) {
                 Judged::Well => {}
                 Judged::Hangs => leash.pull(mark),
-                Judged::Stuck => end_of_all(worker),
+                Judged::Stuck => end_of_all(worker, mark),
             }
         }
     }
 }
 
 /// A loop in which nobody looks up cannot be interrupted, and a thread cannot be killed.
-fn end_of_all(worker: usize) {
-    tracing::error!(worker, "the worker hangs where it cannot be pulled back: the process ends, to be started again");
+fn end_of_all(worker: usize, mark: u64) {
+    let doing = doing(mark);
+    tracing::error!(
+        worker,
+        doing,
+        "the worker hangs where it cannot be pulled back: the process ends, to be started again"
+    );
     thread::sleep(LAST_RECORDS);
     exit(i32::from(FAULT));
 }

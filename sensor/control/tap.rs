@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::supervise::ProcessorTime;
 use crate::capture::live::{Counters, Live};
 use crate::capture::watched::{Watched, What};
-use crate::limits::HAND_OFF_PACKETS_MAX;
+use crate::limits::{BATCH_FRAMES_MAX, HAND_OFF_PACKETS_MAX};
 use crate::sandbox::Role;
 use crate::time::{Span, Timestamp};
 use crate::worker::Worker;
@@ -185,15 +185,15 @@ impl Tap {
         for source in &mut self.sources {
             let clock = &self.clock;
             let batch = match &mut source.from {
-                From::Link(live) => live.poll(self.worker.most(), now, |stamp| clock.frame(stamp)),
+                From::Link(live) => live.poll(BATCH_FRAMES_MAX, now, |stamp| clock.frame(stamp)),
                 From::Folder { watched, before, handed, .. } => {
-                    let batch = watched.poll(self.worker.most()).behind(*before);
+                    let batch = watched.poll(BATCH_FRAMES_MAX).behind(*before);
                     *handed += batch.len() as u64;
                     batch
                 }
             };
             let Some(last) = batch.len().checked_sub(1) else { continue };
-            frames += batch.len();
+            frames += self.shared.give(self.index, source.link, batch.len());
             if self.shared.by_frames {
                 self.shared.frame_time.fetch_max(batch.frame(last).time.as_nanos(), Ordering::AcqRel);
             }
@@ -273,7 +273,7 @@ impl Tap {
             self.shared.reading.fetch_sub(1, Ordering::AcqRel);
             self.shared.wake_all();
         }
-        self.done && self.shared.reading.load(Ordering::Acquire) == 0 && !self.worker.is_waited_for()
+        self.done && self.shared.all_have_read() && !self.worker.is_waited_for()
     }
 
     fn wait(&mut self, at_most: Duration) {

@@ -12,10 +12,11 @@ use crossbeam_channel::Receiver;
 use signal_hook::iterator::Signals;
 
 use super::answers::Answers;
+use super::ending::{Gone, Thread, wait_for};
 use super::eve_file::EveFile;
 use super::keep::Keep;
 use super::look::Look;
-use super::quarantine::Quarantine;
+use super::quarantine::{Chute, Quarantine};
 use super::run::{Doors, Running};
 use super::shared::Shared;
 use super::socket::ControlSocket;
@@ -26,7 +27,7 @@ use crate::alert::record::Desk;
 use crate::collector::{Collected, Collector, Log, Outputs};
 use crate::config::EventType;
 use crate::metrics::Server;
-use crate::sandbox::Role;
+use crate::sandbox::{Role, Sandbox};
 use crate::spool::Spool;
 use crate::worker::Release;
 
@@ -36,6 +37,8 @@ pub(super) struct Over {
     pub(super) told: Instant,
     /// Workers that died.
     pub(super) died: usize,
+    /// Workers that did not come to an end, and still have threads.
+    pub(super) left: Vec<usize>,
     /// Whether the log lists `stats`, as the last reload has it.
     pub(super) stats: bool,
     /// Whether the sandbox holds as much as it must.
@@ -47,7 +50,7 @@ pub(super) struct Over {
 pub(super) fn together(
     mut running: Running<'_>,
     signals: &mut Signals,
-    (taps, keep, quarantine): (Vec<Tap>, Keep, Option<Quarantine>),
+    (taps, keep, quarantine): (Vec<Tap>, Keep, Option<(Quarantine, Chute)>),
     releases: Receiver<Release>,
     (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
     look: &Look<'_>,
@@ -64,26 +67,24 @@ pub(super) fn together(
         }
         if let Some(socket) = doors.control {
             tracing::info!(path = %socket.path().display(), "the control socket answers");
-            let answers = Answers::new(look, bell);
+            let answers = Answers::new(look, bell, running.config.control.as_ref().is_some_and(|it| it.tell_withheld));
             scope.spawn(move || attend(socket, ended, look, answers));
         }
         let collector = scope.spawn(move || {
             look.sandbox.enter(Role::Collector, &[]);
             collect(desk, alerts, releases, (eve, spool), look)
         });
-        let keeps_poison = quarantine.is_some();
         let shared = Arc::clone(&running.shared);
+        let (quarantine, chute) = quarantine.unzip();
         quarantine.map(|quarantine| scope.spawn(move || store(&quarantine, &shared, look)));
-        let named = |index: usize| thread::Builder::new().name(format!("worker {index}"));
-        let start = |(index, tap): (usize, Tap)| named(index).spawn_scoped(scope, move || work(tap, look));
-        let workers: Vec<_> = taps.into_iter().enumerate().map(start).collect();
+        let workers = start(taps, &running.sandbox());
         let (shared, manager) = (Arc::clone(&running.shared), running.manager.clone());
         scope.spawn(move || watch(&shared, ended, look, supervise));
         let shared = Arc::clone(&running.shared);
         scope.spawn(move || watch(&shared, ended, look, |shared, ended| manager.watch(shared, ended)));
         let keep = scope.spawn(move || look_after(keep, unkept, look));
         // collector, watchdog, supervisor, keeper and this one
-        let others = [keeps_poison, doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
+        let others = [chute.is_some(), doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
         let threads = workers.len() + 5 + others.into_iter().filter(|other| *other).count();
         let settled = running.settle(threads);
         let told = if settled.is_ok() { running.control(signals, &wishes) } else { Instant::now() };
@@ -94,13 +95,16 @@ pub(super) fn together(
         let _dead_keeps_nothing = keep.join();
         running.shared.stop.store(true, Ordering::Release);
         running.shared.wake_all();
-        let joined = workers.into_iter().map(|worker| worker.map(|worker| worker.join()));
-        let died = joined.filter(|it| !matches!(it, Ok(Ok(())))).count();
+        let Gone { died, left } = wait_for(workers, &running.shared, || running.holds_workers_up());
         let stats = running.says_stats();
-        drop(running); // it has the last sender: the collector comes to its end
+        if !left.is_empty() {
+            running.end_releases();
+            chute.iter().for_each(Chute::close);
+        }
+        drop((running, chute)); // they have the last senders: collector and quarantine come to their ends
         let collected = collector.join().unwrap_or_else(|_| Err(io::Error::other("the collector died")));
         ended.store(true, Ordering::Release);
-        Over { told, died, stats, settled, collected }
+        Over { told, died, left, stats, settled, collected }
     })
 }
 
@@ -151,9 +155,19 @@ fn store(quarantine: &Quarantine, shared: &Shared, look: &Look<'_>) {
     quarantine.run(&shared.quarantine);
 }
 
-fn work(tap: Tap, look: &Look<'_>) {
+/// Workers are the only threads that may outlive all this: nobody can end one that waits for ever.
+fn start(taps: Vec<Tap>, sandbox: &Arc<Sandbox>) -> Vec<Thread> {
+    let named = |index: usize| thread::Builder::new().name(format!("worker {index}"));
+    let start = |(index, tap): (usize, Tap)| {
+        let sandbox = Arc::clone(sandbox);
+        named(index).spawn(move || work(tap, &sandbox))
+    };
+    taps.into_iter().enumerate().map(start).collect()
+}
+
+fn work(tap: Tap, sandbox: &Sandbox) {
     tap.show_time();
     let (role, folders) = tap.role();
-    look.sandbox.enter(role, &folders);
+    sandbox.enter(role, &folders);
     tap.run();
 }

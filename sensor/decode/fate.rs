@@ -236,9 +236,9 @@ pub enum Fate {
     ShedHeavy,
     /// The same, of flows of any size.
     ShedPayload,
-    /// In hand when its worker died and began again.
+    /// Its worker died of it, or with it, or never came back from it.
     LostInRestart,
-    /// Of a flow that its worker died of before: its payload is not read.
+    /// Of a flow, or of two hosts, that its worker died of before: its payload is not read.
     SkippedPoisonous,
     /// No packet, or one with a flaw: what a tunnel carries, or a header's last part, could not be read.
     Malformed(Malformed),

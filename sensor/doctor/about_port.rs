@@ -149,13 +149,15 @@ fn gro(facts: &Facts, port: &Port, name: &str) -> Option<Finding> {
     })
 }
 
-/// Whether tags are in the traffic shows through libpcap, which puts them back.
+/// Whether tags are in the traffic shows through libpcap, which puts them back. Where none were seen it matters only if there is
+/// a card that would take them off, and a reader that would not see them.
 fn vlan(facts: &Facts, port: &Port, name: &str) -> Option<Finding> {
     let tagged = match &facts.watched {
         Some(Ok(watched)) => watched.seen.tagged,
         _ => 0,
     };
-    if port.offloads.rx_vlan != Some(true) || (!facts.wanted.af_xdp && tagged == 0) {
+    let would_matter = facts.wanted.af_xdp && port.card;
+    if port.offloads.rx_vlan != Some(true) || tagged == 0 && !would_matter {
         return None;
     }
     let severity = match (facts.wanted.af_xdp, tagged) {

@@ -110,6 +110,8 @@ pub struct Port {
     pub queues: u32,
     /// What else this machine has it for; `None`: the machine does not say.
     pub uses: Option<Vec<Use>>,
+    /// Whether there is a card behind it, which may do something to frames before the machine has them.
+    pub card: bool,
     /// Its driver.
     pub driver: Option<String>,
     /// The card's receive ring.
@@ -187,6 +189,7 @@ fn port(interface: &Interface) -> Port {
         mtu: number(name, "mtu").and_then(|mtu| u32::try_from(mtu).ok()).unwrap_or_default(),
         queues: interface.queues().unwrap_or_default(),
         uses: interface.uses().ok(),
+        card: Path::new("/sys/class/net").join(name).join("device").exists(),
         driver: interface.driver(),
         ring: interface.receive_ring(),
         channels: interface.channels(),
@@ -267,7 +270,7 @@ mod tests {
     fn every_machine_says_something() {
         let facts = Facts::gather(Wanted::of("lo", &Config::default(), false, 1), &Config::default(), Vec::new());
         let port = facts.port.expect("every machine has one");
-        assert!(port.queues == 1 && port.mtu > 0 && port.uses.is_some(), "{port:?}");
+        assert!(!port.card && port.queues == 1 && port.mtu > 0 && port.uses.is_some(), "{port:?}");
         assert!(!facts.machine.kernel.is_empty() && facts.machine.clock.is_some());
         let absent = Wanted::of("nosuchtap9", &Config::default(), false, 1);
         assert!(Facts::gather(absent, &Config::default(), Vec::new()).port.is_none());

@@ -35,6 +35,7 @@ fn healthy() -> Facts {
         mtu: 1_500,
         queues: 2,
         uses: Some(Vec::new()),
+        card: true,
         driver: Some("ice".into()),
         ring: full,
         channels: full,
@@ -260,6 +261,17 @@ fn tags_that_the_card_strips_and_libpcap_never_shows_are_no_finding() {
     let mut facts = healthy();
     port(&mut facts).offloads.rx_vlan = Some(true);
     assert_eq!(judge(&facts), []);
+}
+
+#[test]
+fn tags_that_nobody_takes_off_and_nobody_sent_are_no_finding() {
+    let mut facts = healthy();
+    (port(&mut facts).offloads.rx_vlan, facts.wanted.af_xdp) = (Some(true), true);
+    (port(&mut facts).card, port(&mut facts).driver) = (false, Some("veth".into()));
+    assert_eq!(judge(&facts), []);
+    seen(&mut facts).tagged = 7;
+    let found = judge(&facts);
+    assert!(found.iter().any(|finding| (finding.code.name, finding.severity) == ("vlan-stripped", Error)), "{found:?}");
 }
 
 #[test]

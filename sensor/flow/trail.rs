@@ -64,6 +64,18 @@ impl Trail {
         self.observations.clear();
     }
 
+    /// The number of the packet of which a step comes, by the step's place; `None`: there is none.
+    pub fn packet_of(&self, step: usize) -> Option<u64> {
+        let of_scene = |scene: u32| self.scenes.get(scene as usize).map(|scene| scene.packet);
+        match *self.steps.get(step)? {
+            Step::Began { scene } | Step::Ended { scene, .. } => of_scene(scene),
+            Step::Observed { first, .. } => of_scene(self.observations.list().get(first as usize)?.scene),
+            Step::Knocked { knock } | Step::Lapsed { knock, .. } => {
+                self.knocks.get(knock as usize).map(|knock| knock.moment.packet)
+            }
+        }
+    }
+
     pub(super) fn scene(&mut self, moment: Moment, shard: usize, flow: FlowView) -> u32 {
         self.scenes.push(Scene { packet: moment.packet, time: moment.time, shard: shard as u8, flow });
         self.scenes.len() as u32 - 1

@@ -115,6 +115,15 @@ impl IndicatorSet {
         self.words_on(entry, seen, at.at, port).into_iter().map(judged).collect()
     }
 
+    /// How many entries at least one source holds for the recipients' eyes only (TLP:RED).
+    pub fn held_as_red(&self) -> usize {
+        let red = |entry: &u32| {
+            let mut records = self.records.of(Entry(*entry));
+            records.any(|record| self.records.statements[record.said as usize].tlp == Tlp::Red)
+        };
+        (0..self.len() as u32).filter(red).count()
+    }
+
     /// The words on an entry, of a pattern those that speak of the field it was met in.
     fn words_on(&self, entry: Entry, seen: Value<'_>, at: Timestamp, port: Option<Port>) -> Vec<Word> {
         let (kind, value) = self.index.value(entry);

@@ -1,5 +1,6 @@
 //! Who stands before a socket of ours: a few at once, each with a bound on time; when all places are taken, who holds one longest
-//! gives it up. What is done in a second is bounded; the others wait in the kernel.
+//! gives it up. What is done in a second is bounded, and goes round: newcomers first, then a question of each in turn; the
+//! others wait in the kernel.
 //!
 //! In: a listener, and what a connection says of itself. Out: connections that can go on, on one thread and by one poll(2).
 //! Never here: a byte of theirs.
@@ -61,6 +62,8 @@ pub(crate) struct Door<V> {
     /// What may still be done in it: taking a connection is a turn, so is an answer, and so is each millisecond that one takes.
     /// Below zero it was more than that, and the next portions pay for it.
     turns: i64,
+    /// Whether connections cannot be taken for the rest of it.
+    shut: bool,
     /// Connections that had to give up their place to another.
     pub displaced: u64,
     /// Connections whose time was up.
@@ -71,7 +74,15 @@ impl<V: Visitor> Door<V> {
     /// Nobody stands there yet.
     pub(crate) fn new(bounds: Bounds) -> Self {
         let visitors = Vec::with_capacity(bounds.visitors_max);
-        Door { visitors, bounds, portion: Instant::now(), turns: turns(bounds), displaced: 0, timed_out: 0 }
+        Door {
+            visitors,
+            bounds,
+            portion: Instant::now(),
+            turns: turns(bounds),
+            shut: false,
+            displaced: 0,
+            timed_out: 0,
+        }
     }
 
     /// Waits for something to happen, a tenth of a second at most. `take` accepts a connection; `None`: it is gone already.
@@ -89,6 +100,7 @@ impl<V: Visitor> Door<V> {
         let portions = now.duration_since(self.portion).as_millis() / PORTION.as_millis();
         if portions > 0 {
             let (most, earned) = (turns(self.bounds), i64::try_from(portions).unwrap_or(i64::MAX));
+            self.shut = false;
             (self.portion, self.turns) = (now, most.min(self.turns.saturating_add(most.saturating_mul(earned))));
         }
         let ready = self.wait(listener, now)?;
@@ -97,20 +109,33 @@ impl<V: Visitor> Door<V> {
             if ready {
                 visitor.go_on(now);
             }
-            while self.turns > 0 {
-                let began = Instant::now();
-                if !answer(visitor, now) {
-                    break;
-                }
-                self.turns -= 1 + began.elapsed().as_millis() as i64;
-            }
         }
         let before = self.visitors.len();
         self.visitors.retain(|visitor| visitor.is_over() || now < visitor.deadline());
         self.timed_out += (before - self.visitors.len()) as u64;
         self.visitors.retain(|visitor| !visitor.is_over());
+        // before any answer: who has questions without end would leave no turn for who comes in
         self.let_in(take, now);
+        self.answer_in_turn(answer, now);
+        self.visitors.retain(|visitor| !visitor.is_over());
         Ok(())
+    }
+
+    /// One question of each, again and again while there are any; where the turns end the next ones begin.
+    fn answer_in_turn(&mut self, answer: &mut dyn FnMut(&mut V, Instant) -> bool, now: Instant) {
+        let mut asked = true;
+        while std::mem::take(&mut asked) {
+            for at in 0..self.visitors.len() {
+                if self.turns <= 0 {
+                    return self.visitors.rotate_left(at);
+                }
+                let began = Instant::now();
+                if answer(&mut self.visitors[at], now) {
+                    self.turns -= 1 + began.elapsed().as_millis() as i64;
+                    asked = true;
+                }
+            }
+        }
     }
 
     /// Waits for a socket, or for the next portion; says which connections can go on. Without turns only answers do.
@@ -118,7 +143,7 @@ impl<V: Visitor> Door<V> {
         let rest = PORTION.saturating_sub(now.duration_since(self.portion)).max(Duration::from_millis(1));
         let timeout = Timespec { tv_sec: 0, tv_nsec: rest.as_nanos() as i64 };
         let taking = self.visitors.len() < self.bounds.visitors_max || self.longest(now).is_some();
-        let listening = if taking && self.turns > 0 { PollFlags::IN } else { PollFlags::empty() };
+        let listening = if taking && self.turns > 0 && !self.shut { PollFlags::IN } else { PollFlags::empty() };
         let mut sockets = vec![PollFd::from_borrowed_fd(listener, listening)];
         sockets.extend(self.visitors.iter().map(|visitor| {
             let wanted = match visitor.awaits() {
@@ -142,7 +167,7 @@ impl<V: Visitor> Door<V> {
     }
 
     fn let_in(&mut self, take: &mut dyn FnMut(Instant) -> io::Result<Option<V>>, now: Instant) {
-        while self.turns > 0 {
+        while self.turns > 0 && !self.shut {
             let full = self.visitors.len() >= self.bounds.visitors_max;
             let longest = self.longest(now);
             if full && longest.is_none() {
@@ -153,7 +178,7 @@ impl<V: Visitor> Door<V> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(_) => {
-                    self.turns = 0; // out of descriptors, for one: it would be so again at once
+                    self.shut = true; // out of descriptors, for one: it would be so again at once
                     return;
                 }
             };
@@ -225,6 +250,64 @@ mod tests {
             door.round(listener.as_fd(), &mut take, &mut answer).expect("it goes on");
         }
         answered
+    }
+
+    #[test]
+    fn who_asks_without_end_leaves_turns_for_who_comes_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = UnixListener::bind(folder.path().join("s")).expect("a socket");
+        listener.set_nonblocking(true).expect("it waits for nobody");
+        let come = || UnixStream::connect(folder.path().join("s")).expect("somebody listens");
+        let bounds = Bounds { visitors_max: 4, safe: Duration::from_secs(1), turns_per_second: 200 };
+        let mut door = Door::new(bounds);
+        let mut there = vec![come(), come()];
+        let (mut taken, mut answered) = (0, [0_u32; 3]);
+        for round in 0..8 {
+            if round == 4 {
+                there.push(come());
+            }
+            let mut take = |_| {
+                let (stream, _) = listener.accept()?;
+                taken += 1;
+                Ok(Some(Numbered(Asker(stream), taken - 1)))
+            };
+            // more than its share of the turns
+            let mut answer = |asker: &mut Numbered, _| {
+                answered[asker.1] += 1;
+                thread::sleep(Duration::from_millis(7));
+                true
+            };
+            door.round(listener.as_fd(), &mut take, &mut answer).expect("it goes on");
+        }
+        assert!(answered[2] > 0, "{answered:?}");
+        assert!(answered[0].abs_diff(answered[1]) <= 1, "{answered:?}");
+    }
+
+    /// One of several.
+    struct Numbered(Asker, usize);
+
+    impl Visitor for Numbered {
+        fn socket(&self) -> BorrowedFd<'_> {
+            self.0.socket()
+        }
+
+        fn awaits(&self) -> Awaits {
+            self.0.awaits()
+        }
+
+        fn since(&self) -> Instant {
+            self.0.since()
+        }
+
+        fn deadline(&self) -> Instant {
+            self.0.deadline()
+        }
+
+        fn is_over(&self) -> bool {
+            false
+        }
+
+        fn go_on(&mut self, _: Instant) {}
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     gauge(
         "haetae_broker_up",
-        "1 while the broker is there, which takes interfaces for AF_XDP and makes packet sockets; missing where none is needed. At 0 capture goes on, and a link that goes away stays away: restart the sensor.",
+        "1 while the broker is there, which takes interfaces for AF_XDP and makes packet sockets; missing where none is needed. At 0 capture goes on, a link that goes away stays away, and the sensor is not ready: restart it.",
         Sight(|sight| sight.broker.map(f64::from)),
     ),
     // ---- what it sees

@@ -117,6 +117,8 @@ pub struct SetState {
     pub version: u64,
     /// Entries by the kind's name.
     pub entries: Vec<(&'static str, u64)>,
+    /// Entries that a source holds as TLP:RED.
+    pub red: u64,
     /// When it was taken into use: seconds since 1970.
     pub loaded: u64,
     /// How old what it says is: since it was made, or read from texts.

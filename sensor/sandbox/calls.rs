@@ -17,10 +17,11 @@ use seccompiler::{
 };
 
 use super::Role;
+use super::listening::LISTENS;
 
 /// What a call must be like: the number of an argument, and its value.
 #[derive(Clone, Copy)]
-enum Like {
+pub(super) enum Like {
     /// Exactly this.
     Equal(u8, u64),
     /// A pointer to nothing.
@@ -32,10 +33,10 @@ enum Like {
 }
 
 /// A call, and what it must be like: in all of one of the ways, or in any way where there is none.
-type Row = (c_long, &'static [&'static [Like]]);
+pub(super) type Row = (c_long, &'static [&'static [Like]]);
 
 /// In any way.
-const ANY: &[&[Like]] = &[];
+pub(super) const ANY: &[&[Like]] = &[];
 
 /// Everybody works with memory, locks, clocks and descriptors that are open.
 const EVERYBODY: &[Row] = &[
@@ -143,13 +144,6 @@ const KEEPS: &[Row] = &[
 
 /// Signals are heard from a socket, into which the thread that each of them met has put a word.
 const HEARS: &[Row] = &[(libc::SYS_recvfrom, ANY)];
-
-/// A file is taken away: Landlock says where.
-const REMOVES: &[Row] = &[
-    (libc::SYS_unlinkat, ANY),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_unlink, ANY),
-];
 
 /// Links are read and counted; no socket is made or bound.
 const LINKS: &[Row] = &[
@@ -316,7 +310,7 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Caller => &[EVERYBODY, DATA, LINKS, LOOKS, READS, TAKES, CALLS],
         Role::Opener | Role::Broker => &[EVERYBODY, DATA, LINKS, LOOKS, READS, PORTS],
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
-        Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, READS, REMOVES],
+        Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, LISTENS],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
         Role::Collector | Role::Quarantine => &[EVERYBODY, DATA, LOOKS, KEEPS],
         // what workers used is read from one open file, again and again

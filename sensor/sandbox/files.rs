@@ -19,7 +19,7 @@ impl Access {
         match self {
             Access::Read => AccessFs::ReadFile | AccessFs::ReadDir,
             Access::Write => write,
-            Access::Remove => AccessFs::RemoveFile.into(),
+            Access::Listen => AccessFs::RemoveFile | AccessFs::MakeSock,
             Access::Keep => write | AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::RemoveFile,
         }
     }

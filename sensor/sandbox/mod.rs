@@ -9,7 +9,9 @@
 mod attempts;
 mod calls;
 mod files;
+mod listening;
 mod rights;
+mod standing;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 pub use rights::Rights;
+pub use standing::{Hold, Standing};
 
 /// What a thread is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub enum Role {
     Broker,
     /// Answers who asks for metrics, on a socket that listens already.
     Metrics,
-    /// Answers who asks on the control socket, and takes the socket away at the end.
+    /// Answers who asks on the control socket, makes it again where somebody took it away, and takes it away at the end.
     Answers,
     /// Delivers to the centre, and reads the token for it.
     Uplink,
@@ -92,8 +95,8 @@ enum Access {
     Write,
     /// All that a keeper of files does.
     Keep,
-    /// A file is taken away.
-    Remove,
+    /// A socket is made and taken away.
+    Listen,
 }
 
 /// A place of the file system and what a role may do there.
@@ -113,8 +116,6 @@ pub struct Plan {
     pub log: Option<PathBuf>,
     /// The folder of the control socket.
     pub socket: Option<PathBuf>,
-    /// What whoever answers there reads: what the kernel lets this process do.
-    pub answers: Vec<PathBuf>,
     /// The spool.
     pub spool: Option<PathBuf>,
     /// What the uplink reads: the token, and by what names become addresses.
@@ -137,9 +138,7 @@ impl Plan {
         match role {
             Role::Control => all(&self.control, Access::Read),
             Role::Collector => [all(log, Access::Write), all(spool, Access::Keep)].into_iter().flatten().collect(),
-            Role::Answers => {
-                [all(&self.answers, Access::Read), all(socket, Access::Remove)].into_iter().flatten().collect()
-            }
+            Role::Answers => all(socket, Access::Listen),
             Role::Reader | Role::Quarantine => all(folders, Access::Keep),
             Role::Keeper | Role::Caller | Role::Opener | Role::Broker => all(&self.keeper, Access::Read),
             Role::Uplink => [all(&self.uplink, Access::Read), all(spool, Access::Keep)].into_iter().flatten().collect(),
@@ -178,6 +177,7 @@ pub struct Sandbox {
     wanted: Wanted,
     plan: Plan,
     entered: AtomicUsize,
+    standings: Mutex<Vec<Standing>>,
     /// Why each layer does not hold, or holds less than it should; none: it does.
     missing: [Mutex<Vec<String>>; 3],
     /// What was tried and not refused.
@@ -191,6 +191,7 @@ impl Sandbox {
             wanted,
             plan,
             entered: AtomicUsize::new(0),
+            standings: Mutex::default(),
             missing: Default::default(),
             findings: Mutex::default(),
         };
@@ -225,28 +226,42 @@ impl Sandbox {
             Role::Caller => Rights::Memory,
             _ => Rights::None,
         };
-        match rights::give_up(but) {
-            Ok(kept) if kept.is_empty() || role == Role::Broker => {}
+        let capabilities = match rights::give_up(but) {
+            Ok(kept) if kept.is_empty() || role == Role::Broker => Hold::Full,
             Ok(kept) => {
                 let kept = kept.join(", ");
                 let memory = if kept == "CAP_IPC_LOCK" { " (`LimitMEMLOCK=infinity` makes that needless)" } else { "" };
-                self.lacks(Layer::Capabilities, format!("{role} keeps {kept} to open links again{memory}"));
+                Hold::Partly(format!("{role} keeps {kept} to open links again{memory}"))
             }
-            Err(why) => self.lacks(Layer::Capabilities, why.to_string()),
-        }
+            Err(why) => Hold::Off(why.to_string()),
+        };
         let reaches = self.plan.of(role, folders);
         let ports = if role == Role::Uplink { self.plan.ports.as_slice() } else { &[] };
-        let landlock = files::bound(&reaches, ports).unwrap_or_else(|why| {
-            self.lacks(Layer::Landlock, why);
-            0
-        });
-        let seccomp = calls::bound(role).map_err(|why| self.lacks(Layer::Seccomp, why)).is_ok();
-        let tried = attempts::Tried { role, landlock, seccomp, reaches: &reaches, plan: &self.plan };
-        held(&self.findings).extend(tried.findings().into_iter().map(|what| format!("{role}: {what}")));
+        let landlock = files::bound(&reaches, ports);
+        let mut seccomp = calls::bound(role).map_or_else(Hold::Off, |()| Hold::Full);
+        let tried = attempts::Tried {
+            role,
+            landlock: *landlock.as_ref().unwrap_or(&0),
+            seccomp: seccomp == Hold::Full,
+            reaches: &reaches,
+            plan: &self.plan,
+        };
+        let findings = tried.findings();
         // what was refused until now ends the process from here on
-        if seccomp && let Err(why) = calls::deadly(role) {
-            self.lacks(Layer::Seccomp, why);
+        if seccomp == Hold::Full
+            && let Err(why) = calls::deadly(role)
+        {
+            seccomp = Hold::Partly(why);
         }
+        let landlock = landlock.map_or_else(Hold::Off, |_| Hold::Full);
+        let layers = [capabilities, landlock, seccomp];
+        for (layer, hold) in Layer::ALL.into_iter().zip(&layers) {
+            if let Hold::Partly(why) | Hold::Off(why) = hold {
+                self.lacks(layer, why.clone());
+            }
+        }
+        held(&self.findings).extend(findings.iter().map(|what| format!("{role}: {what}")));
+        self.stand(Standing { role, threads: 1, layers, findings });
         self.entered.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -258,14 +273,34 @@ impl Sandbox {
         }
     }
 
-    /// Takes note of what does not hold in another process, by the names of layers; without one it was found by trying.
-    pub fn hear(&self, short: Vec<(String, String)>) {
+    /// Takes note of what does not hold in another process, by the names of layers; without one it was found by trying. With
+    /// the role that it has, if it is there.
+    pub fn hear(&self, role: Option<Role>, short: Vec<(String, String)>) {
+        let (mut layers, mut findings) = ([Hold::Full, Hold::Full, Hold::Full], Vec::new());
         for (layer, why) in short {
             match Layer::ALL.into_iter().find(|known| known.name() == layer) {
-                Some(layer) => self.lacks(layer, why),
-                None => held(&self.findings).push(why),
+                Some(layer) => {
+                    layers[layer as usize] = Hold::Off(why.clone());
+                    self.lacks(layer, why);
+                }
+                None => {
+                    findings.push(why.clone());
+                    held(&self.findings).push(why);
+                }
             }
         }
+        role.into_iter().for_each(|role| {
+            self.stand(Standing { role, threads: 1, layers: layers.clone(), findings: findings.clone() });
+        });
+    }
+
+    fn stand(&self, one: Standing) {
+        one.join(&mut held(&self.standings));
+    }
+
+    /// What the threads found that have entered, those of a role that found the same together.
+    pub fn standings(&self) -> Vec<Standing> {
+        held(&self.standings).clone()
     }
 
     /// All that does not hold, as [`Sandbox::hear`] takes it.

@@ -73,10 +73,14 @@ impl Worker {
     pub fn breathe_handed(&mut self) -> usize {
         self.laps.lap(0);
         self.payloads.clear();
-        let most = self.most();
         for (_, inbox) in &mut self.inboxes {
-            inbox.take(most - self.handed.len(), &mut self.handed, &mut self.payloads);
+            inbox.take(BATCH_FRAMES_MAX - self.handed.len(), &mut self.handed, &mut self.payloads);
         }
+        self.breathe_taken()
+    }
+
+    /// The same, of what was taken already.
+    pub(super) fn breathe_taken(&mut self) -> usize {
         let handed = &self.handed;
         handed.iter().for_each(|one| self.flows.fetch_slot(&one.ticket));
         handed.iter().for_each(|one| self.flows.fetch_flow(&one.ticket));
@@ -107,7 +111,6 @@ impl Worker {
             self.tally.truncated += u64::from(one.truncated);
         }
         let count = self.handed.len();
-        self.cautious = self.cautious.saturating_sub(count as u32);
         self.handed.clear();
         count
     }
@@ -233,6 +236,7 @@ impl Worker {
         }
         loop {
             self.hand_over();
+            self.turn();
             for _ in 0..EPOCH_PACKETS / BATCH_FRAMES_MAX as u64 {
                 self.trail.clear();
                 if self.flows.end_idle(BATCH_FRAMES_MAX, u64::MAX, Ended::Shutdown, &mut self.trail) == 0 {

@@ -53,6 +53,8 @@ pub struct Release {
     pub lines: Vec<u8>,
     /// Where its alerts are written, if not at the collector's own desk.
     pub desk: Option<Arc<Desk>>,
+    /// Nothing is waited for after this one, whoever could still say something.
+    pub last: bool,
 }
 
 impl Release {

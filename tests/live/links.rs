@@ -49,6 +49,46 @@ fn the_best_way_is_taken_that_cuts_nobody_off_and_the_reason_is_said() {
     assert_eq!((number(&kernel, "received"), number(&account, "alerts")), (sent, sent), "{kernel}");
 }
 
+/// Somebody who asks for the listed name, each time from another host, until the sensor has said so.
+pub(super) struct Asking<'a> {
+    link: &'a Link,
+    folder: &'a Path,
+    asked: u32,
+    /// Bytes of the log that were read.
+    read: usize,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(link: &'a Link, folder: &'a Path) -> Asking<'a> {
+        Asking { link, folder, asked: 0, read: 0 }
+    }
+
+    /// Asks until one of the questions that are asked from now on is an alert, for two seconds; how long that took. What is
+    /// said of older ones does not count: they end half a minute later, and are said once more.
+    pub(super) fn until_heard(&mut self, when: &str) -> Duration {
+        let (began, first) = (Instant::now(), self.asked);
+        while !self.heard_since(first) {
+            assert!(began.elapsed() < Duration::from_secs(2), "{when}: not back after two seconds");
+            let question = self.folder.join("question.pcap");
+            let frames = questions(self.asked + 1);
+            std::fs::write(&question, wire::pcap(&frames[self.asked as usize..])).expect("a capture");
+            self.link.send(&question, 1, None);
+            self.asked += 1;
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        began.elapsed()
+    }
+
+    fn heard_since(&mut self, first: u32) -> bool {
+        let log = std::fs::read(self.folder.join("eve.json")).expect("a log");
+        let whole = log.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let lines = binary::lines(&log[self.read..whole]).expect("whole lines");
+        self.read = whole;
+        let host = |line: &Value| line["src_ip"].as_str()?.parse::<std::net::Ipv4Addr>().ok();
+        lines.iter().filter_map(host).any(|host| host.to_bits() & 0xff_ffff >= first)
+    }
+}
+
 /// How often a link comes and goes: a thousand times where somebody has the time.
 fn cycles() -> u32 {
     std::env::var("HAETAE_CYCLES").map_or(30, |text| text.parse().expect("a number of cycles"))
@@ -60,12 +100,10 @@ fn comes_and_goes(name: &str, capture: &str) {
         return;
     }
     let (link, folder) = (Link::of_queues(2), site(BAD_EXAMPLE, ""));
-    let question = folder.path().join("question.pcap");
     let service = Service::start(&link, folder.path(), &["--workers", "2", "--set", capture]);
     let process = service.child.id();
-    let log = folder.path().join("eve.json");
-    let said = || std::fs::metadata(&log).map_or(0, |of| of.len());
-    let (mut asked, mut longest, mut after) = (0, Duration::ZERO, None);
+    let mut asking = Asking::new(&link, folder.path());
+    let (mut longest, mut after) = (Duration::ZERO, None);
     for cycle in 0..cycles() {
         if cycle % 2 == 0 {
             link.ip_at_sensor(&["link", "set", "b0", "down"]);
@@ -74,15 +112,7 @@ fn comes_and_goes(name: &str, capture: &str) {
             link.unplug();
             link.plug();
         }
-        let (began, before) = (Instant::now(), said());
-        while said() == before {
-            assert!(began.elapsed() < Duration::from_secs(2), "cycle {cycle}: not back after two seconds");
-            std::fs::write(&question, wire::pcap(&questions(asked + 1)[asked as usize..])).expect("a capture");
-            link.send(&question, 1, None);
-            asked += 1;
-            std::thread::sleep(Duration::from_millis(30));
-        }
-        longest = longest.max(began.elapsed());
+        longest = longest.max(asking.until_heard(&format!("cycle {cycle}")));
         // the first rounds fill what is used again later
         if cycle == 5 {
             after = Some((held(process), resident(process)));
@@ -115,4 +145,66 @@ fn a_link_by_libpcap_comes_and_goes_and_nothing_leaks() {
         "a_link_by_libpcap_comes_and_goes_and_nothing_leaks",
         "capture=[{interface: b0, backend: libpcap, ring: 4MiB}]",
     );
+}
+
+/// A service with two links, one of which is not there when it starts; afterwards that comes.
+fn comes_late(words: &[&str], capture: &str, is_down: bool) {
+    let (link, folder) =
+        (Link::new(), site(BAD_EXAMPLE, "metrics: { listen: \"127.0.0.1:9920\" }\nsandbox: required\n"));
+    let question = folder.path().join("question.pcap");
+    std::fs::write(&question, wire::pcap(&questions(1))).expect("a capture");
+    link.ip_at_sensor(&["link", "add", "d0", "type", "ifb"]);
+    link.ip_at_sensor(&["link", "set", "d0", "up"]);
+    let there = |there: bool| match (is_down, there) {
+        (true, _) => drop(link.ip_at_sensor(&["link", "set", "b0", if there { "up" } else { "down" }])),
+        (false, true) => link.plug(),
+        (false, false) => link.unplug(),
+    };
+    there(false);
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all,+net_raw,+net_admin,+bpf,+setpcap", env!("CARGO_BIN_EXE_haetae")]);
+    let mut service = Service::start_by(&link, folder.path(), command, &[words, &["--set", capture]].concat());
+    let said = service.heard.iter().find(|line| line["message"] == "the link cannot be read; it is tried again");
+    let said = said.unwrap_or_else(|| panic!("{:?}", service.heard));
+    assert_eq!((&said["level"], &said["interface"]), (&"ERROR".into(), &"b0".into()), "{said}");
+    let why = if is_down { "is down" } else { "no such interface" };
+    assert!(said["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{said}");
+    assert_eq!(service.hear("sandboxed")["findings"], 0);
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            link.enter();
+            let waits_for = |wanted: &str| {
+                let until = Instant::now() + PATIENCE;
+                while crate::metrics::page(([127, 0, 0, 1], 9920).into(), "/readyz") != wanted {
+                    assert!(Instant::now() < until, "never {wanted:?}");
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            };
+            waits_for("b0: the link cannot be read\n");
+            there(true);
+            waits_for("ready\n");
+        });
+        inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    service.hear("read again");
+    link.send(&question, 1, None);
+    std::thread::sleep(Duration::from_millis(300));
+    service.signal("TERM");
+    let account = service.hear("ended");
+    assert!(service.child.wait().expect("it ends").success(), "{account}");
+    assert_eq!((number(&account, "alerts"), &account["unaccounted"]), (1, &0.into()), "{account}");
+}
+
+#[test]
+fn a_link_that_is_missing_at_the_start_keeps_no_other_from_being_read_and_is_taken_when_it_comes() {
+    if !possible("a_link_that_is_missing_at_the_start_keeps_no_other_from_being_read_and_is_taken_when_it_comes") {
+        return;
+    }
+    let beside = |backend: &str| {
+        format!("capture=[{{interface: d0, backend: libpcap}}, {{interface: b0, backend: {backend}, ring: 1MiB}}]")
+    };
+    comes_late(&["--workers", "1"], &beside("libpcap"), false);
+    comes_late(&["--workers", "2"], &beside("libpcap"), true);
+    comes_late(&["--workers", "2"], &beside("af_xdp"), false);
+    comes_late(&["--workers", "2"], &beside("auto"), true);
 }

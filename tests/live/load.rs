@@ -13,7 +13,7 @@ fn frame() -> Vec<u8> {
 }
 
 /// Sends from the other end, so many frames a second, until told to stop; how many it sent. `floods` may be set anew.
-fn floods(link: &Link, per_second: &AtomicU64, sent: &AtomicU64, stop: &AtomicBool) {
+pub(super) fn floods(link: &Link, per_second: &AtomicU64, sent: &AtomicU64, stop: &AtomicBool) {
     link.enter_sender();
     let flood = af_xdp::Flood::new("a0", &frame(), 28, 1_024).expect("root may");
     let (mut due, every) = (Instant::now(), Duration::from_millis(50));
@@ -45,7 +45,7 @@ pub(super) fn sum(samples: &BTreeMap<String, f64>, family: &str) -> u64 {
 }
 
 /// One number of the service's second: what it was handed, and what became of it.
-fn balanced(samples: &BTreeMap<String, f64>) -> u64 {
+pub(super) fn balanced(samples: &BTreeMap<String, f64>) -> u64 {
     let (handed, fates) = (sum(samples, "haetae_handed_out_frames_total"), sum(samples, "haetae_frames_total"));
     let on_its_way = sum(samples, "haetae_hand_off_frames");
     assert_eq!((handed, sum(samples, "haetae_accounting_error")), (fates + on_its_way, 0), "{samples:?}");

@@ -1,6 +1,7 @@
 //! The service and its manager: what is told when, and that the watchdog is fed as long as the workers go on.
 
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
@@ -27,6 +28,31 @@ impl Manager {
                 return self.told.last().expect("one was pushed").clone();
             }
         }
+    }
+
+    /// How many signs of life come within this time.
+    pub(super) fn count_for(&mut self, time: Duration) -> usize {
+        let (until, mut count, mut bytes) = (Instant::now() + time, 0, [0; 1_024]);
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.socket.set_read_timeout(Some(left)).expect("a bound");
+            let heard = self.socket.recv(&mut bytes).unwrap_or_default();
+            count += usize::from(bytes[..heard].starts_with(b"WATCHDOG=1"));
+        }
+        count
+    }
+
+    /// The longest time without a sign of life, until told to stop.
+    pub(super) fn longest_silence(&self, stop: &AtomicBool) -> Duration {
+        let (mut last, mut longest, mut bytes) = (Instant::now(), Duration::ZERO, [0; 1_024]);
+        self.socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a bound");
+        while !stop.load(Ordering::Acquire) {
+            let heard = self.socket.recv(&mut bytes).unwrap_or_default();
+            longest = longest.max(last.elapsed());
+            if bytes[..heard].starts_with(b"WATCHDOG=1") {
+                last = Instant::now();
+            }
+        }
+        longest
     }
 
     /// Hears whatever comes, until nothing has come for so long.

@@ -154,6 +154,29 @@ fn a_spool_that_takes_nothing_is_a_reason_until_it_does() {
 }
 
 #[test]
+fn a_broker_that_is_gone_is_a_reason_until_the_restart_and_what_is_open_is_read() {
+    if !possible("a_broker_that_is_gone_is_a_reason_until_the_restart_and_what_is_open_is_read") {
+        return;
+    }
+    // two workers share a link: it makes their sockets, and is asked nothing until the link comes back
+    ready(BAD_EXAMPLE, "eve.json", "", |asked| {
+        asked.waits_for("ready\n");
+        let broker = super::sandbox::broker(&asked.service).to_string();
+        assert!(Command::new("kill").args(["-9", &broker]).status().is_ok_and(|status| status.success()));
+        asked.waits_for("the broker is gone: a link that goes away stays away; restart the sensor\n");
+        assert_eq!(asked.service.hear("the broker is gone")["status"], "signal: 9 (SIGKILL)");
+        asked.alert();
+        let until = Instant::now() + PATIENCE;
+        while std::fs::metadata(asked.folder.join("eve.json")).map_or(0, |log| log.len()) == 0 {
+            assert!(Instant::now() < until, "what is open is not read any more");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        asked.service.signal("TERM");
+        assert!(asked.service.child.wait().expect("it ends").success());
+    });
+}
+
+#[test]
 fn a_service_that_is_told_to_end_is_not_ready() {
     if !possible("a_service_that_is_told_to_end_is_not_ready") {
         return;

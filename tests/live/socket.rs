@@ -92,7 +92,7 @@ fn the_running_sensor_answers_every_question_and_keeps_what_is_red() {
     let status = ask(&["status", "--json"], &socket).json();
     assert!(status["links"][0]["last_frame_seconds"].as_f64().is_some_and(|ago| ago < 30.0), "{status}");
     assert_eq!((&status["set"]["entries"], &status["links"][0]["backend"]), (&2.into(), &"libpcap".into()), "{status}");
-    assert!(!status["sandbox"]["capabilities"].is_null(), "{status}");
+    says_what_the_sandbox_holds(&status);
     let text = ask(&["status"], &socket);
     assert!(
         text.code == 0 && text.out.contains(": ready, up ") && text.out.contains("b0: libpcap, open"),
@@ -102,12 +102,7 @@ fn the_running_sensor_answers_every_question_and_keeps_what_is_red() {
 
     let known = ask(&["lookup", "bad.example"], &socket);
     assert!(known.out.contains("TLP:GREEN") && known.out.contains("open-1"), "{}", known.out);
-    let red = ask(&["lookup", "QUIET.example"], &socket);
-    assert_eq!(red.out.split_once(':').map(|(_, told)| told), Some(" 1 entry withheld (TLP:RED)\n"));
-    let red = ask(&["lookup", "quiet.example", "--json"], &socket);
-    assert_eq!(red.json()["withheld"], 1);
-    let absent = ask(&["lookup", "good.example"], &socket);
-    assert_eq!((absent.code, absent.out.contains("not listed")), (0, true));
+    looks_up_what_is_red(&socket);
 
     link.unplug();
     let until = Instant::now() + PATIENCE;
@@ -119,6 +114,30 @@ fn the_running_sensor_answers_every_question_and_keeps_what_is_red() {
     assert!(status.success() && !Path::new(&socket).exists(), "{account}");
     let nobody = ask(&["status"], &socket);
     assert!(nobody.code == 69 && nobody.said.contains("systemctl status haetae"), "{} {}", nobody.code, nobody.said);
+}
+
+/// As if it were not there.
+fn looks_up_what_is_red(socket: &str) {
+    let [red, absent] = ["QUIET.example", "good.example"].map(|value| ask(&["lookup", value], socket));
+    let told = |asked: &Asked| (asked.code, asked.out.split_once(':').map(|(_, told)| told.to_owned()));
+    assert_eq!(told(&red), (0, Some(" not listed (2 indicators searched)\n".to_owned())));
+    assert_eq!(told(&red), told(&absent));
+    let red = ask(&["lookup", "quiet.example", "--json"], socket).json();
+    assert_eq!(red, ask(&["lookup", "good.example", "--json"], socket).json());
+    assert_eq!(ask(&["status", "--json"], socket).json()["set"]["tlp_red"], 1);
+}
+
+fn says_what_the_sandbox_holds(status: &Value) {
+    let roles = status["sandbox"]["roles"].as_array().expect("roles");
+    let of = |name: &str| roles.iter().find(|role| role["role"] == name).unwrap_or_else(|| panic!("{name}: {status}"));
+    for name in ["control", "collector", "worker", "answers", "watchdog", "broker"] {
+        assert_eq!((&of(name)["holds"], &of(name)["why"]), (&"full".into(), &serde_json::json!([])), "{status}");
+    }
+    assert_eq!((&of("worker")["threads"], &status["broker"]), (&2.into(), &true.into()), "{status}");
+    // where memory may be locked without bound it keeps nothing
+    let keeps = of("caller")["why"].as_array().expect("reasons");
+    assert!(keeps.iter().all(|why| why.as_str().is_some_and(|why| why.contains("keeps CAP_IPC_LOCK"))), "{status}");
+    assert_eq!(of("caller")["holds"], if keeps.is_empty() { "full" } else { "partly" }, "{status}");
 }
 
 #[test]
@@ -201,6 +220,31 @@ fn a_killed_sensor_leaves_nothing_in_the_way_and_a_live_one_keeps_its_socket() {
     let again = Service::start(&link, folder.path(), &["--workers", "1"]);
     assert_eq!(ask(&["status"], &socket).code, 0);
     assert!(again.end().2.success());
+}
+
+#[test]
+fn a_socket_that_is_taken_away_comes_back_in_the_sandbox_too() {
+    if !possible("a_socket_that_is_taken_away_comes_back_in_the_sandbox_too") {
+        return;
+    }
+    let link = Link::new();
+    // its own group, which needs no right to be given to
+    let folder = site(RULES, "control: { socket: run/control.sock, group: \"0\" }\nsandbox: required\n");
+    let socket = folder.path().join("run/control.sock");
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all,+net_raw,+setpcap", env!("CARGO_BIN_EXE_haetae")]);
+    let mut service = Service::start_by(&link, folder.path(), command, &["--workers", "1"]);
+    assert_eq!(service.hear("sandboxed")["findings"], 0);
+    for _ in 0..2 {
+        std::fs::remove_file(&socket).expect("it is there");
+        service.hear("it is made again");
+        assert_eq!(ask(&["status"], &socket.display().to_string()).code, 0);
+        let file = std::fs::metadata(&socket).expect("there");
+        assert_eq!((file.mode() & 0o7777, file.gid()), (0o660, 0));
+    }
+    std::fs::remove_dir_all(folder.path().join("run")).expect("it is there");
+    service.hear("the control socket is not at its place");
+    assert!(service.end().2.success());
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn adds_up(link: &Value, sent: u64) {
     assert_eq!(sent, count("offered") + count("interface_drops"), "{link}");
 }
 
-fn lost_nothing(link: &Value, sent: u64) {
+pub(super) fn lost_nothing(link: &Value, sent: u64) {
     adds_up(link, sent);
     let counts = ["received", "kernel_drops", "interface_drops", "left_in_ring"].map(|count| number(link, count));
     assert_eq!(counts, [sent, 0, 0, 0], "{link}");
@@ -77,7 +77,7 @@ fn every_queue_is_read_and_each_question_is_an_alert() {
 }
 
 /// Requests in one segment of 8,700 bytes, whose host is behind the first frames of the kernel's memory.
-fn large_requests(count: u16) -> Vec<Frame> {
+pub(super) fn large_requests(count: u16) -> Vec<Frame> {
     let head = format!("GET /{} HTTP/1.1\r\n", "a".repeat(200));
     let cookie = format!("Cookie: {}\r\n", "b".repeat(8_400));
     let request = format!("{head}{cookie}Host: bad.example\r\n\r\n").into_bytes();

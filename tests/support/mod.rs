@@ -1,6 +1,8 @@
 //! What the integration tests share: where the corpus and the contracts lie. They are not part of the product.
 
 #[cfg(feature = "libpcap")]
+pub mod group;
+#[cfg(feature = "libpcap")]
 pub mod namespaces;
 #[cfg(feature = "libpcap")]
 pub mod sender;

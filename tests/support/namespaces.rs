@@ -149,15 +149,10 @@ impl Link {
 
     /// Puts the frames of a capture on the link; how many there were.
     pub fn send(&self, capture: &Path, times: u64, per_second: Option<u64>) -> u64 {
-        let output = self.sending(capture, times, per_second).wait_with_output().expect("it ends");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let sent = text.split("sent ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
-        sent.unwrap_or_else(|| panic!("no number of frames in {text}"))
+        sent(self.sending(capture, times, per_second))
     }
 
-    /// The same, in the background.
+    /// The same, in the background; [`sent`] waits for it.
     pub fn sending(&self, capture: &Path, times: u64, per_second: Option<u64>) -> Child {
         inside(&self.sender, &sender("a0", capture, times, per_second))
             .stdout(Stdio::piped())
@@ -173,6 +168,16 @@ impl Drop for Link {
             let _gone_already = ran("ip", &["netns", "del", name]);
         }
     }
+}
+
+/// Waits for a sender; how many frames it put on its link.
+pub fn sent(sender: Child) -> u64 {
+    let output = sender.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sent = text.split("sent ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    sent.unwrap_or_else(|| panic!("no number of frames in {text}"))
 }
 
 fn enter(namespace: &str) {
