@@ -138,19 +138,18 @@ impl Spool {
     pub fn open_on(storage: Arc<dyn Storage>, directory: &Path, options: Options) -> io::Result<Spool> {
         let hold = storage.hold(directory)?;
         let found = recover::recover(storage.as_ref(), directory)?;
-        let cursor = match found.cursor {
-            Some(cursor) if !found.report.cursor_lost => cursor,
-            known => {
-                let cursor = known.map_or_else(|| new_id().map(|spool| Cursor { spool, watermark: 0 }), Ok)?;
-                storage::replace(storage.as_ref(), &directory.join(CURSOR), &cursor.encode())?;
-                cursor
-            }
-        };
+        let cursor = found.cursor.map_or_else(|| new_id().map(|spool| Cursor { spool, watermark: 0 }), Ok)?;
+        let place = found.place.or_else(|| {
+            let (file, place) = cursor.file();
+            // a disk that has no room for it does not keep what is there from being delivered: it is tried again then
+            storage::replace(storage.as_ref(), &directory.join(CURSOR), &file).ok().map(|()| place)
+        });
         let last = found.segments.values().map(|segment| segment.last).fold(cursor.watermark, u64::max);
         let mut state = State {
             spool: cursor.spool,
             watermark: cursor.watermark,
             written: cursor.watermark,
+            place,
             last,
             segments: found.segments,
             active: None,

@@ -22,6 +22,9 @@ struct Oracle {
     promised: BTreeMap<u64, Vec<u8>>,
     /// Appended in this life, and no word that it is durable.
     hoped: BTreeMap<u64, Vec<u8>>,
+    /// The same, of earlier lives: what a recovery has cut off may be there again after the next crash, as long as nothing else was
+    /// promised in its place.
+    once: BTreeMap<u64, Vec<Vec<u8>>>,
     /// Committed for certain, and what may have been.
     committed: u64,
     asked: u64,
@@ -31,20 +34,22 @@ impl Oracle {
     /// What a spool that was just opened has to show.
     fn opened(&mut self, spool: &Spool) -> Result<(), String> {
         let report = spool.recovery();
-        let quiet = !report.cursor_lost && report.foreign.is_empty();
         let watermark = spool.reader().waiting().watermark.0;
-        // where a full disk took no cursor, segments were given up for it that the centre has
-        let given_up = self.asked.saturating_sub(watermark);
-        let quiet = quiet && report.lost <= given_up;
+        // a full disk may have had no room for a first cursor; then nothing was committed
+        let cursor = !report.cursor_lost || self.committed == 0;
+        let quiet = cursor && report.foreign.is_empty() && report.lost == 0;
         quiet.then_some(()).ok_or_else(|| format!("nobody damaged anything: {report:?}"))?;
         if watermark < self.committed || watermark > self.asked {
             return Err(format!("{} to {} were committed, and it says {watermark}", self.committed, self.asked));
         }
         let found = self.look(spool)?;
         (self.committed, self.asked) = (watermark, watermark);
+        self.promised.retain(|position, _| *position > watermark);
         // what was written without a promise and came through stays
-        self.promised = found;
-        self.hoped.clear();
+        self.promised.extend(found);
+        for (position, payload) in std::mem::take(&mut self.hoped) {
+            self.once.entry(position).or_default().push(payload);
+        }
         Ok(())
     }
 
@@ -58,13 +63,15 @@ impl Oracle {
         rising.then_some(()).ok_or("records come out of order")?;
         let found: BTreeMap<u64, Vec<u8>> =
             records.into_iter().map(|record| (record.position.0, record.payload)).collect();
-        let lost = self
-            .promised
-            .range(from.0.max(self.asked + 1)..)
-            .find(|(position, payload)| found.get(position) != Some(payload));
-        let phantom = found.iter().find(|(position, payload)| {
-            self.promised.get(position).or_else(|| self.hoped.get(position)) != Some(payload)
-        });
+        let lost = self.promised.range(from.0..).find(|(position, payload)| found.get(position) != Some(payload));
+        let appended = |position: &u64, payload: &Vec<u8>| match self.promised.get(position) {
+            Some(promised) => promised == payload,
+            None => {
+                let once = self.once.get(position).into_iter().flatten();
+                once.chain(self.hoped.get(position)).any(|one| one == payload)
+            }
+        };
+        let phantom = found.iter().find(|(position, payload)| !appended(position, payload));
         match (lost, phantom) {
             (None, None) => Ok(found),
             (Some((position, _)), _) => Err(format!("record {position} was promised, and is not there")),
@@ -132,8 +139,6 @@ fn live(seed: u64, careless: Option<Careless>) -> Result<(), String> {
                 Err(wrong) => return Err(format!("life {life}: {wrong}")),
             },
             Err(_) if disk.is_off() => {}
-            // a full or failing disk may refuse a cursor's first writing, and nothing else
-            Err(_) if oracle.asked == 0 && faults.sync > 0 => {}
             Err(error) => return Err(format!("life {life}: it does not start: {error}")),
         }
         disk.crash();
@@ -183,6 +188,10 @@ impl Storage for Planted {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
         let is_new = path.extension().is_some_and(|extension| extension == "new");
         self.disk.create(path).map(|file| Box::new(PlantedFile { what: self.what, is_new, file }) as Box<dyn Growing>)
+    }
+
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.overwrite(path, at, bytes)
     }
 
     fn cut(&self, path: &Path, bytes: u64) -> io::Result<()> {

@@ -147,9 +147,18 @@ impl Reader {
     }
 
     fn write_cursor(&self, watermark: u64) -> io::Result<()> {
-        let cursor = Cursor { spool: self.id(), watermark };
-        replace(self.storage.as_ref(), &self.shared.directory.join(CURSOR), &cursor.encode())?;
-        self.shared.state().written = watermark;
+        let (cursor, path) = (Cursor { spool: self.id(), watermark }, self.shared.directory.join(CURSOR));
+        let place = self.shared.state().place;
+        // a cursor that may have failed half-way is written over first: the other one still holds
+        let next = match place {
+            Some(place) => self.storage.overwrite(&path, place.offset(), &cursor.encode()).map(|()| place.other())?,
+            None => {
+                let (file, place) = cursor.file();
+                replace(self.storage.as_ref(), &path, &file).map(|()| place)?
+            }
+        };
+        let mut state = self.shared.state();
+        (state.written, state.place) = (watermark, Some(next));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Place};
 use super::segment::{Frame, HEADER_BYTES, Header, NotAHeader, next_frame};
 use super::shared::{Key, Segment};
 use super::{CURSOR, DEAD_LETTERS, Entry, LOCK, SpoolId, Storage};
@@ -33,6 +33,8 @@ pub struct Recovery {
 pub(super) struct Recovered {
     /// The cursor, as far as it is known; `None`: a new spool.
     pub cursor: Option<Cursor>,
+    /// Where the next one goes; `None`: there is no file that holds.
+    pub place: Option<Place>,
     /// Segments above the watermark.
     pub segments: BTreeMap<Key, Segment>,
     /// When the oldest of them was last written.
@@ -55,7 +57,7 @@ struct Candidate {
 pub(super) fn recover(storage: &dyn Storage, directory: &Path) -> io::Result<Recovered> {
     let mut report = Recovery::default();
     let (candidates, cursor_bytes) = list(storage, directory, &mut report)?;
-    let mut cursor = cursor_bytes.as_deref().and_then(Cursor::decode);
+    let (mut cursor, place) = cursor_bytes.as_deref().and_then(Cursor::of_file).unzip();
     if cursor.is_none() {
         let owner = candidates.iter().find_map(|candidate| candidate.header.ok());
         report.cursor_lost = cursor_bytes.is_some() || !candidates.is_empty();
@@ -65,7 +67,7 @@ pub(super) fn recover(storage: &dyn Storage, directory: &Path) -> io::Result<Rec
     let ours = candidates.into_iter().filter(|candidate| is_ours(storage, candidate, spool, &mut report));
     let ours: Vec<Candidate> = ours.collect();
     let watermark = cursor.map_or(0, |cursor| cursor.watermark);
-    let mut found = Recovered { cursor, segments: BTreeMap::new(), oldest: None, doubt: false, report };
+    let mut found = Recovered { cursor, place, segments: BTreeMap::new(), oldest: None, doubt: false, report };
     let mut books = Books { reached: watermark, doubted: None };
     for (at, candidate) in ours.iter().enumerate() {
         // what one began to write anew counts there alone: behind a flush that failed nothing of it is to be trusted

@@ -54,6 +54,8 @@ struct File {
     durable: Vec<u8>,
     /// From where to where a failed sync has forgotten to write.
     forgotten: Vec<(usize, usize)>,
+    /// Where bytes were written over that may not have come through, and with what.
+    over: Vec<(usize, Vec<u8>)>,
     /// It was cut to so many bytes, and that may not have come through.
     cut: Option<usize>,
 }
@@ -199,6 +201,12 @@ impl File {
         if let Some(cut) = self.cut.take().filter(|_| random.once_in(2)) {
             self.durable.truncate(cut);
         }
+        for (at, new) in std::mem::take(&mut self.over) {
+            if !random.once_in(3) {
+                put(&mut self.durable, at, &new);
+                spoil(&mut self.durable, at, at + new.len(), random);
+            }
+        }
         let (known, tail) = (self.durable.len(), self.bytes.len().saturating_sub(self.durable.len()));
         let kept = known + random.below(tail + 1);
         let mut bytes = std::mem::take(&mut self.durable);
@@ -207,6 +215,11 @@ impl File {
         self.forgotten.clear();
         (self.bytes, self.durable) = (bytes.clone(), bytes);
     }
+}
+
+fn put(bytes: &mut Vec<u8>, at: usize, new: &[u8]) {
+    bytes.resize(bytes.len().max(at + new.len()), 0);
+    bytes[at..at + new.len()].copy_from_slice(new);
 }
 
 /// What becomes of bytes that were on their way: each sector by itself.
@@ -258,6 +271,22 @@ impl Storage for Simulated {
         world.files.push(File::default());
         world.change(Named::As(path.to_owned(), file));
         if last { Err(power()) } else { Ok(Box::new(Handle { disk: self.clone(), file })) }
+    }
+
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut world = self.world();
+        let world = &mut *world;
+        let (last, number) = (world.ask()?, world.number(path)?);
+        let fails = world.random.once_in(world.faults.sync);
+        let file = &mut world.files[number];
+        put(&mut file.bytes, at as usize, bytes);
+        if last || fails {
+            file.over.push((at as usize, bytes.to_vec()));
+            return Err(if last { power() } else { io::Error::other("the disk failed") });
+        }
+        file.over.retain(|(place, _)| *place != at as usize);
+        put(&mut file.durable, at as usize, bytes);
+        Ok(())
     }
 
     fn cut(&self, path: &Path, bytes: u64) -> io::Result<()> {

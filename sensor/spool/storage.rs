@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -38,6 +38,12 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// What the disk says; [`io::ErrorKind::AlreadyExists`]: there is one.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>>;
+
+    /// Writes over bytes that are there, and makes that durable; what a crash in the middle leaves there is anybody's guess.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Keeps only the first so many bytes of a file.
     ///
@@ -156,6 +162,12 @@ impl Storage for Disk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
         Ok(Box::new(OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?))
+    }
+
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.write_all_at(bytes, at)?;
+        file.sync_data()
     }
 
     fn cut(&self, path: &Path, bytes: u64) -> io::Result<()> {
