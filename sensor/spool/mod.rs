@@ -15,24 +15,21 @@ mod shared;
 mod storage;
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use rustix::fs::{FlockOperation, flock};
 
 use crate::limits::{PENDING_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SPOOL_BYTES_MAX};
 use cursor::Cursor;
-use segment::{FRAME_BYTES, HEADER_BYTES, Header, write_frame};
+use segment::{FRAME_BYTES, Flush, HEADER_BYTES, Header, write_frame};
 use shared::{Key, Segment, Shared, State};
 
 pub use reader::{Reader, Record, Waiting};
 pub use recover::Recovery;
-pub use storage::{Disk, Growing, Storage};
+pub use storage::{Disk, Entry, Growing, Storage};
 
 /// The cursor's file.
 const CURSOR: &str = "cursor";
@@ -112,8 +109,11 @@ pub struct Spool {
     /// Sequence of the first of them.
     pending_first: u64,
     next: u64,
+    /// What was found of the last flush before this one has a gap, and no flush was done since.
+    doubt: bool,
     recovery: Recovery,
-    _lock: File,
+    /// Keeps other processes out.
+    _hold: Box<dyn Send>,
 }
 
 struct Active {
@@ -136,21 +136,20 @@ impl Spool {
     /// # Errors
     /// As [`Spool::open`].
     pub fn open_on(storage: Arc<dyn Storage>, directory: &Path, options: Options) -> io::Result<Spool> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let lock = lock(directory)?;
-        let found = recover::recover(directory)?;
-        let cursor = match found.cursor {
-            Some(cursor) if !found.report.cursor_lost => cursor,
-            known => {
-                let cursor = known.map_or_else(|| new_id().map(|spool| Cursor { spool, watermark: 0 }), Ok)?;
-                storage.replace(&directory.join(CURSOR), &cursor.encode())?;
-                cursor
-            }
-        };
+        let hold = storage.hold(directory)?;
+        let found = recover::recover(storage.as_ref(), directory)?;
+        let cursor = found.cursor.map_or_else(|| new_id().map(|spool| Cursor { spool, watermark: 0 }), Ok)?;
+        let place = found.place.or_else(|| {
+            let (file, place) = cursor.file();
+            // a disk that has no room for it does not keep what is there from being delivered: it is tried again then
+            storage::replace(storage.as_ref(), &directory.join(CURSOR), &file).ok().map(|()| place)
+        });
         let last = found.segments.values().map(|segment| segment.last).fold(cursor.watermark, u64::max);
         let mut state = State {
             spool: cursor.spool,
             watermark: cursor.watermark,
+            written: cursor.watermark,
+            place,
             last,
             segments: found.segments,
             active: None,
@@ -168,8 +167,9 @@ impl Spool {
             pending: Vec::new(),
             pending_first: last + 1,
             next: last + 1,
+            doubt: found.doubt,
             recovery: found.report,
-            _lock: lock,
+            _hold: hold,
         })
     }
 
@@ -204,7 +204,8 @@ impl Spool {
             return Err(NotTaken::Full);
         }
         let position = Position(self.next);
-        write_frame(&mut self.pending, self.next, payload);
+        let flush = Flush { first: self.pending_first, behind_doubt: self.doubt };
+        write_frame(&mut self.pending, self.next, flush, payload);
         self.next += 1;
         Ok(position)
     }
@@ -225,7 +226,7 @@ impl Spool {
         self.publish(&active);
         self.active = Some(active);
         self.pending.clear();
-        self.pending_first = self.next;
+        (self.pending_first, self.doubt) = (self.next, false);
         Ok(())
     }
 
@@ -242,7 +243,7 @@ impl Spool {
         for attempt in 0..10_000 {
             let key = Key { first: self.pending_first, attempt };
             let path = self.shared.directory.join(key.name());
-            match self.storage.create(&path) {
+            match storage::create_named(self.storage.as_ref(), &path) {
                 Ok(mut file) => {
                     file.append(&header)?;
                     return Ok(Active { key, file, bytes: header.len() as u64 });
@@ -280,22 +281,8 @@ impl Spool {
         let retired = state.retire();
         drop(state);
         self.active = None;
-        reader::remove(&retired);
+        reader::remove(self.storage.as_ref(), &retired);
         needed <= self.options.bytes_max
-    }
-}
-
-/// Holds the spool for this process, until it ends in whatever way.
-fn lock(directory: &Path) -> io::Result<File> {
-    let path = directory.join(LOCK);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(io::Error::new(
-            io::ErrorKind::WouldBlock,
-            format!("the spool {} is in use by another process", directory.display()),
-        )),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -305,5 +292,9 @@ fn new_id() -> io::Result<SpoolId> {
     Ok(SpoolId(id))
 }
 
+#[cfg(test)]
+mod power;
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,14 @@
 //! The reader's side of a spool: durable records out, in order; the watermark in. It may live in another thread than
 //! the writer. Never here: a record that is not durable, for its sequence could still come to mean another record.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::cursor::Cursor;
 use super::segment::{HEADER_BYTES, next_frame};
 use super::shared::{Key, Segment, Shared};
+use super::storage::replace;
 use super::{CURSOR, Position, SpoolId, Storage};
 
 /// A record as it was appended.
@@ -93,7 +93,7 @@ impl Reader {
         let (mut records, mut bytes, mut from) = (Vec::new(), 0, from.0);
         while records.len() < records_max {
             let Some((key, segment)) = self.segment_with(from) else { break };
-            let held = match hold(&mut self.held, key, &segment, from) {
+            let held = match hold(self.storage.as_ref(), &mut self.held, key, &segment, from) {
                 Ok(held) => held,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     from = segment.last + 1; // somebody took the file away: that is damage, too
@@ -125,28 +125,41 @@ impl Reader {
     /// # Errors
     /// The cursor cannot be written: nothing was deleted, unless the disk is full. Or `watermark` is behind the last record.
     pub fn commit(&mut self, watermark: Position) -> io::Result<()> {
-        let spool = {
+        {
             let state = self.shared.state();
-            if watermark.0 <= state.watermark {
+            if watermark.0 <= state.written {
                 return Ok(());
             }
             if watermark.0 > state.last {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "a watermark behind the last record"));
             }
-            state.spool
-        };
-        let cursor = Cursor { spool, watermark: watermark.0 };
-        let path = self.shared.directory.join(CURSOR);
-        let written = self.storage.replace(&path, &cursor.encode());
+        }
+        let written = self.write_cursor(watermark.0);
         let full = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
         if written.is_err() && !full {
             return written;
         }
         let retired = self.shared.state().settle(watermark.0);
-        remove(&retired);
+        remove(self.storage.as_ref(), &retired);
         // A full disk must not keep what would empty it: the cursor takes the room of the segments. Until it is written
         // a crash costs repeats, never a record.
-        if full { self.storage.replace(&path, &cursor.encode()) } else { Ok(()) }
+        if full { self.write_cursor(watermark.0) } else { Ok(()) }
+    }
+
+    fn write_cursor(&self, watermark: u64) -> io::Result<()> {
+        let (cursor, path) = (Cursor { spool: self.id(), watermark }, self.shared.directory.join(CURSOR));
+        let place = self.shared.state().place;
+        // a cursor that may have failed half-way is written over first: the other one still holds
+        let next = match place {
+            Some(place) => self.storage.overwrite(&path, place.offset(), &cursor.encode()).map(|()| place.other())?,
+            None => {
+                let (file, place) = cursor.file();
+                replace(self.storage.as_ref(), &path, &file).map(|()| place)?
+            }
+        };
+        let mut state = self.shared.state();
+        (state.written, state.place) = (watermark, Some(next));
+        Ok(())
     }
 
     /// The first segment that reaches `from`.
@@ -157,14 +170,20 @@ impl Reader {
 }
 
 /// Deletes segments. One that stays is found below the watermark at the next opening, and deleted then.
-pub(super) fn remove(segments: &[Segment]) {
+pub(super) fn remove(storage: &dyn Storage, segments: &[Segment]) {
     for segment in segments {
-        let _ = std::fs::remove_file(&segment.path);
+        let _ = storage.remove(&segment.path);
     }
 }
 
 /// The segment's durable bytes, with the place set at or before `from`.
-fn hold<'a>(held: &'a mut Option<Held>, key: Key, segment: &Segment, from: u64) -> io::Result<&'a mut Held> {
+fn hold<'a>(
+    storage: &dyn Storage,
+    held: &'a mut Option<Held>,
+    key: Key,
+    segment: &Segment,
+    from: u64,
+) -> io::Result<&'a mut Held> {
     let start = Held { key, bytes: Vec::new(), at: HEADER_BYTES, sequence: key.first.saturating_sub(1) };
     let mut now = held.take().filter(|held| held.key == key).unwrap_or(start);
     if now.sequence >= from {
@@ -172,9 +191,7 @@ fn hold<'a>(held: &'a mut Option<Held>, key: Key, segment: &Segment, from: u64) 
     }
     let known = now.bytes.len() as u64;
     if known < segment.bytes {
-        let mut file = File::open(&segment.path)?;
-        file.seek(SeekFrom::Start(known))?;
-        file.take(segment.bytes - known).read_to_end(&mut now.bytes)?;
+        now.bytes.extend(storage.read(&segment.path, known, segment.bytes - known)?);
     }
     Ok(held.insert(now))
 }

@@ -3,9 +3,11 @@
 //!
 //! ```text
 //! header   magic 8 | version u32 | spool id 8 | first sequence u64 | crc32 of what is before it u32
-//! record   length u32 | crc32 of sequence and payload u32 | sequence u64 | payload
+//! record   length u32 | crc32 of what is behind it u32 | sequence u64 | records before it in its flush u32 | payload
 //! ```
-//! Numbers are little-endian. Within a segment sequences rise by one.
+//! Numbers are little-endian. Within a segment sequences rise by one. That a flush begins says that the one before it was done:
+//! so a gap before it was promised once, and one in the last flush may never have been. The top bit of the fourth number says that
+//! the flush before it had such a gap when this program found it.
 
 use super::SpoolId;
 use crate::limits::RECORD_BYTES_MAX;
@@ -13,14 +15,14 @@ use crate::limits::RECORD_BYTES_MAX;
 /// The first bytes of every segment.
 const MAGIC: [u8; 8] = *b"haetaeSP";
 
-/// The only version so far. A newer one is left alone.
-const VERSION: u32 = 1;
+/// What this program writes; any other is left alone. 1 did not tell flushes apart.
+const VERSION: u32 = 2;
 
 /// Bytes of a segment's header.
 pub(super) const HEADER_BYTES: usize = 32;
 
 /// Bytes of a record before its payload.
-pub(super) const FRAME_BYTES: usize = 16;
+pub(super) const FRAME_BYTES: usize = 20;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,23 +75,43 @@ impl Header {
     }
 }
 
+/// Records that are made durable together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flush {
+    /// The sequence of the first of them.
+    pub first: u64,
+    /// Whether the flush before may never have been done.
+    pub behind_doubt: bool,
+}
+
+/// The top bit of a count of records.
+const BEHIND_DOUBT: u32 = 1 << 31;
+
 /// A whole record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     /// Its sequence.
     pub sequence: u64,
+    /// Its flush.
+    pub flush: Flush,
     /// Its payload.
     pub payload: &'a [u8],
     /// The offset behind it.
     pub end: usize,
 }
 
-/// Appends a record.
-pub(super) fn write_frame(out: &mut Vec<u8>, sequence: u64, payload: &[u8]) {
+/// Appends a record of that flush.
+pub(super) fn write_frame(out: &mut Vec<u8>, sequence: u64, flush: Flush, payload: &[u8]) {
+    let doubt = if flush.behind_doubt { BEHIND_DOUBT } else { 0 };
+    let before = sequence.saturating_sub(flush.first) as u32 | doubt;
+    let sum = out.len() + 4;
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    out.extend_from_slice(&checksum(sequence, payload).to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&before.to_le_bytes());
     out.extend_from_slice(payload);
+    let checked = crc32fast::hash(&out[sum + 4..]).to_le_bytes();
+    out[sum..sum + 4].copy_from_slice(&checked);
 }
 
 /// The first whole record at or behind `at` whose sequence is above `after`. What lies between is damage.
@@ -108,15 +130,12 @@ fn frame_at(bytes: &[u8], start: usize, after: u64, last: u64) -> Option<Frame<'
         return None;
     }
     let payload = rest.get(..length)?;
-    let whole = checksum(sequence, payload) == number(frame, 4);
-    whole.then_some(Frame { sequence, payload, end: start + FRAME_BYTES + length })
-}
-
-fn checksum(sequence: u64, payload: &[u8]) -> u32 {
-    let mut sum = crc32fast::Hasher::new();
-    sum.update(&sequence.to_le_bytes());
-    sum.update(payload);
-    sum.finalize()
+    let end = start + FRAME_BYTES + length;
+    let whole = crc32fast::hash(&bytes[start + 8..end]) == number(frame, 4);
+    let before = number(frame, 16);
+    let first = sequence.saturating_sub(u64::from(before & !BEHIND_DOUBT));
+    let flush = Flush { first, behind_doubt: before & BEHIND_DOUBT != 0 };
+    whole.then_some(Frame { sequence, flush, payload, end })
 }
 
 /// Four bytes of a header whose length was checked.
@@ -138,7 +157,7 @@ mod tests {
     fn three() -> Vec<u8> {
         let mut out = Vec::new();
         for (sequence, payload) in [(7, "one"), (8, "two"), (9, "three")] {
-            write_frame(&mut out, sequence, payload.as_bytes());
+            write_frame(&mut out, sequence, Flush { first: sequence, behind_doubt: false }, payload.as_bytes());
         }
         out
     }
@@ -183,7 +202,7 @@ mod tests {
     fn a_cut_costs_only_what_it_touches() {
         let bytes = three();
         for cut in 0..bytes.len() {
-            let whole = [19, 38].iter().filter(|end| cut >= **end).count();
+            let whole = [FRAME_BYTES + 3, 2 * (FRAME_BYTES + 3)].iter().filter(|end| cut >= **end).count();
             assert_eq!(sequences(&bytes[..cut]).len(), whole, "cut at {cut}");
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::SpoolId;
+use super::cursor::Place;
 use crate::limits::SPOOL_MARKS_MAX;
 
 /// A segment's place: by its first sequence; a rewrite after a failed flush comes behind what it replaces.
@@ -50,6 +51,10 @@ pub(super) struct State {
     pub spool: SpoolId,
     /// Everything up to here is settled.
     pub watermark: u64,
+    /// What the cursor's file says of that; it lags behind where the disk was full.
+    pub written: u64,
+    /// Where the next cursor goes; `None`: there is no file yet.
+    pub place: Option<Place>,
     /// The last durable sequence.
     pub last: u64,
     /// All segments.

@@ -1,14 +1,10 @@
 //! The spool against kills, power cuts, full and failing disks, and every single flipped or missing byte.
 
-use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
-use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::simulated::{Faults, Simulated};
 use super::*;
 
 const SMALL: Options = Options { bytes_max: 1 << 20, segment_bytes_max: 128 };
@@ -195,165 +191,44 @@ fn a_missing_segment_and_a_damaged_cursor_cost_no_more_than_themselves() {
     assert_eq!(spool.recovery().lost + positions(&spool).len() as u64, 12);
 }
 
-/// A disk that loses what was not synced when [`Fragile::crash`] says so, and fails when told.
-#[derive(Default)]
-struct Fragile {
-    files: Mutex<BTreeMap<PathBuf, (u64, u64)>>,
-    failing: Mutex<bool>,
-    full: Mutex<u32>,
+#[test]
+fn a_full_disk_without_a_cursor_is_emptied_all_the_same() {
+    let (disk, directory) = (Simulated::new(1), Path::new("/spool"));
+    let open = || Spool::open_on(Arc::new(disk.clone()), directory, SMALL).unwrap();
+    drop(written(open(), 12));
+    disk.remove(&directory.join(CURSOR)).unwrap();
+    disk.on(None, Faults { full: 1, sync: 0 });
+    let (spool, before) = (open(), disk.names().len());
+    let refused = spool.reader().commit(Position(10)).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+    assert!(disk.names().len() < before, "room was made all the same");
+    disk.on(None, Faults::default());
+    spool.reader().commit(Position(10)).unwrap();
+    drop(spool);
+    let spool = open();
+    assert_eq!((positions(&spool), spool.recovery().lost), (vec![11, 12], 0));
 }
 
-struct FragileFile(Arc<Fragile>, PathBuf, File);
-
-struct FragileDisk(Arc<Fragile>);
-
-impl Storage for FragileDisk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
-        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
-        self.0.files.lock().unwrap().insert(path.to_owned(), (0, 0));
-        Ok(Box::new(FragileFile(Arc::clone(&self.0), path.to_owned(), file)))
+fn written(mut spool: Spool, records: u64) -> Spool {
+    for number in 1..=records {
+        spool.append(format!("record {number}").as_bytes()).unwrap();
+        spool.sync().unwrap();
     }
-
-    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut full = self.0.full.lock().unwrap();
-        if *full > 0 {
-            *full -= 1;
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Disk.replace(path, bytes)
-    }
+    spool
 }
 
 #[test]
 fn a_full_disk_does_not_keep_what_would_empty_it() {
-    let (directory, fragile) = (TempDir::new().unwrap(), Arc::new(Fragile::default()));
-    drop(filled(directory.path(), 1..=12));
-    let spool = Spool::open_on(Arc::new(FragileDisk(Arc::clone(&fragile))), directory.path(), SMALL).unwrap();
-    let before = segments(directory.path()).len();
-    *fragile.full.lock().unwrap() = 1;
+    let (disk, directory) = (Simulated::new(1), Path::new("/spool"));
+    let open = || Spool::open_on(Arc::new(disk.clone()), directory, SMALL).unwrap();
+    let mut spool = written(open(), 12);
+    let before = disk.names().len();
+    disk.on(None, Faults { full: 1, sync: 0 });
     spool.reader().commit(Position(10)).unwrap();
-    assert!(segments(directory.path()).len() < before);
+    assert!(disk.names().len() < before, "the cursor has its room, and its segments make more");
+    assert!(spool.append(b"13").is_ok() && spool.sync().is_err(), "it is full");
+    disk.on(None, Faults::default());
     drop(spool);
-    assert_eq!(positions(&Spool::open(directory.path(), SMALL).unwrap()), [11, 12]);
-}
-
-impl Growing for FragileFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.2.write_all(bytes)?;
-        self.0.files.lock().unwrap().get_mut(&self.1).unwrap().1 += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        if *self.0.failing.lock().unwrap() {
-            return Err(io::Error::other("the disk fails"));
-        }
-        let mut files = self.0.files.lock().unwrap();
-        let (synced, written) = files.get_mut(&self.1).unwrap();
-        *synced = *written;
-        Ok(())
-    }
-}
-
-impl Fragile {
-    /// The power goes: of every file, a part of what was not synced is gone.
-    fn crash(&self, share: u8) {
-        for (path, (synced, written)) in std::mem::take(&mut *self.files.lock().unwrap()) {
-            let kept = synced + (written - synced) * u64::from(share) / 255;
-            if let Ok(file) = OpenOptions::new().write(true).open(path) {
-                file.set_len(kept).unwrap();
-            }
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Append(u8),
-    Sync,
-    FailingSync,
-    Commit(u8),
-    Crash(u8),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        6 => any::<u8>().prop_map(Step::Append),
-        3 => Just(Step::Sync),
-        1 => Just(Step::FailingSync),
-        1 => any::<u8>().prop_map(Step::Commit),
-        1 => any::<u8>().prop_map(Step::Crash),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-/// What must be true at any time: `synced` are the promises, by position; `next` numbers payloads.
-struct Oracle {
-    synced: BTreeMap<u64, Vec<u8>>,
-    unsynced: BTreeMap<u64, Vec<u8>>,
-    watermark: u64,
-}
-
-impl Oracle {
-    fn check(&self, spool: &Spool) {
-        let found: BTreeMap<u64, Vec<u8>> = all(spool).into_iter().collect();
-        for (position, payload) in self.synced.range(self.watermark + 1..) {
-            assert_eq!(found.get(position), Some(payload), "record {position} was promised");
-        }
-        for (position, payload) in &found {
-            let known = self.synced.get(position).or(self.unsynced.get(position));
-            assert_eq!(known, Some(payload), "record {position} was never appended so");
-        }
-    }
-}
-
-fn play(steps: &[Step]) {
-    let (directory, fragile) = (TempDir::new().unwrap(), Arc::new(Fragile::default()));
-    let open = || Spool::open_on(Arc::new(FragileDisk(Arc::clone(&fragile))), directory.path(), SMALL).unwrap();
-    let mut spool = open();
-    let mut oracle = Oracle { synced: BTreeMap::new(), unsynced: BTreeMap::new(), watermark: 0 };
-    for (number, step) in steps.iter().enumerate() {
-        match step {
-            Step::Append(length) => {
-                let payload = format!("{number}:{}", "x".repeat(usize::from(*length))).into_bytes();
-                let position = spool.append(&payload).unwrap();
-                oracle.unsynced.insert(position.0, payload);
-            }
-            Step::Sync => {
-                spool.sync().unwrap();
-                oracle.synced.append(&mut oracle.unsynced);
-            }
-            Step::FailingSync => {
-                *fragile.failing.lock().unwrap() = true;
-                assert_eq!(spool.sync().is_err(), !oracle.unsynced.is_empty());
-                *fragile.failing.lock().unwrap() = false;
-            }
-            Step::Commit(share) => {
-                let last = oracle.synced.last_key_value().map_or(0, |(position, _)| *position);
-                oracle.watermark = oracle.watermark.max(last * u64::from(*share) / 255);
-                spool.reader().commit(Position(oracle.watermark)).unwrap();
-            }
-            Step::Crash(share) => {
-                drop(spool);
-                fragile.crash(*share);
-                spool = open();
-                // What was written but not yet promised may have come through; then it counts from now on.
-                let found = all(&spool).into_iter().map(|(position, _)| position).max().unwrap_or(0);
-                let mut kept = std::mem::take(&mut oracle.unsynced);
-                kept.retain(|position, _| *position <= found);
-                oracle.synced.append(&mut kept);
-                assert_eq!(spool.recovery().lost, 0);
-            }
-        }
-        oracle.check(&spool);
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_nothing_synced_is_lost(steps in steps()) {
-        play(&steps);
-    }
+    let spool = open();
+    assert_eq!((positions(&spool), spool.recovery().lost), (vec![11, 12], 0));
 }
