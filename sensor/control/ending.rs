@@ -62,7 +62,11 @@ pub(super) fn wait_for(workers: Vec<Thread>, shared: &Shared, held_up: impl Fn()
                 waits = true;
             } else if !gone.left.contains(&at) {
                 let doing = doing(mark);
-                tracing::error!(worker = at, doing, "the worker does not end and is left behind: please report this");
+                tracing::error!(
+                    worker = at,
+                    doing,
+                    "the worker does not end and is left behind, with what came by its links since: please report this"
+                );
                 gone.left.push(at);
                 // the others wait for its packets
                 shared.left_behind.store(true, Ordering::Release);

@@ -82,7 +82,7 @@ impl Manager {
         let nap = LOOK_EVERY.min(period / 3);
         let looks_max = WORKER_SILENT_MAX.as_nanos() / nap.as_nanos().max(1);
         let mut pulses: Vec<Pulse> = Vec::new();
-        let mut fed = Instant::now();
+        let (mut fed, mut told) = (Instant::now(), None);
         while !over.load(Ordering::Acquire) {
             thread::sleep(nap);
             let (now, published) = (Instant::now(), shared.board.published());
@@ -96,10 +96,16 @@ impl Manager {
             }
             fed = now;
             let stopped = pulses.iter().position(|pulse| pulse.looks > looks_max);
-            match stopped.filter(|_| !shared.stop.load(Ordering::Acquire)) {
-                Some(worker) => tracing::error!(worker, "the worker has stopped: the watchdog is not fed"),
+            let stopped = stopped.filter(|_| !shared.stop.load(Ordering::Acquire));
+            match stopped {
+                // once: who has no manager that ends it for that would fill a disk with it
+                Some(worker) if told != stopped => {
+                    tracing::error!(worker, "the worker has stopped: the watchdog is not fed");
+                }
+                Some(_) => {}
                 None => self.tell(&[NotifyState::Watchdog]),
             }
+            told = stopped;
         }
     }
 }

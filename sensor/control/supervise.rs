@@ -67,13 +67,13 @@ const LOOKS_WITHOUT_NEWS_MAX: u32 = 200;
 struct Still(Vec<(u64, u32)>);
 
 impl Still {
-    /// Whether one of them stands still.
-    fn look(&mut self, published: &[u64]) -> bool {
+    /// Who of them stands still, if anybody does.
+    fn look(&mut self, published: &[u64]) -> Option<usize> {
         self.0.resize(published.len(), (0, 0));
         for (seen, now) in self.0.iter_mut().zip(published) {
             *seen = if seen.0 == *now { (*now, seen.1.saturating_add(1)) } else { (*now, 0) };
         }
-        self.0.iter().any(|(_, looks)| *looks >= LOOKS_WITHOUT_NEWS_MAX)
+        self.0.iter().position(|(_, looks)| *looks >= LOOKS_WITHOUT_NEWS_MAX)
     }
 }
 
@@ -109,7 +109,11 @@ pub(super) fn supervise(shared: &Shared, over: &AtomicBool) {
     let mut still = Still::default();
     while !over.load(Ordering::Acquire) {
         thread::sleep(LOOK_EVERY);
-        shared.stands_still.store(still.look(&shared.board.published()), Ordering::Release);
+        let standing = still.look(&shared.board.published());
+        if let (Some(worker), false) = (standing, shared.stands_still.load(Ordering::Acquire)) {
+            tracing::error!(worker, "the worker stands still, and what it is to read is not read: restart the sensor");
+        }
+        shared.stands_still.store(standing.is_some(), Ordering::Release);
         for (worker, (leash, in_hand)) in shared.leashes.iter().zip(&mut in_hand).enumerate() {
             let mark = leash.marked();
             let used = || shared.processor_times[worker].get().and_then(ProcessorTime::used);
@@ -166,9 +170,9 @@ mod tests {
     #[test]
     fn a_worker_without_news_stands_still_until_it_has_some() {
         let mut still = Still::default();
-        assert!((0..LOOKS_WITHOUT_NEWS_MAX).all(|look| !still.look(&[u64::from(look), 7])), "not yet");
-        assert!(still.look(&[1_000, 7]), "the second");
-        assert!(!still.look(&[1_000, 8]));
+        assert!((0..LOOKS_WITHOUT_NEWS_MAX).all(|look| still.look(&[u64::from(look), 7]).is_none()), "not yet");
+        assert_eq!(still.look(&[1_000, 7]), Some(1), "the second");
+        assert_eq!(still.look(&[1_000, 8]), None);
     }
 
     #[test]

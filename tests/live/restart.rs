@@ -226,7 +226,14 @@ fn a_worker_that_waits_for_ever_is_left_to_the_watchdog() {
     link.send(&capture, 1, None);
     // five times the period: a manager would have ended it, and started it again
     manager.hear_out(Duration::from_secs(3));
+    // whoever has no manager has the log and /readyz
+    service.hear("the worker stands still");
     service.hear("the watchdog is not fed");
+    std::thread::sleep(Duration::from_secs(1));
+    service.signal("HUP");
+    service.hear("reloaded");
+    let often = service.heard.iter().filter(|line| line["message"].to_string().contains("is not fed")).count();
+    assert_eq!(often, 1, "it is said once");
     assert!(service.heard.iter().all(|line| line["message"] != "the worker died and has begun again"));
 }
 
