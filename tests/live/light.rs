@@ -24,6 +24,10 @@ const SEGMENT_BYTES: usize = 1_400;
 /// Frames a second of the heavy conversations: several times what can be read of them.
 const HEAVY_PER_SECOND: u64 = 20_000;
 
+/// Nanoseconds of work for each frame, so that a fast machine has too much as well: two thirds of its time at that rate, and what
+/// payload costs is more than the rest.
+const SLOW: &str = "30000";
+
 fn framed(ends: Ends, sequence: u32, acknowledged: u32, flags: u8, payload: &[u8]) -> Frame {
     let bytes = wire::framed(&wire::ip(ends, 6, &wire::tcp(ends, sequence, acknowledged, flags, payload)), Wrap::Plain);
     Frame { micros: 1_795_262_400_000_000, wire_bytes: bytes.len() as u32, bytes }
@@ -106,7 +110,7 @@ fn small_conversations_are_read_while_heavy_ones_are_more_than_can_be() {
     std::fs::write(path("heavy.pcap"), wire::pcap(&heavy())).expect("a capture");
     std::fs::write(path("light.pcap"), wire::pcap(&light(LIGHT))).expect("a capture");
     let capture = "capture=[{interface: b0, backend: af_xdp, ring: 64MiB}]";
-    let service = Service::start(&link, folder.path(), &["--workers", "1", "--set", capture]);
+    let service = Service::start(&link, folder.path(), &["--workers", "1", "--slow-motion", SLOW, "--set", capture]);
     let began = Instant::now();
     let heavy = link.sending(&path("heavy.pcap"), 1, Some(HEAVY_PER_SECOND));
     // so that there is too much when the first of them comes

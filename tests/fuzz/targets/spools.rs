@@ -8,7 +8,7 @@ use haetae::spool::{Options, Recovery, Spool};
 
 use super::Allowed;
 
-/// A record is sixteen bytes and its payload.
+/// A record is twenty bytes and its payload.
 const RECORDS: Allowed = Allowed { per_byte: 1, at_least: 0 };
 
 /// Records read at a time.
@@ -53,5 +53,7 @@ fn cursor() -> Vec<u8> {
     let mut out = b"haetaeCUfuzzseed".to_vec();
     out.extend_from_slice(&0_u64.to_le_bytes());
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    // two places, of which the second was never written
+    out.resize(8192, 0);
     out
 }
