@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 
 use super::shared::Shared;
+use super::supervise::Still;
 
 /// How often the end of all is looked for between two feeds.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -80,22 +81,16 @@ impl Manager {
     pub(super) fn watch(&self, shared: &Shared, over: &AtomicBool) {
         let Some(period) = self.period else { return };
         let nap = LOOK_EVERY.min(period / 3);
-        let looks_max = WORKER_SILENT_MAX.as_nanos() / nap.as_nanos().max(1);
-        let mut pulses: Vec<Pulse> = Vec::new();
+        let looks = WORKER_SILENT_MAX.as_nanos() / nap.as_nanos().max(1) + 1;
+        let mut still = Still::after(looks.try_into().unwrap_or(u32::MAX));
         let (mut fed, mut told) = (Instant::now(), None);
         while !over.load(Ordering::Acquire) {
             thread::sleep(nap);
-            let (now, published) = (Instant::now(), shared.board.published());
-            pulses.resize(published.len(), Pulse { published: 0, looks: 0 });
-            for (pulse, published) in pulses.iter_mut().zip(published) {
-                let looks = if pulse.published == published { pulse.looks + 1 } else { 0 };
-                *pulse = Pulse { published, looks };
-            }
+            let (now, stopped) = (Instant::now(), still.look(&shared.board.published()));
             if now - fed < period / 3 {
                 continue;
             }
             fed = now;
-            let stopped = pulses.iter().position(|pulse| pulse.looks > looks_max);
             let stopped = stopped.filter(|_| !shared.stop.load(Ordering::Acquire));
             match stopped {
                 // once: who has no manager that ends it for that would fill a disk with it
@@ -119,11 +114,4 @@ fn connect(place: &OsStr) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(&address)?;
     Ok(socket)
-}
-
-/// How many looks ago a worker last put up something new: who was stopped together with it does not blame it.
-#[derive(Clone, Copy)]
-struct Pulse {
-    published: u64,
-    looks: u128,
 }

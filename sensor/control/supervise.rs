@@ -59,21 +59,29 @@ struct InHand {
 }
 
 /// Looks without news after which a worker stands still: five seconds, in which it should have put up its numbers twenty
-/// times. Looks and not seconds: who was stopped together with it does not blame it.
+/// times.
 const LOOKS_WITHOUT_NEWS_MAX: u32 = 200;
 
-/// What each worker had put up when that was new, and how many looks ago that was.
-#[derive(Default)]
-struct Still(Vec<(u64, u32)>);
+/// What each worker had put up when that was new, and how many looks ago that was. Looks and not seconds: who was stopped together
+/// with a worker does not blame it.
+pub(super) struct Still {
+    looks_max: u32,
+    seen: Vec<(u64, u32)>,
+}
 
 impl Still {
+    /// A worker stands still after so many looks without news.
+    pub(super) fn after(looks_max: u32) -> Still {
+        Still { looks_max, seen: Vec::new() }
+    }
+
     /// Who of them stands still, if anybody does.
-    fn look(&mut self, published: &[u64]) -> Option<usize> {
-        self.0.resize(published.len(), (0, 0));
-        for (seen, now) in self.0.iter_mut().zip(published) {
+    pub(super) fn look(&mut self, published: &[u64]) -> Option<usize> {
+        self.seen.resize(published.len(), (0, 0));
+        for (seen, now) in self.seen.iter_mut().zip(published) {
             *seen = if seen.0 == *now { (*now, seen.1.saturating_add(1)) } else { (*now, 0) };
         }
-        self.0.iter().position(|(_, looks)| *looks >= LOOKS_WITHOUT_NEWS_MAX)
+        self.seen.iter().position(|(_, looks)| *looks >= self.looks_max)
     }
 }
 
@@ -106,7 +114,7 @@ impl InHand {
 /// Looks after the workers until all is over.
 pub(super) fn supervise(shared: &Shared, over: &AtomicBool) {
     let mut in_hand = vec![InHand::default(); shared.leashes.len()];
-    let mut still = Still::default();
+    let mut still = Still::after(LOOKS_WITHOUT_NEWS_MAX);
     while !over.load(Ordering::Acquire) {
         thread::sleep(LOOK_EVERY);
         let standing = still.look(&shared.board.published());
@@ -169,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_worker_without_news_stands_still_until_it_has_some() {
-        let mut still = Still::default();
+        let mut still = Still::after(LOOKS_WITHOUT_NEWS_MAX);
         assert!((0..LOOKS_WITHOUT_NEWS_MAX).all(|look| still.look(&[u64::from(look), 7]).is_none()), "not yet");
         assert_eq!(still.look(&[1_000, 7]), Some(1), "the second");
         assert_eq!(still.look(&[1_000, 8]), None);
