@@ -134,8 +134,7 @@ impl Simulated {
         world.off = true;
     }
 
-    /// Whatever lies there, as its bytes.
-    #[cfg(test)]
+    /// Where files lie, as whoever looks now sees it.
     pub(super) fn names(&self) -> Vec<PathBuf> {
         self.world().names.keys().cloned().collect()
     }
