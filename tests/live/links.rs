@@ -124,7 +124,10 @@ fn comes_and_goes(name: &str, capture: &str) {
         "{name}: back after at most {longest:?}; {grown} bytes more after {} cycles; holds {held_now:?}",
         cycles()
     );
-    assert!(held_now.iter().zip(held_then).all(|(now, then)| *now <= then + 2), "{held_then:?} became {held_now:?}");
+    // mappings come and go with the allocator's; one that each other cycle left behind would be a leak
+    let spare = [2, 2 + cycles() as usize / 4, 2];
+    let alike = |((now, then), spare): ((&usize, usize), usize)| *now <= then + spare;
+    assert!(held_now.iter().zip(held_then).zip(spare).all(alike), "{held_then:?} became {held_now:?}");
     assert!(grown < 8 << 20, "{grown} bytes more");
     let (kernel, account, status, _) = service.end();
     assert!(status.success() && account["unaccounted"] == 0, "{account}");
