@@ -258,6 +258,9 @@ fn write_ioc(object: &mut Object<'_>, ioc: &Ioc, alert: &Alert) {
     if !ioc.statement.source.is_empty() {
         object.text("source", &ioc.statement.source);
     }
+    if ioc.statement.source_is_file {
+        object.flag("source_is_file", true);
+    }
     object.text("tlp", ioc.statement.tlp.name());
     object.text("pap", ioc.statement.pap.name());
     object.number("confidence", u64::from(ioc.statement.confidence));

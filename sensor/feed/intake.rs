@@ -71,7 +71,7 @@ impl<'a> Intake<'a> {
     /// What holds where a file says nothing: its own name as source, amber in both markings, half confident.
     pub(super) fn unsaid(&self) -> Statement {
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
-        Statement { source: name.into_owned(), confidence: 50, ..Statement::default() }
+        Statement { source: name.into_owned(), source_is_file: true, confidence: 50, ..Statement::default() }
     }
 
     /// Refuses one line.

@@ -21,7 +21,7 @@ pub(super) struct Word {
 
 /// Every word. `id` is none: it is said of one indicator only.
 pub(super) static WORDS: [Word; 15] = [
-    Word { name: "source", read: |said, text| put(bounded(text), &mut said.source) },
+    Word { name: "source", read: source },
     Word { name: "tlp", read: |said, text| found(Tlp::from_name(text), &mut said.tlp, NO_TLP) },
     Word { name: "pap", read: |said, text| found(Pap::from_name(text), &mut said.pap, NO_PAP) },
     Word { name: "confidence", read: confidence },
@@ -54,6 +54,11 @@ pub(super) fn word(name: &str) -> Option<&'static Word> {
 fn bounded(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     if text.len() > FEED_WORD_BYTES_MAX { Err("longer than 512 bytes") } else { Ok(text.to_owned()) }
+}
+
+fn source(said: &mut Statement, text: &str) -> Result<(), Reason> {
+    said.source_is_file = false;
+    put(bounded(text), &mut said.source)
 }
 
 fn put<T>(value: Result<T, &'static str>, place: &mut T) -> Result<(), Reason> {

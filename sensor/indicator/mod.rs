@@ -51,6 +51,8 @@ pub enum Severity {
 pub struct Statement {
     /// Who says it.
     pub source: String,
+    /// Whether nobody said who, and it is the file's name.
+    pub source_is_file: bool,
     /// How far it may be passed on.
     pub tlp: Tlp,
     /// What may be done with it.
