@@ -6,6 +6,7 @@
 
 mod policy;
 mod project;
+mod reveal;
 mod secret;
 mod sentence;
 mod shape;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use crate::spool::{Position, SpoolId};
 
 pub use policy::{Limits, Mistake, Policy, Written, WrittenSink};
+pub use reveal::Question;
 pub use secret::{SiteKey, read_secret};
 pub use sink::{ALWAYS, CEF, CENTRE, GROUPS, Group, MISP, NATS, OF_RED, SINKS, SYSLOG, Sink, TAXII, WrittenSinks};
 pub use token::{Of, Token};
