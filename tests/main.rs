@@ -15,6 +15,7 @@ mod explain;
 mod fuzz_seeds;
 mod injection;
 mod killed;
+mod leaving;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
@@ -24,5 +25,6 @@ mod progress;
 mod replays;
 mod report;
 mod support;
+mod taint;
 mod tidy;
 mod wire;
