@@ -15,10 +15,10 @@ pub mod screen;
 pub mod words;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
@@ -98,6 +98,19 @@ pub struct Alert {
     pub count: u64,
     /// Whether the machine's clock was in doubt when it was first sighted: its times are the sensor's own.
     pub clock_suspect: bool,
+    /// Set in an update, which stands for other alerts: count, times and bytes are theirs together.
+    pub repeats: Option<Repeats>,
+}
+
+/// What an update stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeats {
+    /// The identity of the first alert of their contact.
+    pub first: String,
+    /// Which update of it; counts from 1.
+    pub update: u32,
+    /// How many alerts; none where it only says what became of some that were counted before.
+    pub alerts: u64,
 }
 
 /// The field in which EVE has X-Forwarded-For.
@@ -129,6 +142,7 @@ impl Alert {
             last: sighting.scene.time,
             count: 0,
             clock_suspect: sighting.clock_suspect,
+            repeats: None,
         };
         alert.again(&sighting);
         alert.iocs = sighting.iocs;
@@ -184,6 +198,19 @@ impl Alert {
     /// Whether the flow is one that asks for names, so that its server is a resolver and not the indicator's host.
     pub fn is_of_a_name(&self) -> bool {
         self.told.is_some_and(|told| (Stage::Asked..=Stage::Answered).contains(&told))
+    }
+
+    /// A number of its flow and indicator: all its revisions have it.
+    pub fn contact(&self) -> u64 {
+        let (flow, mut hasher) = (&self.flow, SipHasher13::new());
+        (flow.id, flow.client, flow.client_port, flow.server, flow.server_port, flow.protocol).hash(&mut hasher);
+        (flow.start, self.indicator()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// A number of its indicator, the same in every generation of the set.
+    pub fn indicator(&self) -> u64 {
+        number(&self.iocs, self.entry)
     }
 
     /// Whether no further revision comes.
@@ -344,7 +371,11 @@ impl Contacts {
 /// The same number for the same indicator in every generation of the set, which an [`Entry`] is not: a flow that lives
 /// through a reload does not raise twice, nor hides behind another indicator's number.
 fn indicator(sighting: &Sighting<'_>) -> u64 {
-    let Some(ioc) = sighting.iocs.first() else { return u64::from(sighting.entry.0) };
+    number(&sighting.iocs, sighting.entry)
+}
+
+fn number(iocs: &[Ioc], entry: Entry) -> u64 {
+    let Some(ioc) = iocs.first() else { return u64::from(entry.0) };
     let mut hasher = SipHasher13::new();
     hasher.write(ioc.kind.as_bytes());
     hasher.write_u8(0);
