@@ -11,6 +11,7 @@ pub mod language;
 pub mod nest;
 pub mod reading;
 pub mod record;
+mod repeats;
 pub mod screen;
 pub mod words;
 
@@ -18,10 +19,12 @@ pub mod words;
 pub(crate) mod sample;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
+
+pub use repeats::Repeats;
 
 use crate::flow::{Ended, FlowView, Scene};
 use crate::indicator::{Entry, Ioc, Severity};
@@ -100,17 +103,6 @@ pub struct Alert {
     pub clock_suspect: bool,
     /// Set in an update, which stands for other alerts: count, times and bytes are theirs together.
     pub repeats: Option<Repeats>,
-}
-
-/// What an update stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repeats {
-    /// The identity of the first alert of their contact.
-    pub first: String,
-    /// Which update of it; counts from 1.
-    pub update: u32,
-    /// How many alerts; none where it only says what became of some that were counted before.
-    pub alerts: u64,
 }
 
 /// The field in which EVE has X-Forwarded-For.
@@ -198,19 +190,6 @@ impl Alert {
     /// Whether the flow is one that asks for names, so that its server is a resolver and not the indicator's host.
     pub fn is_of_a_name(&self) -> bool {
         self.told.is_some_and(|told| (Stage::Asked..=Stage::Answered).contains(&told))
-    }
-
-    /// A number of its flow and indicator: all its revisions have it.
-    pub fn contact(&self) -> u64 {
-        let (flow, mut hasher) = (&self.flow, SipHasher13::new());
-        (flow.id, flow.client, flow.client_port, flow.server, flow.server_port, flow.protocol).hash(&mut hasher);
-        (flow.start, self.indicator()).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    /// A number of its indicator, the same in every generation of the set.
-    pub fn indicator(&self) -> u64 {
-        number(&self.iocs, self.entry)
     }
 
     /// Whether no further revision comes.
