@@ -76,7 +76,7 @@ impl Site {
         let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).unwrap();
         let gate = Gate::new(section.policy.clone(), key, sender, Arc::new(|_| false));
         let sink = Box::new(Https::open(&section).unwrap());
-        Courier::new(self.spool.reader(), Way { gate, sink, dead: DeadLetters::beside(&section.spool) })
+        Courier::new(self.spool.readers(), Way { gate, sink, dead: DeadLetters::beside(&section.spool) })
     }
 
     fn courier(&self, centre: &Running) -> Courier {

@@ -54,7 +54,7 @@ pub(super) struct Delivery {
 /// What others may know of a delivery while it goes on.
 #[cfg(feature = "libpcap")]
 pub(super) struct View {
-    pub(super) reader: crate::spool::Reader,
+    pub(super) readers: crate::spool::Readers,
     pub(super) counts: Arc<crate::emit::Counts>,
 }
 
@@ -102,7 +102,7 @@ impl Prepared {
             sink: Box::new(sink),
             dead: DeadLetters::beside(&section.spool),
         };
-        let courier = Courier::new(spool.reader(), way);
+        let courier = Courier::new(spool.readers(), way);
         Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier })
     }
 
@@ -137,7 +137,7 @@ impl Prepared {
 impl Delivery {
     #[cfg(feature = "libpcap")]
     pub(super) fn view(&self) -> View {
-        View { reader: self.spool.reader(), counts: Arc::clone(&self.counts) }
+        View { readers: self.spool.readers(), counts: Arc::clone(&self.counts) }
     }
 
     pub(super) fn spool(&mut self) -> &mut Spool {
@@ -155,7 +155,7 @@ impl Delivery {
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Left {
             committed: count(&self.counts.delivered),
-            waiting: self.spool.reader().waiting().records(),
+            waiting: self.spool.readers().waiting().records(),
             held_back: count(&self.counts.withheld) + count(&self.counts.dead),
         }
     }

@@ -169,7 +169,7 @@ impl Look<'_> {
     }
 
     fn spool(&self, view: &View) -> SpoolState {
-        let waiting = view.reader.waiting();
+        let waiting = view.readers.waiting();
         SpoolState {
             records: waiting.records(),
             bytes: waiting.bytes,
@@ -208,7 +208,7 @@ fn link(name: &str, state: &LinkState) -> Link {
 
 impl View {
     fn state(&self) -> DeliveryState {
-        let waiting = self.reader.waiting();
+        let waiting = self.readers.waiting();
         DeliveryState {
             delivered: count(&self.counts.delivered),
             retries: count(&self.counts.later),
