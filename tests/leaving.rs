@@ -22,6 +22,7 @@ fn alert(tlp: Tlp, pap: Pap) -> Value {
             "valid_until": "2027-01-31T00:00:00Z", "tlp": tlp.name(), "pap": pap.name(), "LEAK": "LEAK"})
     };
     let own = json!({"id": "9f2c41d07a3be685", "revision": 3, "final": true, "incident": "b71e90c2", "mode": "live",
+        "repeats": {"first": "0f2c41d07a3be685", "alerts": 3, "LEAK": "LEAK"},
         "set": {"version": 8812, "age_s": 640}, "direction": "outbound", "next": "LEAK",
         "asset": {"ip": "10.20.4.17", "name": "LEAK-PC", "role": "client", "network": "LEAK-office"},
         "contact": {"stage": "data", "resolver": "10.20.0.53", "answer": ["203.0.113.66"], "sinkhole": false,
@@ -158,6 +159,9 @@ fn every_field_of_the_contract_belongs_to_one_group_or_always_leaves_and_all_of_
     for record in [alert(Tlp::Clear, Pap::Clear), shed] {
         let projected = gate.project(Position(7), record.to_string().as_bytes()).expect("it leaves");
         leaves("", projected.value(), &mut tried);
+        let batch = gate.batch(spool(), Position(6), Position(7), &[projected]);
+        let batch = serde_json::from_slice(batch.json()).expect("JSON");
+        assert_eq!(Contract::shipped().batch(&batch), Ok(()));
     }
     tried.retain(|path| path != "indicators"); // an empty list
     assert_eq!(tried, contract, "a field that this test does not fill is a field that it does not try");

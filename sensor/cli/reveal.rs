@@ -159,7 +159,11 @@ fn written_down(config: &Config) -> Vec<PathBuf> {
         files(folder).into_iter().filter(ours).collect::<Vec<_>>()
     };
     let mut all: Vec<PathBuf> = log.map(beside).into_iter().flatten().collect();
-    all.extend(config.centre.iter().flat_map(|centre| files(&centre.spool)));
+    for spool in config.centre.iter().map(|centre| &centre.spool) {
+        all.extend(files(spool));
+        let lanes = fs::read_dir(spool).into_iter().flatten().flatten().map(|entry| entry.path());
+        all.extend(lanes.filter(|path| path.is_dir()).flat_map(|lane| files(&lane)));
+    }
     all
 }
 

@@ -70,6 +70,8 @@ pub static ALWAYS: &[&str] = &[
     "revision",
     "final",
     "incident",
+    "repeats.first",
+    "repeats.alerts",
     "mode",
     "severity",
     "category",

@@ -49,7 +49,7 @@ fn a_leak_is_found_in_every_dress() {
     assert_eq!(found(&markers, b"nothing of it: leak-secret.7f3"), Vec::<String>::new());
     for (dress, needle) in dresses(&secret) {
         let planted = [b"{\"a\":\"".to_vec(), needle, b"\"}".to_vec()].concat();
-        assert_eq!(found(&markers, &planted).first().map(String::as_str), Some(format!("it, {dress}").as_str()));
+        assert!(found(&markers, &planted).contains(&format!("it, {dress}")), "{dress}");
     }
     for before in 0..4 {
         let text = [&vec![b'x'; before][..], &secret, b"behind"].concat();
