@@ -23,6 +23,7 @@ mod packages;
 mod progress;
 mod replays;
 mod report;
+mod sinks;
 mod support;
 mod tidy;
 mod wire;

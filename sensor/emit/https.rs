@@ -153,10 +153,14 @@ pub(super) fn read_token(path: &Path) -> Result<String, String> {
     visible.then_some(token).ok_or_else(|| format!("{}: not one line of visible characters", path.display()))
 }
 
+/// The system's bundle of authorities, if it has one.
+pub(super) fn system_authorities() -> Option<&'static Path> {
+    SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists())
+}
+
 /// The authorities in a PEM file, or the system's.
 pub(super) fn authorities(path: Option<&Path>) -> Result<Vec<Certificate<'static>>, String> {
-    let system = || SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
-    let path = path.or_else(system).ok_or("the system has no bundle of authorities; name one")?;
+    let path = path.or_else(|| system_authorities()).ok_or("the system has no bundle of authorities; name one")?;
     let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = std::fs::File::open(path).map_err(|error| said(&error))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_reader_iter(BufReader::new(file)).collect();

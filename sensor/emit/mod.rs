@@ -5,6 +5,8 @@
 mod courier;
 mod dead;
 mod https;
+pub mod sinks;
+pub mod syslog;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use crate::spool::Position;
 pub use courier::{Counts, Courier, Outcome};
 pub use dead::DeadLetters;
 pub use https::Https;
+pub use syslog::Syslog;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Deserialize)]
