@@ -313,10 +313,10 @@ pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const SPOOL_MARKS_MAX: usize = 1024;
 
 /// One delivery: large enough to drain quickly, small enough that a repeat after a lost answer costs little.
-pub const DELIVERY_RECORDS_MAX: usize = 256;
+pub const DELIVERY_RECORDS_MAX: usize = 512;
 
 /// One delivery in bytes of local records; what goes out is smaller.
-pub const DELIVERY_BYTES_MAX: usize = 1024 * 1024;
+pub const DELIVERY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Endpoints of one centre: what is beyond is a mistake, and each costs a wait when all are down.
 pub const ENDPOINTS_MAX: usize = 8;
