@@ -54,11 +54,22 @@ pub struct Site {
 
 impl Site {
     pub fn with(count: u64) -> Site {
-        let directory = TempDir::new().unwrap();
-        let spool = Spool::open(&directory.path().join("spool"), Options::default()).unwrap();
-        let mut site = Site { directory, spool };
+        let mut site = Site::bounded(Options::default().bytes_max);
         site.append(1..=count);
         site
+    }
+
+    /// Nothing in its spool yet, which may grow so large.
+    pub fn bounded(bytes_max: u64) -> Site {
+        let directory = TempDir::new().unwrap();
+        let options = Options { bytes_max, ..Options::default() };
+        let spool = Spool::open(&directory.path().join("spool"), options).unwrap();
+        Site { directory, spool }
+    }
+
+    /// Whose spool is there already.
+    pub fn reopened(spool: &Path) -> Site {
+        Site { directory: TempDir::new().unwrap(), spool: Spool::open(spool, Options::default()).unwrap() }
     }
 
     pub fn courier_to(&self, url: &str, token: &Path, authority: &Path) -> Courier {

@@ -187,3 +187,65 @@ fn what_a_centre_lost_after_its_word_is_known_by_identity() {
     courier.drain(Instant::now() + Duration::from_secs(60));
     assert_eq!(centre.book().identities, identities((1..=3).chain(6..=6)));
 }
+
+/// Bytes of this process in memory.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").expect("the kernel says");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+/// `HAETAE_DOWN_SECONDS` sets for how long; 600 is ten minutes at 5 000 alerts a second.
+#[test]
+fn a_centre_that_is_down_costs_disk_and_no_memory_and_has_all_when_it_is_back() {
+    const RATE: u64 = 5_000;
+    let seconds = std::env::var("HAETAE_DOWN_SECONDS").map_or(3, |text| text.parse().expect("a number of seconds"));
+    let folder = TempDir::new().expect("a folder");
+    let trusting = Behaviour { trusting: true, ..Behaviour::default() };
+    let mut centre = Running::start(folder.path(), &behaving(trusting.clone()));
+    let port = centre.address.port();
+    let mut site = Site::bounded(64 << 30);
+    let mut courier = site.courier(&centre);
+    centre.kill();
+    let (stop, counts) = (Arc::new(AtomicBool::new(false)), courier.counts());
+    let told = Arc::clone(&stop);
+    let running = std::thread::spawn(move || courier.run(&told));
+    let (began, mut number, mut warm) = (Instant::now(), 0, resident());
+    for tick in 1..=seconds * 100 {
+        site.append(number + 1..=number + RATE / 100);
+        number += RATE / 100;
+        std::thread::sleep((began + Duration::from_millis(10 * tick)).saturating_duration_since(Instant::now()));
+        if tick == seconds * 25 {
+            warm = resident();
+        }
+    }
+    let (late, wrote) = (resident(), began.elapsed());
+    let attempts = counts.attempts_all();
+    let _centre = Running::start(folder.path(), &Setting { port, behaviour: trusting });
+    let back = Instant::now();
+    while counts.delivered.load(Ordering::Relaxed) == 0 && back.elapsed() < Duration::from_secs(150) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (noticed, began) = (back.elapsed(), Instant::now());
+    let before = counts.delivered.load(Ordering::Relaxed);
+    while counts.delivered.load(Ordering::Relaxed) < number && began.elapsed() < Duration::from_secs(900) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let took = began.elapsed();
+    stop.store(true, Ordering::Release);
+    running.join().expect("it ends");
+    assert_eq!(counts.delivered.load(Ordering::Relaxed), number, "{:?}", counts.reason());
+    let grown = late.saturating_sub(warm);
+    println!(
+        "down for {wrote:?}, {number} alerts waiting, {attempts} attempts: memory {} KiB, {} KiB more at the end; back: heard of \
+         after {noticed:?}, drained in {took:?}, {:.0} a second; {} KiB then",
+        warm / 1024,
+        grown / 1024,
+        (number - before) as f64 / took.as_secs_f64(),
+        resident() / 1024
+    );
+    assert!(grown <= 16 << 20, "{grown} bytes more");
+    if seconds < 60 {
+        assert_eq!(ledger::Book::read(folder.path()).expect("a ledger").identities, identities(1..=number));
+    }
+}

@@ -221,3 +221,60 @@ fn a_certificate_without_its_key_is_refused_with_words() {
         assert!(said.contains(why), "{said}");
     }
 }
+
+/// The variable that makes this test binary a sensor that delivers what the spool it names holds.
+const SENSOR: &str = "HAETAE_TEST_SENSOR";
+
+/// The child's whole life: one attempt, and what came of it. Without the variable it is a test of nothing.
+#[test]
+fn the_sensor_with_another_clock() {
+    let Ok(told) = std::env::var(SENSOR) else { return };
+    let [spool, url, authority] = told.split('|').collect::<Vec<_>>()[..] else { panic!("{told}") };
+    let written = Written {
+        url: url.to_owned(),
+        authority: Some(authority.into()),
+        token: Some(Path::new(authority).with_file_name("token")),
+        spool: Some(spool.into()),
+        ..Written::default()
+    };
+    let outcome = once(&mut Site::reopened(Path::new(spool)).courier_as(written));
+    println!("outcome {} {} {}", outcome.delivered, outcome.left, outcome.reason.unwrap_or_default());
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_said_and_nothing_is_lost() {
+    let library = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
+        .map(|machine| Path::new("/usr/lib").join(machine).join("faketime/libfaketimeMT.so.1"));
+    let Some(library) = library.iter().find(|path| path.exists()) else {
+        assert!(std::env::var_os("CI").is_none(), "needs libfaketime, and CI has it");
+        return eprintln!("\n*** a wrong clock: NOT TESTED: no libfaketime ***\n");
+    };
+    let (scene, site) = (Scene::with(&Issuer::new("ours"), "127.0.0.1", ALWAYS), Site::with(2));
+    let folder = site.directory.path().to_owned();
+    scene.centre.token();
+    let Site { directory: _kept, spool } = site;
+    drop(spool);
+    let tried = |clock: Option<&str>| {
+        let spool = folder.join("spool").display().to_string();
+        let authority = scene.centre.authority().display().to_string();
+        let mut child = std::process::Command::new(std::env::current_exe().expect("this binary"));
+        child.args(["--exact", "delivery_tls::the_sensor_with_another_clock", "--nocapture"]);
+        child.env(SENSOR, [spool, scene.centre.url(), authority].join("|"));
+        if let Some(clock) = clock {
+            child.env("LD_PRELOAD", library).env("FAKETIME", clock).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        let output = child.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = said.lines().find_map(|line| Some(line.split_once("outcome ")?.1.to_owned()));
+        line.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
+    };
+    for (clock, why) in
+        [("@2210-06-01 00:00:00", "ended at 2200-01-01"), ("@1980-06-01 00:00:00", "begins at 1990-01-01")]
+    {
+        let said = tried(Some(clock));
+        assert!(said.starts_with("0 2 ") && said.contains(why) && said.contains("our clock says"), "{said}");
+    }
+    assert_eq!(scene.arrived(), 0);
+    assert_eq!(tried(None), "2 0 ");
+    assert_eq!(scene.centre.book().identities, identities(1..=2));
+}

@@ -285,6 +285,10 @@ impl Desk<'_> {
                 *file = None;
             }
         }
+        // One without the other would be told as well, and it is the other that is wrong.
+        if self.told("centre.certificate") || self.told("centre.key") {
+            (written.certificate, written.key) = (None, None);
+        }
         if let Some(spool) = &written.spool {
             self.makeable("centre.spool", spool.clone(), centre_help("spool"));
         }

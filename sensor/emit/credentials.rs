@@ -171,9 +171,9 @@ impl Named {
             (Some(_), None) => return Err(("certificate", "has no `key` beside it".to_owned())),
             (None, Some(_)) => return Err(("key", "has no `certificate` beside it".to_owned())),
         };
-        let chain = certificates(certificate).map_err(|why| ("certificate", why))?;
         let said = |error: &dyn std::fmt::Display| ("key", format!("{}: {error}", key.display()));
         let bytes = read_secret(key).map_err(|error| said(&error))?;
+        let chain = certificates(certificate).map_err(|why| ("certificate", why))?;
         let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| said(&format!("no PEM key: {error}")))?;
         Ok(Some((chain, key)))
     }

@@ -67,6 +67,10 @@ fn now(line: &Mutex<Line>) -> Line {
     *line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn holds_back(line: Line, from_centre: bool) -> bool {
+    line == Line::Silent || line == Line::Mute && from_centre
+}
+
 fn connect(near: TcpStream, centre: SocketAddr, line: &Arc<Mutex<Line>>) {
     let Ok(far) = TcpStream::connect(centre) else { return };
     let pair = |stream: &TcpStream| stream.try_clone().expect("a second handle");
@@ -85,13 +89,16 @@ fn carry(mut from: TcpStream, mut to: TcpStream, from_centre: bool, line: &Mutex
     loop {
         match now(line) {
             Line::Cut => break,
-            Line::Silent => std::thread::sleep(Duration::from_millis(5)),
-            Line::Mute if from_centre => std::thread::sleep(Duration::from_millis(5)),
+            held if holds_back(held, from_centre) => std::thread::sleep(Duration::from_millis(5)),
             state => match from.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(count) => {
                     if let Line::Slow(rate) = state {
                         std::thread::sleep(Duration::from_secs_f64(count as f64 / rate as f64));
+                    }
+                    // What was read when the line changed does not come through, either.
+                    while holds_back(now(line), from_centre) {
+                        std::thread::sleep(Duration::from_millis(5));
                     }
                     if now(line) == Line::Cut || to.write_all(&chunk[..count]).is_err() {
                         break;
