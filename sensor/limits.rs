@@ -324,10 +324,19 @@ pub const MERGE_FLOWS_MAX: usize = 262_144;
 pub const UPDATE_WAIT_MIN: Span = Span::seconds(10);
 
 /// One delivery: large enough to drain quickly, small enough that a repeat after a lost answer costs little.
-pub const DELIVERY_RECORDS_MAX: usize = 256;
+pub const DELIVERY_RECORDS_MAX: usize = 512;
 
 /// One delivery in bytes of local records; what goes out is smaller.
-pub const DELIVERY_BYTES_MAX: usize = 1024 * 1024;
+pub const DELIVERY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Endpoints of one centre: what is beyond is a mistake, and each costs a wait when all are down.
+pub const ENDPOINTS_MAX: usize = 8;
+
+/// A file of certificates or revocations: the lists of large authorities have some MiB.
+pub const CREDENTIAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Records of one lane that the centre refused one by one before it was seen to take any: who refuses so many refuses all.
+pub const SUSPECTS_MAX: usize = 64;
 
 /// An answer of the centre: a number, or a reason.
 pub const ANSWER_BYTES_MAX: u64 = 64 * 1024;

@@ -8,6 +8,8 @@ mod corpus;
 mod crafted;
 mod damaged;
 mod delivery;
+mod delivery_faults;
+mod delivery_tls;
 mod deployed;
 mod dice;
 mod eve;

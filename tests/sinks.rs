@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use super::delivery::centre::certificates;
 
+/// Longer than any of this takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// An alert with everything in it that a line could trip over.
 fn alert(number: u64) -> Value {
     json!({"event_type": "alert", "timestamp": "2026-11-21T14:02:31.118204+0900", "proto": "TCP", "app_proto": "http",
@@ -149,7 +152,7 @@ fn rsyslog_reads_every_part_of_a_line_and_the_alert_in_it() {
     let rsyslog = Rsyslog::start(false);
     let mut sink = syslog(&format!("tcp://127.0.0.1:{}", rsyslog.port), None);
     let batch = batch(&gate::SYSLOG, 300);
-    assert_eq!(sink.deliver(&batch), delivered(300));
+    assert_eq!(sink.deliver(&batch, PATIENCE), delivered(300));
     let lines = rsyslog.lines(300);
     assert_eq!(lines.len(), 300);
     let line = &lines[0];
@@ -172,7 +175,7 @@ fn rsyslog_reads_cef_over_tls_and_no_value_begins_another() {
     let rsyslog = Rsyslog::start(true);
     let authority = rsyslog.folder.path().join(certificates::AUTHORITY);
     let mut sink = syslog(&format!("tls://localhost:{}", rsyslog.port), Some(&authority));
-    assert_eq!(sink.deliver(&batch(&gate::CEF, 2)), delivered(2));
+    assert_eq!(sink.deliver(&batch(&gate::CEF, 2), PATIENCE), delivered(2));
     let lines = rsyslog.lines(2);
     let message = lines[0]["message"].as_str().unwrap().trim_start();
     let heads: Vec<&str> = split(message, '|');
@@ -240,7 +243,7 @@ fn a_stranger_with_a_certificate_of_his_own_hears_nothing() {
     certificates::server(other.path()).expect("certificates");
     let authority = other.path().join(certificates::AUTHORITY);
     let mut sink = syslog(&format!("tls://localhost:{}", rsyslog.port), Some(&authority));
-    assert!(matches!(sink.deliver(&batch(&gate::CEF, 1)), Delivery::Later { .. }));
+    assert!(matches!(sink.deliver(&batch(&gate::CEF, 1), PATIENCE), Delivery::Later { .. }));
     assert!(!rsyslog.folder.path().join("out").exists());
 }
 
@@ -255,7 +258,7 @@ fn a_collector_that_goes_before_it_has_read_everything_has_received_nothing() {
         drop(stream); // with bytes unread: the kernel resets
     });
     let mut sink = syslog(&format!("tcp://127.0.0.1:{port}"), None);
-    assert!(matches!(sink.deliver(&batch(&gate::SYSLOG, 200)), Delivery::Later { .. }));
+    assert!(matches!(sink.deliver(&batch(&gate::SYSLOG, 200), PATIENCE), Delivery::Later { .. }));
     server.join().unwrap();
-    assert!(matches!(sink.deliver(&batch(&gate::SYSLOG, 1)), Delivery::Later { .. }), "nobody listens any more");
+    assert!(matches!(sink.deliver(&batch(&gate::SYSLOG, 1), PATIENCE), Delivery::Later { .. }), "nobody listens any more");
 }

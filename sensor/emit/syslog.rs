@@ -11,18 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use serde::Deserialize;
 
-use super::{Delivery, Problem, Secrets, Sink};
+use super::credentials::authorities;
+use super::{Delivery, Problem, Secrets, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat};
 
 /// A collector that does not take the connection by then is down.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-
-/// A whole attempt: what a collector under load takes for some hundred lines.
-const ATTEMPT_MAX: Duration = Duration::from_secs(20);
 
 /// The port that `tcp://` means (as rsyslog's documentation has it), and that of RFC 5425.
 const PORTS: [(&str, u16); 2] = [("tcp://", 601), ("tls://", 6514)];
@@ -80,14 +77,11 @@ impl Section {
     }
 
     fn roots(&self) -> Result<RootCertStore, String> {
-        let system = super::https::system_authorities();
-        let path = self.authority.as_deref().or(system).ok_or("the system has no bundle of authorities; name one")?;
-        let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| said(&error))? {
-            roots.add(certificate.map_err(|error| said(&error))?).map_err(|error| said(&error))?;
+        for certificate in authorities(self.authority.as_deref())? {
+            roots.add(certificate).map_err(|error| error.to_string())?;
         }
-        if roots.is_empty() { Err(said(&"no certificate in it")) } else { Ok(roots) }
+        Ok(roots)
     }
 }
 
@@ -132,9 +126,9 @@ impl Syslog {
         Ok(Syslog { section, tls: Some(Arc::new(config)) })
     }
 
-    fn send(&self, batch: &Batch) -> io::Result<()> {
-        let end = Instant::now() + ATTEMPT_MAX;
-        let stream = self.connect()?;
+    fn send(&self, batch: &Batch, patience: Duration) -> io::Result<()> {
+        let end = Instant::now() + patience;
+        let stream = self.connect(patience)?;
         let bare = self.section.host.trim_start_matches('[').trim_end_matches(']');
         match &self.tls {
             None => {
@@ -156,11 +150,11 @@ impl Syslog {
         }
     }
 
-    fn connect(&self) -> io::Result<TcpStream> {
+    fn connect(&self, patience: Duration) -> io::Result<TcpStream> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         let bare = self.section.host.trim_start_matches('[').trim_end_matches(']');
         for address in (bare, self.section.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, CONNECT_MAX) {
+            match TcpStream::connect_timeout(&address, patience.min(CONNECT_MAX)) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
@@ -170,15 +164,20 @@ impl Syslog {
 }
 
 impl Sink for Syslog {
-    fn deliver(&mut self, batch: &Batch) -> Delivery {
-        match self.send(batch) {
-            Ok(()) => Delivery::Delivered { committed: Some(batch.through()) },
-            Err(error) => Delivery::Later { reason: format!("{}: {error}", self.section.url()), after: None },
-        }
+    fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery {
+        let Err(error) = self.send(batch, patience) else {
+            return Delivery::Delivered { committed: Some(batch.through()) };
+        };
+        let trouble = match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Trouble::Slow,
+            io::ErrorKind::InvalidData => Trouble::Certificate, // as rustls says that a peer is not trusted
+            _ => Trouble::Unreachable,
+        };
+        Delivery::Later { trouble, reason: format!("{}: {error}", self.section.url()), after: None }
     }
 
     /// Nobody asks a collector of lines for signs of life.
-    fn beat(&mut self, _: &Heartbeat) -> Result<(), String> {
+    fn beat(&mut self, _: &Heartbeat, _: Duration) -> Result<(), String> {
         Ok(())
     }
 }
