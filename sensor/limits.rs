@@ -807,3 +807,12 @@ pub const SILENT_AT_END_TIME_MAX: std::time::Duration = std::time::Duration::fro
 /// What may stand before a listed name in what was seen of it: names of services are shorter, and what is longer is how data
 /// goes through a resolver.
 pub const WIRE_NAME_FRONT_BYTES_MAX: usize = 32;
+
+/// A name that `haetae reveal` looks for in what the site has written down; names have up to 255 bytes (RFC 1035 section 2.3.4).
+pub const REVEAL_TEXT_BYTES_MAX: usize = 255;
+
+/// What it reads of a file at once.
+pub const REVEAL_READ_BYTES: usize = 1 << 20;
+
+/// Texts that it remembers having tried: logs say the same thing again and again.
+pub const REVEAL_REMEMBERED_MAX: usize = 1 << 18;

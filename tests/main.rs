@@ -17,6 +17,7 @@ mod explain;
 mod fuzz_seeds;
 mod injection;
 mod killed;
+mod leaving;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
@@ -27,5 +28,6 @@ mod replays;
 mod report;
 mod sinks;
 mod support;
+mod taint;
 mod tidy;
 mod wire;
