@@ -260,5 +260,8 @@ fn a_collector_that_goes_before_it_has_read_everything_has_received_nothing() {
     let mut sink = syslog(&format!("tcp://127.0.0.1:{port}"), None);
     assert!(matches!(sink.deliver(&batch(&gate::SYSLOG, 200), PATIENCE), Delivery::Later { .. }));
     server.join().unwrap();
-    assert!(matches!(sink.deliver(&batch(&gate::SYSLOG, 1), PATIENCE), Delivery::Later { .. }), "nobody listens any more");
+    assert!(
+        matches!(sink.deliver(&batch(&gate::SYSLOG, 1), PATIENCE), Delivery::Later { .. }),
+        "nobody listens any more"
+    );
 }
