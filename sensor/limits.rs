@@ -794,3 +794,7 @@ pub const STUCK_TIME_MAX: std::time::Duration = std::time::Duration::from_millis
 /// How long a worker that was told to end may go without a sign of life: it gives one a quarter of a second apart, and with every
 /// batch. With what is done after it the process still ends within five seconds.
 pub const SILENT_AT_END_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_000);
+
+/// What may stand before a listed name in what was seen of it: names of services are shorter, and what is longer is how data
+/// goes through a resolver.
+pub const WIRE_NAME_FRONT_BYTES_MAX: usize = 32;

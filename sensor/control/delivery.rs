@@ -37,7 +37,7 @@ pub(super) fn own_key(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
 pub(super) struct Prepared {
     url: String,
     spool: Spool,
-    key: [u8; 32],
+    key: zeroize::Zeroizing<[u8; 32]>,
     courier: Courier,
 }
 
@@ -105,7 +105,7 @@ impl Prepared {
 
     /// The key of alert identities.
     pub(super) fn key(&self) -> &[u8] {
-        &self.key
+        &self.key[..]
     }
 
     /// Sets the courier to work: what an earlier run left is delivered too. `first` is what its thread does first.

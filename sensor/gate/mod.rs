@@ -7,6 +7,11 @@
 mod policy;
 mod project;
 mod secret;
+mod sentence;
+mod shape;
+mod sink;
+mod token;
+mod view;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,8 +22,11 @@ use serde_json::Value;
 
 use crate::spool::{Position, SpoolId};
 
-pub use policy::{Group, Policy, Written};
+pub use policy::{Limits, Mistake, Policy, Written, WrittenSink};
 pub use secret::{SiteKey, read_secret};
+pub use sink::{ALWAYS, CEF, CENTRE, GROUPS, Group, MISP, NATS, OF_RED, SINKS, SYSLOG, Sink, TAXII, WrittenSinks};
+pub use token::{Of, Token};
+pub use view::{Met, Shed};
 
 /// Says whether an address is the site's own.
 pub type Home = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
@@ -34,8 +42,10 @@ pub enum Withheld {
     NoIdentity,
     /// Of a replay that was not meant as an exercise: it must not reach anyone by accident.
     Replay,
-    /// On an indicator above the policy's TLP.
+    /// On an indicator above the TLP that may leave to this sink.
     AboveTlp,
+    /// On an indicator above the PAP that may leave to this sink.
+    AbovePap,
 }
 
 impl Withheld {
@@ -47,6 +57,7 @@ impl Withheld {
             Withheld::NoIdentity => "no_identity",
             Withheld::Replay => "replay",
             Withheld::AboveTlp => "above_tlp",
+            Withheld::AbovePap => "above_pap",
         }
     }
 }
@@ -78,12 +89,27 @@ pub struct Sender {
 impl Sender {
     /// A site, a sensor of it, and how it is meant. `None` when a name is not 1 to 64 of `A-Z a-z 0-9 . _ -`.
     pub fn new(site: &str, sensor: &str, mode: Mode) -> Option<Sender> {
-        let named = project::is_name(site) && project::is_name(sensor);
+        let named = shape::is_name(site) && shape::is_name(sensor);
         named.then(|| Sender { site: site.to_owned(), sensor: sensor.to_owned(), mode })
+    }
+
+    /// The site's name.
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// The sensor's name.
+    pub fn sensor(&self) -> &str {
+        &self.sensor
+    }
+
+    /// How it is meant.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 }
 
-/// What may leave of one alert.
+/// What may leave of one alert to one sink. A dialect is made of this and of nothing else; `view.rs` has its fields.
 #[derive(Clone, Debug)]
 pub struct Projected {
     position: Position,
@@ -165,18 +191,34 @@ pub struct Health {
     pub refused: u64,
 }
 
-/// The gate of one sender.
+/// The gate between one sender and one sink.
 pub struct Gate {
-    policy: Policy,
+    sink: &'static Sink,
+    limits: Limits,
     key: SiteKey,
     sender: Sender,
     home: Home,
 }
 
 impl Gate {
-    /// A gate that obeys `policy`, names hosts under `key` and holds back what is at `home`.
+    /// The gate to the alliance's ingest endpoint: it obeys `policy`, names hosts under `key` and holds back what is at `home`.
     pub fn new(policy: Policy, key: SiteKey, sender: Sender, home: Home) -> Gate {
-        Gate { policy, key, sender, home }
+        Gate::of(&CENTRE, &policy, key, sender, home)
+    }
+
+    /// The gate to a sink of the table.
+    pub fn of(sink: &'static Sink, policy: &Policy, key: SiteKey, sender: Sender, home: Home) -> Gate {
+        Gate { sink, limits: policy.limits(sink), key, sender, home }
+    }
+
+    /// To whom.
+    pub fn sink(&self) -> &'static Sink {
+        self.sink
+    }
+
+    /// Who speaks through it.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
     }
 
     /// What may leave of a record.
@@ -214,7 +256,7 @@ impl Gate {
         Batch { after, through, positions, json: serde_json::to_vec(&wire).unwrap_or_default() }
     }
 
-    /// A sign of life.
+    /// A sign of life. It holds no indicator: no marking limits it.
     pub fn heartbeat(&self, health: &Health) -> Heartbeat {
         #[derive(Serialize)]
         struct Wire<'a> {
