@@ -4,12 +4,14 @@
 //! A sink takes a [`Batch`] or a [`Heartbeat`], and only the gate makes these: what does not come through here cannot
 //! be sent. Never here: a socket.
 
+mod form;
 mod policy;
 mod project;
 mod secret;
 mod sentence;
 mod shape;
 mod sink;
+mod syslog;
 mod token;
 mod view;
 
@@ -22,6 +24,7 @@ use serde_json::Value;
 
 use crate::spool::{Position, SpoolId};
 
+pub use form::{Envelope, Message};
 pub use policy::{Limits, Mistake, Policy, Written, WrittenSink};
 pub use secret::{SiteKey, read_secret};
 pub use sink::{ALWAYS, CEF, CENTRE, GROUPS, Group, MISP, NATS, OF_RED, SINKS, SYSLOG, Sink, TAXII, WrittenSinks};
@@ -134,7 +137,7 @@ pub struct Batch {
     after: Position,
     through: Position,
     positions: Vec<Position>,
-    json: Vec<u8>,
+    messages: Vec<Message>,
 }
 
 impl Batch {
@@ -153,9 +156,14 @@ impl Batch {
         &self.positions
     }
 
-    /// The bytes to send.
+    /// What to send, in order.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The bytes to send, where all go at once.
     pub fn json(&self) -> &[u8] {
-        &self.json
+        self.messages.first().map_or(&[], Message::bytes)
     }
 }
 
@@ -231,29 +239,11 @@ impl Gate {
         Ok(Projected { position, value: Value::Object(value) })
     }
 
-    /// One delivery: everything in `(after, through]` that may leave.
+    /// One delivery: everything in `(after, through]` that may leave, in the sink's form.
     pub fn batch(&self, spool: SpoolId, after: Position, through: Position, records: &[Projected]) -> Batch {
-        #[derive(Serialize)]
-        struct Wire<'a> {
-            site: &'a str,
-            sensor: &'a str,
-            mode: Mode,
-            spool: String,
-            after: u64,
-            through: u64,
-            records: Vec<&'a Value>,
-        }
-        let wire = Wire {
-            site: &self.sender.site,
-            sensor: &self.sender.sensor,
-            mode: self.sender.mode,
-            spool: spool.to_string(),
-            after: after.0,
-            through: through.0,
-            records: records.iter().map(|record| &record.value).collect(),
-        };
+        let envelope = Envelope { sender: &self.sender, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
-        Batch { after, through, positions, json: serde_json::to_vec(&wire).unwrap_or_default() }
+        Batch { after, through, positions, messages: (self.sink.form)(&envelope, records) }
     }
 
     /// A sign of life. It holds no indicator: no marking limits it.

@@ -5,7 +5,9 @@
 
 use serde::Deserialize;
 
+use super::form::{self, Form};
 use super::policy::WrittenSink;
+use super::syslog;
 use crate::indicator::{Pap, Tlp};
 
 /// A group of fields. Identity, revision, severity and what was shed always leave: without them there is no alert.
@@ -110,6 +112,8 @@ pub struct Sink {
     pub pap_max: Pap,
     /// The strictest that can.
     pub pap_ceiling: Pap,
+    /// What it is sent.
+    pub form: Form,
 }
 
 impl PartialEq for Sink {
@@ -164,6 +168,7 @@ const CENTRE_ROW: Sink = Sink {
     tlp_ceiling: Tlp::Red,
     pap_max: Pap::Amber,
     pap_ceiling: Pap::Amber,
+    form: form::ingest,
 };
 
 /// A collector of events, the site's own as a rule: who reads there is not known, so TLP:RED, which is for named recipients,
@@ -177,6 +182,7 @@ const EVENTS_ROW: Sink = Sink {
     tlp_ceiling: Tlp::AmberStrict,
     pap_max: Pap::Amber,
     pap_ceiling: Pap::Red,
+    form: syslog::messages,
 };
 
 /// A community that shares sightings. To tell whoever shared an indicator that it was seen is nothing that its adversary could
@@ -190,6 +196,7 @@ const COMMUNITY_ROW: Sink = Sink {
     tlp_ceiling: Tlp::Amber,
     pap_max: Pap::Amber,
     pap_ceiling: Pap::Amber,
+    form: form::ingest,
 };
 
 /// Makes the table, and what `gate.yaml` may say of each row.
@@ -224,7 +231,7 @@ sinks! {
     /// A collector of syslog (RFC 5424).
     SYSLOG syslog: EVENTS_ROW;
     /// A collector of CEF.
-    CEF cef: Sink { carries: EVENT, ..EVENTS_ROW };
+    CEF cef: Sink { carries: EVENT, form: syslog::cef_messages, ..EVENTS_ROW };
     /// A TAXII 2.1 collection: STIX sightings with what was observed.
     TAXII taxii: COMMUNITY_ROW;
     /// A MISP instance: a sighting has a time and says which attribute was seen.
