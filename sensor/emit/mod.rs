@@ -10,8 +10,11 @@ mod dead;
 mod endpoints;
 mod https;
 mod lane;
+pub mod misp;
+pub mod taxii;
 mod tls;
 mod validity;
+mod web;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -29,6 +32,8 @@ pub use courier::{Courier, Outcome};
 pub use credentials::Named;
 pub use dead::DeadLetters;
 pub use https::Https;
+pub use misp::Misp;
+pub use taxii::Taxii;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Default, Deserialize)]

@@ -247,7 +247,9 @@ fn a_dialect_is_made_of_what_the_sink_may_hear_and_of_nothing_else() {
     let taxii = projected(&TAXII);
     assert_eq!((taxii.peer(), taxii.asset(), taxii.text("app_proto")), (None, None, None));
     assert_eq!(taxii.met().next().unwrap().seen, Some("c2.bad.example"));
-    let misp = projected(&MISP);
+    let mut first = green();
+    first["alert"]["context"]["haetae"]["revision"] = 1.into();
+    let misp = of(&MISP, &Policy::default()).project(Position(7), first.to_string().as_bytes()).unwrap();
     assert_eq!((misp.met().next().unwrap().seen, misp.text("timestamp").is_some()), (None, true));
 }
 
