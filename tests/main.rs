@@ -18,11 +18,13 @@ mod killed;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
+mod misp;
 mod mistakes;
 mod packages;
 mod progress;
 mod replays;
 mod report;
 mod support;
+mod taxii;
 mod tidy;
 mod wire;

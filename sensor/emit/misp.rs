@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_none_of_its_attributes_has_is_settled_whatever_status_says_so() {
-        let late = r#"{"message":"Could not add the Sighting. Reason: No valid attributes found that match the criteria."}"#;
+        let late =
+            r#"{"message":"Could not add the Sighting. Reason: No valid attributes found that match the criteria."}"#;
         let early = r#"{"name":"Could not add Sighting","message":"Could not add Sighting","errors":"No valid attributes found that match the criteria."}"#;
         assert_eq!(answer(200, "application/json", late), Heard::Unmatched);
         assert_eq!(answer(403, "application/json", early), Heard::Unmatched);

@@ -174,7 +174,9 @@ impl Taxii {
                 self.place = None;
                 Delivery::Smaller { reason: format!("too much for the server (413){}", said()) }
             }
-            400 | 422 => Delivery::Unclear { reason: format!("the server takes it for no envelope ({}){}", answer.status, said()) },
+            400 | 422 => Delivery::Unclear {
+                reason: format!("the server takes it for no envelope ({}){}", answer.status, said()),
+            },
             _ => {
                 if matches!(answer.status, 301..=308 | 403 | 404) {
                     self.place = None;
@@ -204,7 +206,11 @@ impl Taxii {
     ) -> Result<Delivery, Delivery> {
         if status.state == State::Pending {
             if since.elapsed() >= TAXII_PENDING_TIME_MAX {
-                return Err(Delivery::Later { trouble: Trouble::Slow, reason: "the server never ends".to_owned(), after: None });
+                return Err(Delivery::Later {
+                    trouble: Trouble::Slow,
+                    reason: "the server never ends".to_owned(),
+                    after: None,
+                });
             }
             self.pending.truncate(TAXII_PENDING_MAX - 1);
             self.pending.insert(0, Pending { after, through, objects, status: status.id.clone(), since });
@@ -229,7 +235,9 @@ impl Taxii {
                 let answer = self.get(&place.manifest(some, next.as_deref()), end)?;
                 match answer.status {
                     200 => {}
-                    403 | 404 | 405 => return Ok(some.iter().find(|one| one.is_of_one_alert()).map(|one| one.id.clone())),
+                    403 | 404 | 405 => {
+                        return Ok(some.iter().find(|one| one.is_of_one_alert()).map(|one| one.id.clone()));
+                    }
                     _ => return Err(web::not_now("the server", &answer)),
                 }
                 next = there.read(&answer).ok_or_else(|| self.odd(&answer))?;

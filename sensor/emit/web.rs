@@ -63,9 +63,10 @@ impl Web {
         let good = |line: &Line| line.generation == generation && line.since.elapsed() < CONNECTION_AGE_MAX;
         let line = self.line.take().filter(good).unwrap_or_else(|| Line {
             agent: agent(held.tls.clone().filter(|_| self.url.starts_with("https:")), &Default::default()),
-            authorization: held.authorization.as_deref().map(|bearer| {
-                (self.authorization)(bearer.strip_prefix("Bearer ").unwrap_or(bearer))
-            }),
+            authorization: held
+                .authorization
+                .as_deref()
+                .map(|bearer| (self.authorization)(bearer.strip_prefix("Bearer ").unwrap_or(bearer))),
             generation,
             since: Instant::now(),
         });

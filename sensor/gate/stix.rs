@@ -160,7 +160,8 @@ impl Scene<'_> {
         if let Some(confidence) = record.number("confidence") {
             object.insert("confidence".into(), confidence.into());
         }
-        object.insert("external_references".into(), json!([{"source_name": sender.site(), "external_id": record.id()}]));
+        object
+            .insert("external_references".into(), json!([{"source_name": sender.site(), "external_id": record.id()}]));
         object.insert("object_marking_refs".into(), markings(self.mark()));
         object
     }
@@ -238,15 +239,13 @@ impl Scene<'_> {
         if let Some(until) = until.filter(|until| until.as_str() > SINCE) {
             object.insert("valid_until".into(), until.into());
         }
-        match (met.source, met.id) {
-            (None, None) => {}
-            (Some(source), None) => {
-                object.insert("description".into(), format!("Listed by {source}").into());
-            }
-            (source, Some(id)) => {
-                let references = json!([{"source_name": source.unwrap_or("indicator feed"), "external_id": id}]);
-                object.insert("external_references".into(), references);
-            }
+        object.insert(
+            "description".into(),
+            format!("Listed by {}", met.source.unwrap_or("a source that gives no name")).into(),
+        );
+        if let Some(id) = met.id {
+            let references = json!([{"source_name": met.source.unwrap_or("indicator feed"), "external_id": id}]);
+            object.insert("external_references".into(), references);
         }
         object.insert("object_marking_refs".into(), markings(self.mark()));
         let id = Uuid::v5(OURS, canonical(&Value::Object(object.clone())).as_bytes());

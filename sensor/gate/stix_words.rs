@@ -24,7 +24,11 @@ static WORDS: [Word; 11] = [
     Word { kind: "domain_suffix", pattern: at_or_below, observed: name },
     Word { kind: "url", pattern: |value| Some(equal("url:value", value)), observed: url },
     Word { kind: "md5", pattern: |value| hashed("file", "MD5", value), observed: |seen| hash("file", "MD5", seen) },
-    Word { kind: "sha1", pattern: |value| hashed("file", "SHA-1", value), observed: |seen| hash("file", "SHA-1", seen) },
+    Word {
+        kind: "sha1",
+        pattern: |value| hashed("file", "SHA-1", value),
+        observed: |seen| hash("file", "SHA-1", seen),
+    },
     Word {
         kind: "sha256",
         pattern: |value| hashed("file", "SHA-256", value),

@@ -30,7 +30,9 @@ impl Place {
         ids.dedup();
         let (root, collection, ids, limit) = (&self.root, &self.collection, ids.join(","), objects.len() * 2);
         let next = next.map(|next| format!("&next={}", encoded(next))).unwrap_or_default();
-        format!("{root}collections/{collection}/manifest/?match%5Bid%5D={ids}&match%5Bversion%5D=all&limit={limit}{next}")
+        format!(
+            "{root}collections/{collection}/manifest/?match%5Bid%5D={ids}&match%5Bversion%5D=all&limit={limit}{next}"
+        )
     }
 
     /// Section 4.3.

@@ -211,7 +211,8 @@ mod tests {
         for kind in ["text/html", "application/json", "application/vnd.oasis.taxii+json", ""] {
             assert!(Status::of(&answer(kind, body)).is_none(), "{kind}");
         }
-        for body in ["", "<html>", "[]", "{}", r#"{"id":"a","status":"done"}"#, r#"{"id":"../x","status":"complete"}"#] {
+        for body in ["", "<html>", "[]", "{}", r#"{"id":"a","status":"done"}"#, r#"{"id":"../x","status":"complete"}"#]
+        {
             assert!(Status::of(&taxii(body)).is_none(), "{body}");
         }
     }
@@ -235,7 +236,9 @@ mod tests {
         assert_eq!(listed.read(&taxii("{}")), Some(None));
         let page = r#"{"more":true,"next":"x","objects":[{"id":"sighting--1","date_added":"2026-11-21T04:40:02Z","version":"2026-11-21T04:40:02.511000Z"}]}"#;
         assert_eq!(listed.read(&taxii(page)), Some(Some("x".to_owned())));
-        assert!(listed.holds(&sighting("2026-11-21T04:40:02.511Z")) && !listed.holds(&sighting("2026-11-21T04:40:02.512Z")));
+        assert!(
+            listed.holds(&sighting("2026-11-21T04:40:02.511Z")) && !listed.holds(&sighting("2026-11-21T04:40:02.512Z"))
+        );
         assert!(listed.holds(&Named { id: "sighting--1".into(), modified: None }));
         assert_eq!(listed.read(&answer("text/html", "{}")), None);
     }

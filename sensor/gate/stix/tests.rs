@@ -69,7 +69,10 @@ fn an_alert_is_a_sighting_of_an_indicator_with_what_was_observed() {
     let pattern = "[domain-name:value = 'bad.example' OR domain-name:value LIKE '%.bad.example']";
     assert_eq!((&indicator["pattern"], &indicator["object_marking_refs"]), (&json!(pattern), &marks));
     let references = json!([{"source_name": "S2W", "external_id": "indicator--6c0f"}]);
-    assert_eq!((&indicator["external_references"], &indicator["valid_until"]), (&references, &json!("2027-01-31T00:00:00.000Z")));
+    assert_eq!(
+        (&indicator["external_references"], &indicator["valid_until"]),
+        (&references, &json!("2027-01-31T00:00:00.000Z"))
+    );
 }
 
 #[test]
@@ -109,9 +112,7 @@ fn url(value: &str) -> Value {
 
 #[test]
 fn a_later_revision_is_a_later_version_of_the_same_sighting() {
-    let revision = |number: u64| {
-        with(|record| record["alert"]["context"]["haetae"]["revision"] = number.into())
-    };
+    let revision = |number: u64| with(|record| record["alert"]["context"]["haetae"]["revision"] = number.into());
     let objects = envelope(&gate(), &[revision(1), revision(2)]);
     let sightings: Vec<&Value> = objects.iter().filter(|object| object["type"] == "sighting").collect();
     let [one, two] = sightings[..] else { panic!("two") };
@@ -163,7 +164,11 @@ fn what_the_form_has_no_words_for_stays_here() {
             "id": "indicator--0f5b1a3c-7e0e-4c39-9a54-1f1c6b7d2e01"}]);
     });
     let objects = envelope(&gate(), &[named]);
-    assert_eq!(one(&objects, "sighting")["observed_data_refs"], Value::Null, "sighted by its name, with no word for what was seen");
+    assert_eq!(
+        one(&objects, "sighting")["observed_data_refs"],
+        Value::Null,
+        "sighted by its name, with no word for what was seen"
+    );
 }
 
 #[test]
