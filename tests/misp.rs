@@ -56,7 +56,7 @@ impl Site {
         let key = self.directory.path().join("misp.key");
         std::fs::write(&key, KEY).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let written = Written { url: format!("http://127.0.0.1:{port}/"), key, authority: None };
+        let written = Written { url: format!("http://127.0.0.1:{port}/"), key: Some(key), authority: None };
         let section = Section::check(written, Path::new("/"), Secrets::Opened).unwrap();
         let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).unwrap();
         let gate = Gate::of(&MISP, &Policy::default(), SiteKey::fixed(&[7; 32]), sender, Arc::new(|_| false));

@@ -29,7 +29,7 @@ pub struct Written {
     /// The instance: `https://...`; `http://` for loopback only.
     pub url: String,
     /// A file with the authorization key of a user who may add sightings; not readable by everyone.
-    pub key: PathBuf,
+    pub key: Option<PathBuf>,
     /// A PEM file of authorities to trust instead of the system's.
     pub authority: Option<PathBuf>,
 }
@@ -50,12 +50,15 @@ impl Section {
     /// The keys and what is wrong with them.
     pub fn check(written: Written, base: &Path, secrets: Secrets) -> Result<Section, Vec<Problem>> {
         let files = Named {
-            token: Some(base.join(written.key)),
+            token: written.key.map(|path| base.join(path)),
             authority: written.authority.map(|path| base.join(path)),
             ..Named::default()
         };
         let section = Section { url: written.url.trim_end_matches('/').to_owned(), files };
-        let problems = web::problems(&section.url, &section.files, secrets, "key");
+        let mut problems = web::problems(&section.url, &section.files, secrets, "key");
+        if section.files.token.is_none() {
+            problems.push(("key", "is needed".to_owned()));
+        }
         if problems.is_empty() { Ok(section) } else { Err(problems) }
     }
 }
