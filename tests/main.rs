@@ -21,6 +21,7 @@ mod leaving;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
+mod misp;
 mod mistakes;
 mod packages;
 mod progress;
@@ -29,5 +30,6 @@ mod report;
 mod sinks;
 mod support;
 mod taint;
+mod taxii;
 mod tidy;
 mod wire;

@@ -10,10 +10,13 @@ mod dead;
 mod endpoints;
 mod https;
 mod lane;
+pub mod misp;
 pub mod sinks;
 pub mod syslog;
+pub mod taxii;
 mod tls;
 mod validity;
+mod web;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -31,7 +34,9 @@ pub use courier::{Courier, Outcome};
 pub use credentials::Named;
 pub use dead::DeadLetters;
 pub use https::Https;
+pub use misp::Misp;
 pub use syslog::Syslog;
+pub use taxii::Taxii;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -158,11 +163,7 @@ impl Section {
 
     /// The ports of the endpoints.
     pub fn ports(&self) -> Vec<u16> {
-        let port = |url: &String| {
-            let otherwise = if url.starts_with("https:") { 443 } else { 80 };
-            url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
-        };
-        self.endpoints().map(port).collect()
+        self.endpoints().map(|url| port_of(url)).collect()
     }
 
     /// The file with the site's key: the policy's, or `site.key` beside the spool.
@@ -170,6 +171,12 @@ impl Section {
         let beside = || self.spool.parent().unwrap_or(&self.spool).join("site.key");
         self.policy.key.clone().unwrap_or_else(beside)
     }
+}
+
+/// The port of a URL.
+fn port_of(url: &str) -> u16 {
+    let otherwise = if url.starts_with("https:") { 443 } else { 80 };
+    url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
 }
 
 /// Whether alerts may go there: over TLS, or to a loopback address.
