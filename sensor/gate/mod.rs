@@ -5,6 +5,7 @@
 //! be sent. Never here: a socket.
 
 mod form;
+mod nats;
 mod policy;
 mod project;
 mod secret;
