@@ -329,6 +329,15 @@ pub const DELIVERY_RECORDS_MAX: usize = 256;
 /// One delivery in bytes of local records; what goes out is smaller.
 pub const DELIVERY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Endpoints of one centre: what is beyond is a mistake, and each costs a wait when all are down.
+pub const ENDPOINTS_MAX: usize = 8;
+
+/// A file of certificates or revocations: the lists of large authorities have some MiB.
+pub const CREDENTIAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Records of one lane that the centre refused one by one before it was seen to take any: who refuses so many refuses all.
+pub const SUSPECTS_MAX: usize = 64;
+
 /// An answer of the centre: a number, or a reason.
 pub const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 

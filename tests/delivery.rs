@@ -66,17 +66,21 @@ impl Site {
     fn courier_to(&self, url: &str, token: &Path, authority: &Path) -> Courier {
         let written = Written {
             url: url.to_owned(),
-            gate: None,
             token: Some(token.to_owned()),
             authority: Some(authority.to_owned()),
             spool: Some(self.directory.path().join("spool")),
+            ..Written::default()
         };
+        self.courier_as(written)
+    }
+
+    fn courier_as(&self, written: Written) -> Courier {
         let section = Section::check(written, Path::new("/"), Secrets::Opened).unwrap();
         let key = SiteKey::open(&section.key()).unwrap();
         let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).unwrap();
         let gate = Gate::new(section.policy.clone(), key, sender, Arc::new(|_| false));
-        let sink = Box::new(Https::open(&section).unwrap());
-        Courier::new(self.spool.readers(), Way { gate, sink, dead: DeadLetters::beside(&section.spool) })
+        let sinks = Https::open(&section).unwrap();
+        Courier::new(self.spool.readers(), Way { gate, sinks, dead: DeadLetters::beside(&section.spool) })
     }
 
     fn courier(&self, centre: &Running) -> Courier {
@@ -179,7 +183,7 @@ fn a_busy_centre_is_asked_again_when_it_says_so() {
     let courier = site.courier(&centre);
     let counts = courier.counts();
     assert_eq!(patiently(courier), all(2));
-    assert_eq!(counts.attempts.load(Ordering::Relaxed), 3);
+    assert_eq!(counts.attempts_all(), 3);
     assert_eq!(centre.book().repeats, 0);
 }
 

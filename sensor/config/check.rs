@@ -266,8 +266,16 @@ impl Desk<'_> {
 
     fn centre(&mut self, mut written: emit::Written) -> Option<emit::Section> {
         let before = self.faults.len();
-        let emit::Written { gate, token, authority, .. } = &mut written;
-        for (key, file) in [("gate", gate), ("token", token), ("authority", authority)] {
+        let emit::Written { gate, token, authority, certificate, key, revocations, .. } = &mut written;
+        let files = [
+            ("gate", gate),
+            ("token", token),
+            ("authority", authority),
+            ("certificate", certificate),
+            ("key", key),
+            ("revocations", revocations),
+        ];
+        for (key, file) in files {
             let path = format!("centre.{key}");
             if let Some(named) = file.clone() {
                 self.plain_file(&path, named, centre_help(key));
@@ -340,7 +348,13 @@ fn centre_help(key: &str) -> &'static str {
         "url" => "write https://host/path; http:// goes to loopback alone, and a password into a `token` file",
         "gate" => "deploy/gate.yaml is one to start from",
         "token" => "one line, as the centre has handed it out, in a file that not everyone may read",
+        "fallbacks" => "other endpoints of the same centre, written as `url` is",
         "authority" => "a PEM file with at least one certificate",
+        "certificate" => "a PEM file with the sensor's own certificate first; `key` is its key",
+        "key" => "a PEM file with the key of `certificate`, which not everyone may read",
+        "revocations" => {
+            "a PEM file of lists of revoked certificates (X509 CRL), one for each authority of the centre's chain"
+        }
         _ => "name a folder; it is made if it is not there",
     }
 }

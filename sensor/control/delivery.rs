@@ -93,10 +93,10 @@ impl Prepared {
             let networks = Arc::clone(networks);
             Arc::new(move |address| networks.is_home(address))
         };
-        let sink = Https::open(section).map_err(Failure::Configuration)?;
+        let sinks = Https::open(section).map_err(Failure::Configuration)?;
         let way = Way {
             gate: Gate::new(section.policy.clone(), key.clone(), sender, home),
-            sink: Box::new(sink),
+            sinks,
             dead: DeadLetters::beside(&section.spool),
         };
         let courier = Courier::new(spool.readers(), way);
