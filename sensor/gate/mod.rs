@@ -135,6 +135,7 @@ impl Projected {
 /// What may leave of a run of the spool: one delivery.
 #[derive(Clone, Debug)]
 pub struct Batch {
+    spool: SpoolId,
     after: Position,
     through: Position,
     positions: Vec<Position>,
@@ -142,6 +143,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Which spool the positions count in.
+    pub fn spool(&self) -> SpoolId {
+        self.spool
+    }
+
     /// Everything up to here was settled before.
     pub fn after(&self) -> Position {
         self.after
@@ -244,7 +250,7 @@ impl Gate {
     pub fn batch(&self, spool: SpoolId, after: Position, through: Position, records: &[Projected]) -> Batch {
         let envelope = Envelope { sender: &self.sender, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
-        Batch { after, through, positions, messages: (self.sink.form)(&envelope, records) }
+        Batch { spool, after, through, positions, messages: (self.sink.form)(&envelope, records) }
     }
 
     /// A sign of life. It holds no indicator: no marking limits it.

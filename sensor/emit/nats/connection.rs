@@ -1,6 +1,7 @@
 //! A connection to one NATS server: its address and whom to trust go in, operations go out and come in. Never here: what they
 //! are for, a second server, or a wait without an end.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     info: Info,
     /// What was written and not yet sent.
     out: Vec<u8>,
+    /// Messages that came while something else was waited for.
+    before: VecDeque<Message>,
 }
 
 impl Connection {
@@ -43,7 +46,7 @@ impl Connection {
     ///
     /// # Errors
     /// Why not, for a person.
-    pub fn open(server: &Server, tls: &Arc<ClientConfig>, name: &str, end: Instant) -> Result<Connection, String> {
+    pub fn open(server: &Server, tls: Option<&Arc<ClientConfig>>, name: &str, end: Instant) -> Result<Connection, String> {
         let (stream, mut incoming) = (reach(server, end)?, Incoming::default());
         let mut plain = Stream::Plain(stream);
         // The first line comes before TLS: nothing is told to anybody yet, and nothing of it is believed but what can only
@@ -59,7 +62,7 @@ impl Connection {
             (_, false) if info.tls_required => return Err("asks for TLS: write tls://".to_owned()),
             (plain, false) => plain,
         };
-        let mut connection = Connection { stream, incoming, info, out: Vec::new() };
+        let mut connection = Connection { stream, incoming, info, out: Vec::new(), before: VecDeque::new() };
         wire::connect(&mut connection.out, name, server.is_secured);
         connection.confirm(end)?;
         if !connection.info.headers {
@@ -96,6 +99,9 @@ impl Connection {
     /// # Errors
     /// The server refuses something, or the connection is gone.
     pub fn message(&mut self, end: Instant) -> Result<Option<Message>, String> {
+        if let Some(message) = self.before.pop_front() {
+            return Ok(Some(message));
+        }
         loop {
             match self.stream.said(&mut self.incoming, end)? {
                 Some(Said::Message(message)) => return Ok(Some(message)),
@@ -105,8 +111,7 @@ impl Connection {
         }
     }
 
-    /// Sends what was written, and waits until the server has heard it. Messages that come meanwhile are lost: nothing that
-    /// matters comes but once.
+    /// Sends what was written, and waits until the server has heard it. Messages that come meanwhile are kept.
     ///
     /// # Errors
     /// It refuses some of it, is silent, or gone.
@@ -116,7 +121,7 @@ impl Connection {
         loop {
             match self.stream.said(&mut self.incoming, end)? {
                 Some(Said::Pong) => return Ok(()),
-                Some(Said::Message(_)) => {}
+                Some(Said::Message(message)) => self.before.push_back(message),
                 Some(said) => self.heed(said)?,
                 None => return Err("does not answer".to_owned()),
             }
@@ -203,7 +208,8 @@ fn addresses(server: &Server, end: Instant) -> Result<Vec<SocketAddr>, String> {
     found.map_err(|_| "its name is not found in time".to_owned())?.map_err(|error| error.to_string())
 }
 
-fn secure(stream: TcpStream, server: &Server, tls: &Arc<ClientConfig>) -> Result<Stream, String> {
+fn secure(stream: TcpStream, server: &Server, tls: Option<&Arc<ClientConfig>>) -> Result<Stream, String> {
+    let tls = tls.ok_or("needs an authority to be trusted by")?;
     let name = ServerName::try_from(server.host.clone()).map_err(|error| error.to_string())?;
     let connection = ClientConnection::new(Arc::clone(tls), name).map_err(|error| error.to_string())?;
     let mut stream = StreamOwned::new(connection, stream);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use ureq::http::Uri;
 
-use crate::emit::Problem;
+use crate::emit::{self, Problem};
 use crate::limits::NATS_SERVERS_MAX;
 
 /// The key of all that can be wrong here.
@@ -45,12 +45,18 @@ pub struct Section {
 }
 
 impl Section {
-    /// Checks what is written; `site` is who will speak.
+    /// Checks what is written, and what is beside it in `centre:`.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn check(written: &Written) -> Result<Section, Vec<Problem>> {
+    pub(in crate::emit) fn check(written: &Written, beside: &emit::Written) -> Result<Section, Vec<Problem>> {
         let mut problems = Vec::new();
+        if !beside.url.is_empty() || beside.fallbacks.is_some() {
+            problems.push((KEY, "is there beside `url`: one of the two is the way to the centre".to_owned()));
+        }
+        if beside.token.is_some() {
+            problems.push(("token", "is for `url`; NATS knows a site by its certificate".to_owned()));
+        }
         let mut servers = Vec::new();
         for url in &written.servers {
             match server(url) {
@@ -117,7 +123,7 @@ mod tests {
 
     fn check(servers: &[&str], stream: Option<&str>) -> Result<Section, Vec<Problem>> {
         let servers = servers.iter().map(|server| (*server).to_owned()).collect();
-        Section::check(&Written { servers, stream: stream.map(str::to_owned) })
+        Section::check(&Written { servers, stream: stream.map(str::to_owned) }, &Default::default())
     }
 
     #[test]
@@ -137,6 +143,18 @@ mod tests {
         ] {
             assert_eq!(check(&[url], None).unwrap_err()[0].0, "nats", "{url}");
         }
+    }
+
+    #[test]
+    fn there_is_one_way_to_the_centre() {
+        let written = Written { servers: vec!["tls://n1.example".to_owned()], stream: None };
+        let beside = emit::Written {
+            url: "https://centre.example".to_owned(),
+            token: Some("token".into()),
+            ..emit::Written::default()
+        };
+        let problems = Section::check(&written, &beside).unwrap_err();
+        assert_eq!(problems.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["nats", "token"]);
     }
 
     #[test]
