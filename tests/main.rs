@@ -19,6 +19,7 @@ mod killed;
 mod live;
 mod metrics;
 mod mistakes;
+mod nats;
 mod packages;
 mod progress;
 mod replays;
