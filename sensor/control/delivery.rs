@@ -83,6 +83,9 @@ impl Prepared {
         }
         let options = Options { bytes_max: config.limits.spool_bytes_max, ..Options::default() };
         let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        // from here on keys and the centre's token are in memory
+        #[cfg(feature = "libpcap")]
+        let _as_far_as_it_goes = crate::sandbox::hide();
         let key = config.site.key.clone().unwrap_or_else(|| section.key());
         let key = SiteKey::open(&key).map_err(|error| Failure::Io(key, error))?;
         let site = if config.site.id.is_empty() { UNNAMED_SITE } else { &config.site.id };

@@ -13,6 +13,9 @@ use crate::spool::Position;
 /// The centre may ask for patience, but not for ever.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
+/// Words of the centre that are kept: a sentence or two.
+const REASON_CHARACTERS_MAX: usize = 200;
+
 /// What the centre answers.
 pub(super) struct Answer {
     pub status: u16,
@@ -33,7 +36,7 @@ impl Answer {
     pub(super) fn understood(&self, records: usize) -> Delivery {
         let said: Option<Said> = serde_json::from_slice(&self.body).ok();
         let later = |trouble, reason| Delivery::Later { trouble, reason, after: self.retry_after() };
-        let error = said.as_ref().and_then(|said| said.error.clone());
+        let error = said.as_ref().and_then(|said| said.error.as_deref()).map(plain);
         let reason = match &error {
             Some(error) => format!("the centre answers {}: {error}", self.status),
             None => format!("the centre answers {}", self.status),
@@ -73,6 +76,13 @@ impl Answer {
         let text = self.headers.get(header)?.to_str().ok()?;
         Some(rfc2822::parse(text.trim()).ok()?.timestamp().as_second())
     }
+}
+
+/// The centre's words as they may stand in a log or on a terminal: nothing that moves a cursor or turns the direction.
+fn plain(words: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    words.chars().map(|c| if c.is_control() || turns(c) { '?' } else { c }).take(REASON_CHARACTERS_MAX).collect()
 }
 
 fn now() -> i64 {
@@ -130,6 +140,19 @@ mod tests {
         for odd in ["soon", "-1", "1.5", ""] {
             assert_eq!(after(&[("retry-after", odd)]), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn what_the_centre_says_moves_no_cursor() {
+        let said = |body: &str| match means(500, body) {
+            Delivery::Later { reason, .. } => reason,
+            _ => panic!("500 means later"),
+        };
+        assert_eq!(
+            said("{\"error\":\"a\\u001b[2Jb\\n\u{202e}c \u{ac00}\"}"),
+            "the centre answers 500: a?[2Jb??c \u{ac00}"
+        );
+        assert!(said(&format!("{{\"error\":\"{}\"}}", "x".repeat(60_000))).len() < 300);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a courier has done since it started; anyone may read along.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::Facts;
 
@@ -96,6 +97,8 @@ pub struct Counts {
     pub centre_until: AtomicU64,
     /// How far our clock is ahead of the centre's, in seconds; 0, too, while it has not told its own.
     pub clock_ahead: AtomicI64,
+    /// Why the last attempt failed, if it did.
+    reason: Mutex<Option<String>>,
     /// Version of the indicator set, for the signs of life; control sets it. 0: unknown.
     pub set_version: AtomicU64,
 }
@@ -109,6 +112,15 @@ impl Counts {
     /// All attempts.
     pub fn attempts_all(&self) -> u64 {
         Attempt::ALL.iter().map(|attempt| self.attempts(*attempt)).sum()
+    }
+
+    /// Why the last attempt failed, for a person; `None`: it did not.
+    pub fn reason(&self) -> Option<String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn failed(&self, reason: Option<String>) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     pub(super) fn tried(&self, attempt: Attempt) {

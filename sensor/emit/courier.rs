@@ -243,8 +243,9 @@ impl Courier {
         }
         add(&self.counts.withheld, there.saturating_sub(delivered + dead));
         add(&self.counts.damaged, (up_to.0 - run.after.0).saturating_sub(there));
-        if self.failures > 0 && delivered > 0 {
+        if self.failures > 0 {
             tracing::info!(failures = self.failures, "alerts reach the centre again");
+            self.counts.failed(None);
         }
         (self.failures, self.reason) = (0, None);
         self.counts.failures.store(0, Ordering::Release);
@@ -322,6 +323,7 @@ impl Courier {
                 "alerts do not reach the centre; they wait"
             );
         }
+        self.counts.failed(Some(reason.clone()));
         self.reason = Some(reason);
     }
 

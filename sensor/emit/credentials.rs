@@ -171,9 +171,9 @@ impl Named {
             (Some(_), None) => return Err(("certificate", "has no `key` beside it".to_owned())),
             (None, Some(_)) => return Err(("key", "has no `certificate` beside it".to_owned())),
         };
-        let chain = certificates(certificate).map_err(|why| ("certificate", why))?;
         let said = |error: &dyn std::fmt::Display| ("key", format!("{}: {error}", key.display()));
         let bytes = read_secret(key).map_err(|error| said(&error))?;
+        let chain = certificates(certificate).map_err(|why| ("certificate", why))?;
         let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| said(&format!("no PEM key: {error}")))?;
         Ok(Some((chain, key)))
     }
@@ -226,7 +226,7 @@ fn read_token(path: &Path) -> Result<String, String> {
 }
 
 /// The authorities in a PEM file, or the system's.
-fn authorities(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn authorities(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
     let system = || SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
     certificates(path.or_else(system).ok_or("the system has no bundle of authorities; name one")?)
 }

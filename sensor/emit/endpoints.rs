@@ -16,7 +16,7 @@ const WAIT_MAX: Duration = Duration::from_secs(120);
 const WAIT_SPREAD: u32 = 6;
 
 /// An attempt is given up after this long: with what it takes to connect elsewhere, ten seconds are not over.
-const PATIENCE_MIN: Duration = Duration::from_secs(8);
+const PATIENCE_MIN: Duration = Duration::from_secs(6);
 
 /// A whole attempt where no endpoint answers sooner: longer than a slow disk at the centre takes.
 const PATIENCE_MAX: Duration = Duration::from_secs(60);
@@ -253,15 +253,15 @@ mod tests {
     fn whoever_is_alone_and_slow_gets_more_time_and_loses_it_when_it_is_fast() {
         let mut endpoints = Endpoints::new(1, 1);
         let patience = |endpoints: &mut Endpoints| endpoints.choose(SECOND).unwrap().1.as_secs();
-        assert_eq!(patience(&mut endpoints), 8);
-        for expected in [16, 32, 60, 60] {
+        assert_eq!(patience(&mut endpoints), 6);
+        for expected in [12, 24, 48, 60, 60] {
             endpoints.too_slow(0);
             assert_eq!(patience(&mut endpoints), expected);
         }
         endpoints.answered(0, 10 * SECOND);
         assert_eq!(patience(&mut endpoints), 60);
         endpoints.answered(0, SECOND);
-        assert_eq!(patience(&mut endpoints), 8);
+        assert_eq!(patience(&mut endpoints), 6);
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod endpoints;
 mod https;
 mod lane;
 pub mod nats;
+pub mod sinks;
+pub mod syslog;
 mod tls;
 mod validity;
 
@@ -30,6 +32,7 @@ pub use courier::{Courier, Outcome};
 pub use credentials::Named;
 pub use dead::DeadLetters;
 pub use https::Https;
+pub use syslog::Syslog;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Default, Deserialize)]

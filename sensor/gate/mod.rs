@@ -8,6 +8,7 @@ mod form;
 mod nats;
 mod policy;
 mod project;
+mod reveal;
 mod secret;
 mod sentence;
 mod shape;
@@ -27,6 +28,7 @@ use crate::spool::{Position, SpoolId};
 
 pub use form::{Envelope, Message};
 pub use policy::{Limits, Mistake, Policy, Written, WrittenSink};
+pub use reveal::Question;
 pub use secret::{SiteKey, read_secret};
 pub use sink::{ALWAYS, CEF, CENTRE, GROUPS, Group, MISP, NATS, OF_RED, SINKS, SYSLOG, Sink, TAXII, WrittenSinks};
 pub use token::{Of, Token};

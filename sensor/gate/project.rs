@@ -62,6 +62,7 @@ pub(super) fn project(gate: &Gate, position: Position, record: &Value) -> Result
     out.insert("revision".into(), revision.into());
     put(&mut out, "final", flag(&own["final"]));
     put(&mut out, "incident", own["incident"].as_str().filter(|text| is_name(text)));
+    put(&mut out, "repeats", repeats(&own["repeats"]));
     put(&mut out, "mode", one_of(&own["mode"], &MODES));
     if gate.limits.lets(Group::Time) {
         put(&mut out, "timestamp", time(&record["timestamp"]));
@@ -80,6 +81,12 @@ pub(super) fn project(gate: &Gate, position: Position, record: &Value) -> Result
     scene.add(&mut out);
     out.insert("signature".into(), sentence(&out).into());
     Ok(out)
+}
+
+/// What an update stands for: the first alert of its contact, and how many came since.
+fn repeats(repeats: &Value) -> Option<Value> {
+    let first = repeats["first"].as_str().filter(|id| is_name(id))?;
+    Some(json!({"first": first, "alerts": repeats["alerts"].as_u64()?}))
 }
 
 /// Who speaks of what was met; nobody in what the sensor says of itself.

@@ -249,19 +249,32 @@ mod tests {
             .map(|mask| (bytes.iter().map(|byte| byte ^ 0x5a).collect::<Vec<_>>(), mask));
         let mut bytes = Zeroizing::new(bytes);
         let key = SiteKey::read(Path::new(&path)).unwrap();
-        let used = std::thread::spawn(move || {
-            let tokens = [key.host([10, 0, 0, 1].into()), key.name("a")];
-            black_box((key.derive("b"), tokens));
-            key
+        // signed far down the stack of a thread that then stands still, so that nothing else writes over what is left there
+        let (say, hear) = std::sync::mpsc::channel();
+        let signer = key.clone();
+        let standing = std::thread::spawn(move || {
+            far_down(&signer);
+            drop(signer);
+            say.send(()).unwrap();
+            std::thread::park();
         });
-        let key = used.join().unwrap();
-        black_box((key.host([10, 0, 0, 2].into()), key.name("c"), key.derive("d")));
-        let held = in_memory(&needles[0].0, needles[0].1);
+        hear.recv().unwrap();
+        let look = || needles.each_ref().map(|(needle, mask)| in_memory(needle, *mask));
+        let held = look();
         zeroize::Zeroize::zeroize(&mut *bytes);
-        let one = in_memory(&needles[0].0, needles[0].1);
+        let once = look();
+        standing.thread().unpark();
+        standing.join().unwrap();
         drop(key);
-        let left: Vec<usize> = needles.iter().map(|(needle, mask)| in_memory(needle, *mask)).collect();
-        println!("looked into: {held} {one} {left:?}");
+        println!("looked into: {held:?} {once:?} {:?}", look());
+    }
+
+    #[inline(never)]
+    fn far_down(key: &SiteKey) {
+        let mut room = [0u8; 4096];
+        black_box(&mut room);
+        black_box((key.host([10, 0, 0, 1].into()), key.name("a"), key.derive("b")));
+        black_box(&mut room);
     }
 
     #[test]
@@ -273,6 +286,6 @@ mod tests {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(LOOKED_INTO, &path);
         let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
-        assert!(said.contains("looked into: 2 1 [0, 0, 0]"), "{said}");
+        assert!(said.contains("looked into: [2, 0, 0] [1, 0, 0] [0, 0, 0]"), "{said}");
     }
 }

@@ -72,6 +72,8 @@ pub static ALWAYS: &[&str] = &[
     "revision",
     "final",
     "incident",
+    "repeats.first",
+    "repeats.alerts",
     "mode",
     "severity",
     "category",
