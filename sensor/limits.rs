@@ -341,6 +341,12 @@ pub const SUSPECTS_MAX: usize = 64;
 /// An answer of the centre: a number, or a reason.
 pub const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
+/// A line of the NATS protocol: the server's first one names every server of its cluster.
+pub const NATS_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Servers of one NATS cluster that are tried in turn.
+pub const NATS_SERVERS_MAX: usize = 8;
+
 /// Refused records kept for a person to look at. At this size deliveries stop instead of losing more.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
