@@ -41,7 +41,19 @@ static USES: &[(&str, &[&str])] = &[
     // Adds up what every room counts, and tells a person of it.
     (
         "metrics",
-        &["capture", "decode", "flow", "protocol", "observable", "indicator", "alert", "worker", "pages", "cli"],
+        &[
+            "capture",
+            "decode",
+            "flow",
+            "protocol",
+            "observable",
+            "indicator",
+            "alert",
+            "worker",
+            "pages",
+            "cli",
+            "emit",
+        ],
     ),
     ("protocol", &["observable"]),
     // What a thread or a process may do is told to them, by whoever reads the configuration.

@@ -4,6 +4,9 @@
 //! A sink takes a [`Batch`] or a [`Heartbeat`], and only the gate makes these: what does not come through here cannot
 //! be sent. Never here: a socket.
 
+mod form;
+mod misp;
+mod nats;
 mod policy;
 mod project;
 mod reveal;
@@ -11,7 +14,11 @@ mod secret;
 mod sentence;
 mod shape;
 mod sink;
+mod stix;
+mod stix_words;
+mod syslog;
 mod token;
+mod uuid;
 mod view;
 
 use std::fmt;
@@ -23,6 +30,7 @@ use serde_json::Value;
 
 use crate::spool::{Position, SpoolId};
 
+pub use form::{Envelope, Message};
 pub use policy::{Limits, Mistake, Policy, Written, WrittenSink};
 pub use reveal::Question;
 pub use secret::{SiteKey, read_secret};
@@ -48,6 +56,8 @@ pub enum Withheld {
     AboveTlp,
     /// On an indicator above the PAP that may leave to this sink.
     AbovePap,
+    /// The sink's form has no words for it, or none are left of what it needs.
+    Unsayable,
 }
 
 impl Withheld {
@@ -60,6 +70,7 @@ impl Withheld {
             Withheld::Replay => "replay",
             Withheld::AboveTlp => "above_tlp",
             Withheld::AbovePap => "above_pap",
+            Withheld::Unsayable => "unsayable",
         }
     }
 }
@@ -133,13 +144,19 @@ impl Projected {
 /// What may leave of a run of the spool: one delivery.
 #[derive(Clone, Debug)]
 pub struct Batch {
+    spool: SpoolId,
     after: Position,
     through: Position,
     positions: Vec<Position>,
-    json: Vec<u8>,
+    messages: Vec<Message>,
 }
 
 impl Batch {
+    /// Which spool the positions count in.
+    pub fn spool(&self) -> SpoolId {
+        self.spool
+    }
+
     /// Everything up to here was settled before.
     pub fn after(&self) -> Position {
         self.after
@@ -155,9 +172,14 @@ impl Batch {
         &self.positions
     }
 
-    /// The bytes to send.
+    /// What to send, in order.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The bytes to send, where all go at once.
     pub fn json(&self) -> &[u8] {
-        &self.json
+        self.messages.first().map_or(&[], Message::bytes)
     }
 }
 
@@ -230,32 +252,15 @@ impl Gate {
     pub fn project(&self, position: Position, record: &[u8]) -> Result<Projected, Withheld> {
         let record: Value = serde_json::from_slice(record).map_err(|_| Withheld::Unreadable)?;
         let value = project::project(self, position, &record)?;
-        Ok(Projected { position, value: Value::Object(value) })
+        let projected = Projected { position, value: Value::Object(value) };
+        if (self.sink.says)(&projected) { Ok(projected) } else { Err(Withheld::Unsayable) }
     }
 
-    /// One delivery: everything in `(after, through]` that may leave.
+    /// One delivery: everything in `(after, through]` that may leave, in the sink's form.
     pub fn batch(&self, spool: SpoolId, after: Position, through: Position, records: &[Projected]) -> Batch {
-        #[derive(Serialize)]
-        struct Wire<'a> {
-            site: &'a str,
-            sensor: &'a str,
-            mode: Mode,
-            spool: String,
-            after: u64,
-            through: u64,
-            records: Vec<&'a Value>,
-        }
-        let wire = Wire {
-            site: &self.sender.site,
-            sensor: &self.sender.sensor,
-            mode: self.sender.mode,
-            spool: spool.to_string(),
-            after: after.0,
-            through: through.0,
-            records: records.iter().map(|record| &record.value).collect(),
-        };
+        let envelope = Envelope { sender: &self.sender, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
-        Batch { after, through, positions, json: serde_json::to_vec(&wire).unwrap_or_default() }
+        Batch { spool, after, through, positions, messages: (self.sink.form)(&envelope, records) }
     }
 
     /// A sign of life. It holds no indicator: no marking limits it.
