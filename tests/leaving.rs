@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use haetae::gate::{ALWAYS, GROUPS, Gate, Group, Mode, OF_RED, Policy, SINKS, Sender, Sink, SiteKey};
+use haetae::gate::{ALWAYS, CENTRE, GROUPS, Gate, Group, Mode, OF_RED, Policy, SINKS, Sender, Sink, SiteKey};
 use haetae::indicator::{Pap, Tlp};
 use haetae::spool::{Options, Position, Spool, SpoolId};
 use serde_json::{Value, json};
@@ -86,7 +86,8 @@ fn spool() -> SpoolId {
 fn tried(sink: &'static Sink, policy: &Policy, (tlp_max, pap_max): (Tlp, Pap), groups: &[Group]) -> usize {
     let (contract, spool) = (Contract::shipped(), spool());
     let sender = Sender::new("site-0017", "tap-a", Mode::Live).expect("names");
-    let gate = Gate::of(sink, policy, SiteKey::fixed(&[3; 32]), sender, Arc::new(|_| false));
+    let gate = |sink| Gate::of(sink, policy, SiteKey::fixed(&[3; 32]), sender.clone(), Arc::new(|_| false));
+    let (gate, centre) = (gate(sink), gate(&CENTRE));
     let mut left = 0;
     for (tlp, pap) in Tlp::ALL.into_iter().flat_map(|tlp| Pap::ALL.map(|pap| (tlp, pap))) {
         let who = format!("{} TLP:{} PAP:{}", sink.name, tlp.name(), pap.name());
@@ -119,7 +120,8 @@ fn tried(sink: &'static Sink, policy: &Policy, (tlp_max, pap_max): (Tlp, Pap), g
             }
         }
         if sink.alliance {
-            let batch = gate.batch(spool, Position(6), Position(7), &[projected]);
+            // other ways to the centre have a frame of their own around the same record
+            let batch = centre.batch(spool, Position(6), Position(7), &[projected]);
             let batch = serde_json::from_slice(batch.json()).expect("JSON");
             assert_eq!(contract.batch(&batch), Ok(()), "{who}");
         }
