@@ -803,3 +803,16 @@ pub const STUCK_TIME_MAX: std::time::Duration = std::time::Duration::from_millis
 /// How long a worker that was told to end may go without a sign of life: it gives one a quarter of a second apart, and with every
 /// batch. With what is done after it the process still ends within five seconds.
 pub const SILENT_AT_END_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_000);
+
+/// What may stand before a listed name in what was seen of it: names of services are shorter, and what is longer is how data
+/// goes through a resolver.
+pub const WIRE_NAME_FRONT_BYTES_MAX: usize = 32;
+
+/// A name that `haetae reveal` looks for in what the site has written down; names have up to 255 bytes (RFC 1035 section 2.3.4).
+pub const REVEAL_TEXT_BYTES_MAX: usize = 255;
+
+/// What it reads of a file at once.
+pub const REVEAL_READ_BYTES: usize = 1 << 20;
+
+/// Texts that it remembers having tried: logs say the same thing again and again.
+pub const REVEAL_REMEMBERED_MAX: usize = 1 << 18;

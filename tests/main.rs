@@ -17,6 +17,7 @@ mod explain;
 mod fuzz_seeds;
 mod injection;
 mod killed;
+mod leaving;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
@@ -25,6 +26,8 @@ mod packages;
 mod progress;
 mod replays;
 mod report;
+mod sinks;
 mod support;
+mod taint;
 mod tidy;
 mod wire;

@@ -25,12 +25,13 @@ Examples:
   haetae lookup c2.bad.example -S rules/           what is known of a value
   haetae status                                    how the running sensor is; also counters, reload
   haetae explain ID -r a.pcap -S rules/            one alert, from its bytes to the decision
+  haetae reveal h-k3f7q2abcdef -c haetae.yaml      which inside host the centre speaks of
   haetae rules test -S rules/                      run the tests that rule files bring along
   haetae doctor tap0 -c haetae.yaml                what is wrong with a tap, a machine, a configuration, and what to type
 
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
-Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a running sensor that
+Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a token of nobody here, a running sensor that
 is not ready or did not reload; 2 usage; 65 damaged capture with --strict; 69 no running sensor; 70 a fault of the sensor;
 71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
@@ -159,6 +160,21 @@ pub(crate) enum Command {
         list: bool,
         #[command(flatten)]
         site: Site,
+    },
+    /// Say which inside host or name a token of this site stands for; takes the site's key, on this machine
+    #[command(
+        after_help = "Every IPv4 address of `networks:` is tried. IPv6 addresses and names are found if the configuration names them, \
+                      or the event log or the spool still has them."
+    )]
+    Reveal {
+        /// The token, as the centre has it: h- or n-, and 12 letters
+        token: String,
+        /// Configuration that says where the key is (default: HAETAE_CONFIG)
+        #[arg(short = 'c', value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Override an option of the configuration: --set site.key=/root/site.key
+        #[arg(long, value_name = "A.B=C")]
+        set: Vec<String>,
     },
     /// Look at an interface, this machine and some seconds of traffic: what is wrong, and what to type
     Doctor {

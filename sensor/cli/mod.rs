@@ -15,6 +15,7 @@ pub mod lookup;
 mod manual;
 mod order;
 mod progress;
+pub mod reveal;
 pub mod rules;
 pub mod running;
 pub mod screen;
@@ -137,6 +138,7 @@ impl Desk<'_> {
                 self.ask(arguments::Running { socket, config: site.config, json }, Question::Lookup(&value))
             }
             Command::Explain { id, paths, site, .. } => self.explain(id.as_deref(), paths, &site),
+            Command::Reveal { token, config, set } => self.reveal(&token, config, &set),
             Command::Doctor { interface, config, set, seconds, json } => {
                 self.doctor(&doctor::Question { interface, config, set, seconds, json })
             }
@@ -287,6 +289,24 @@ impl Desk<'_> {
                 Ok(exit::SOUND)
             }
             Err(refused) => Ok(self.refused(refused, "nothing was shown")?),
+        }
+    }
+
+    fn reveal(&mut self, token: &str, config: Option<PathBuf>, sets: &[String]) -> Result<u8, Stop> {
+        let Some(token) = crate::gate::Token::parse(token) else {
+            return self.usage("this is no token: h- or n-, and 12 letters");
+        };
+        let Some(file) = self.chosen(config) else {
+            return self.usage("of which site? -c FILE, or HAETAE_CONFIG");
+        };
+        // whoever may not read the site's secrets is told no more than that
+        let config = match crate::config::load_again(Some(&file), sets, self.environment) {
+            Ok(config) => config,
+            Err(refused) => return Ok(self.refused(refused, "nothing was revealed")?),
+        };
+        match reveal::run(token, &config, self.out, self.complaints) {
+            Ok(code) => Ok(code),
+            Err(failure) => self.failed(&failure),
         }
     }
 

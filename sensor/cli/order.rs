@@ -17,8 +17,9 @@ use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
 pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 
 /// The sub-commands, for whoever mistypes one.
-pub(crate) const COMMANDS: [&str; 13] = [
+pub(crate) const COMMANDS: [&str; 14] = [
     "replay",
+    "reveal",
     "run",
     "check",
     "config",

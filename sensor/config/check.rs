@@ -40,6 +40,8 @@ pub struct Config {
     pub events: Events,
     /// Where alerts go; `None`: nothing leaves.
     pub centre: Option<emit::Section>,
+    /// Who else hears of alerts.
+    pub sinks: Vec<emit::sinks::Section>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<Metrics>,
     /// Where the running sensor is asked; `None`: nowhere.
@@ -162,6 +164,7 @@ pub(crate) fn check(
         let help = "without `networks: { home: [...] }` nothing says what is inside and must not leave";
         desk.fault("networks", "is missing, and `centre` needs it".to_string(), help);
     }
+    let has_centre = written.centre.is_some();
     Config {
         site: desk.site(written.site),
         networks: written.networks.map(|networks| desk.networks(networks)),
@@ -169,6 +172,7 @@ pub(crate) fn check(
         rules: desk.rules(written.rules),
         outputs: desk.eve(written.outputs.eve),
         events: desk.events(written.events),
+        sinks: desk.sinks(written.sinks.unwrap_or_default(), has_centre),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
         control: written.control.map(|control| desk.control(control)),

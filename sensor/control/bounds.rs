@@ -13,7 +13,7 @@ use super::run::Service;
 use crate::broker::Short;
 use crate::capture::live::Keeper;
 use crate::config::{self, Config};
-use crate::emit::Section;
+use crate::emit::{self, Section};
 use crate::limits::SANDBOX_TIME_MAX;
 use crate::sandbox::{Layer, Plan, Rights, Role, Sandbox, Wanted};
 
@@ -59,6 +59,7 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
     if let Some(centre) = &config.centre {
         uplink.extend(around(Path::new("/etc/resolv.conf")));
         uplink.extend(centre.files.all().flat_map(|file| around(file)));
+        uplink.extend(config.sinks.iter().filter_map(|sink| sink.authority()).flat_map(around));
     }
     let key = config.site.key.clone().or_else(|| config.centre.as_ref().map(Section::key));
     let secrets = config.centre.iter().flat_map(|centre| centre.files.secrets()).cloned();
@@ -72,7 +73,12 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
             .and_then(|control| std::path::absolute(&control.socket).ok()?.parent().map(Into::into)),
         spool: config.centre.as_ref().map(|centre| centre.spool.clone()),
         uplink,
-        ports: config.centre.iter().flat_map(|centre| [centre.ports(), vec![DOMAIN]].concat()).collect(),
+        ports: config
+            .centre
+            .iter()
+            .flat_map(|centre| [centre.ports(), vec![DOMAIN]].concat())
+            .chain(config.sinks.iter().map(emit::sinks::Section::port))
+            .collect(),
         rights,
         secrets: key.into_iter().chain(secrets).collect(),
     };

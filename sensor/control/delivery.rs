@@ -37,7 +37,7 @@ pub(super) fn own_key(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
 pub(super) struct Prepared {
     url: String,
     spool: Spool,
-    key: [u8; 32],
+    key: zeroize::Zeroizing<[u8; 32]>,
     courier: Courier,
 }
 
@@ -83,6 +83,9 @@ impl Prepared {
         }
         let options = Options { bytes_max: config.limits.spool_bytes_max, ..Options::default() };
         let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        // from here on keys and the centre's token are in memory
+        #[cfg(feature = "libpcap")]
+        let _as_far_as_it_goes = crate::sandbox::hide();
         let key = config.site.key.clone().unwrap_or_else(|| section.key());
         let key = SiteKey::open(&key).map_err(|error| Failure::Io(key, error))?;
         let site = if config.site.id.is_empty() { UNNAMED_SITE } else { &config.site.id };
@@ -105,7 +108,7 @@ impl Prepared {
 
     /// The key of alert identities.
     pub(super) fn key(&self) -> &[u8] {
-        &self.key
+        &self.key[..]
     }
 
     /// Sets the courier to work: what an earlier run left is delivered too. `first` is what its thread does first.

@@ -220,13 +220,13 @@ fn client(
 /// The token in a file: one line of visible characters.
 fn read_token(path: &Path) -> Result<String, String> {
     let bytes = read_secret(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let token = String::from_utf8(bytes).unwrap_or_default().trim().to_owned();
+    let token = std::str::from_utf8(&bytes).unwrap_or_default().trim().to_owned();
     let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     visible.then_some(token).ok_or_else(|| format!("{}: not one line of visible characters", path.display()))
 }
 
 /// The authorities in a PEM file, or the system's.
-fn authorities(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn authorities(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
     let system = || SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
     certificates(path.or_else(system).ok_or("the system has no bundle of authorities; name one")?)
 }

@@ -10,6 +10,8 @@ mod dead;
 mod endpoints;
 mod https;
 mod lane;
+pub mod sinks;
+pub mod syslog;
 mod tls;
 mod validity;
 
@@ -29,6 +31,7 @@ pub use courier::{Courier, Outcome};
 pub use credentials::Named;
 pub use dead::DeadLetters;
 pub use https::Https;
+pub use syslog::Syslog;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Default, Deserialize)]
