@@ -21,7 +21,9 @@ mod leaving;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
+mod misp;
 mod mistakes;
+mod nats;
 mod packages;
 mod progress;
 mod replays;
@@ -29,5 +31,6 @@ mod report;
 mod sinks;
 mod support;
 mod taint;
+mod taxii;
 mod tidy;
 mod wire;

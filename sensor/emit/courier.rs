@@ -183,7 +183,7 @@ impl Courier {
         let now = now + took;
         self.counts.learned(self.way.sinks[which].facts());
         self.counts.tried(outcome(&answer, run));
-        if !matches!(answer, Delivery::Later { .. }) {
+        if !matches!(answer, Delivery::Later { .. } | Delivery::Taken) {
             self.endpoints.answered(which, took);
         }
         match answer {
@@ -195,6 +195,8 @@ impl Courier {
                 let reason = format!("sent records {from} to {to}; the centre says that it committed {said}");
                 self.later(which, now, reason, None)
             }
+            // The sink has waited, and waits on: other lanes and signs of life have their turn.
+            Delivery::Taken => Step::Went,
             Delivery::Later { trouble, reason, after } => {
                 if trouble == Trouble::Slow {
                     self.endpoints.too_slow(which);
@@ -365,6 +367,7 @@ fn outcome(answer: &Delivery, run: &Run) -> Attempt {
     match answer {
         Delivery::Delivered { committed: Some(up_to) } if run.holds(*up_to) => Attempt::Committed,
         Delivery::Delivered { .. } => Attempt::Wrong,
+        Delivery::Taken => Attempt::Taken,
         Delivery::Again { .. } | Delivery::Smaller { .. } => Attempt::Otherwise,
         Delivery::Unclear { .. } | Delivery::Never { .. } => Attempt::Refused,
         Delivery::Later { trouble, .. } => match trouble {

@@ -5,6 +5,8 @@
 //! be sent. Never here: a socket.
 
 mod form;
+mod misp;
+mod nats;
 mod policy;
 mod project;
 mod reveal;
@@ -12,8 +14,11 @@ mod secret;
 mod sentence;
 mod shape;
 mod sink;
+mod stix;
+mod stix_words;
 mod syslog;
 mod token;
+mod uuid;
 mod view;
 
 use std::fmt;
@@ -51,6 +56,8 @@ pub enum Withheld {
     AboveTlp,
     /// On an indicator above the PAP that may leave to this sink.
     AbovePap,
+    /// The sink's form has no words for it, or none are left of what it needs.
+    Unsayable,
 }
 
 impl Withheld {
@@ -63,6 +70,7 @@ impl Withheld {
             Withheld::Replay => "replay",
             Withheld::AboveTlp => "above_tlp",
             Withheld::AbovePap => "above_pap",
+            Withheld::Unsayable => "unsayable",
         }
     }
 }
@@ -136,6 +144,7 @@ impl Projected {
 /// What may leave of a run of the spool: one delivery.
 #[derive(Clone, Debug)]
 pub struct Batch {
+    spool: SpoolId,
     after: Position,
     through: Position,
     positions: Vec<Position>,
@@ -143,6 +152,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Which spool the positions count in.
+    pub fn spool(&self) -> SpoolId {
+        self.spool
+    }
+
     /// Everything up to here was settled before.
     pub fn after(&self) -> Position {
         self.after
@@ -238,14 +252,15 @@ impl Gate {
     pub fn project(&self, position: Position, record: &[u8]) -> Result<Projected, Withheld> {
         let record: Value = serde_json::from_slice(record).map_err(|_| Withheld::Unreadable)?;
         let value = project::project(self, position, &record)?;
-        Ok(Projected { position, value: Value::Object(value) })
+        let projected = Projected { position, value: Value::Object(value) };
+        if (self.sink.says)(&projected) { Ok(projected) } else { Err(Withheld::Unsayable) }
     }
 
     /// One delivery: everything in `(after, through]` that may leave, in the sink's form.
     pub fn batch(&self, spool: SpoolId, after: Position, through: Position, records: &[Projected]) -> Batch {
         let envelope = Envelope { sender: &self.sender, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
-        Batch { after, through, positions, messages: (self.sink.form)(&envelope, records) }
+        Batch { spool, after, through, positions, messages: (self.sink.form)(&envelope, records) }
     }
 
     /// A sign of life. It holds no indicator: no marking limits it.
