@@ -153,7 +153,8 @@ impl World {
             let mut params = CertificateParams::new(Vec::<String>::new()).expect("names");
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.distinguished_name.push(DnType::CommonName, name);
-            let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+            let issuer =
+                CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
             fs::write(self.path(file), issuer.pem()).expect("a file");
             issuer
         };
@@ -195,10 +196,27 @@ impl World {
             }
         }
         let at = |program: &str| of_postgres(program).expect("it was there");
-        done(as_postgres(&at("initdb")).arg("-D").arg(&data).args(["-A", "trust", "-U", "alerts", "--no-sync", "-E", "UTF8"]));
+        done(as_postgres(&at("initdb")).arg("-D").arg(&data).args([
+            "-A",
+            "trust",
+            "-U",
+            "alerts",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]));
         let options = format!("-c listen_addresses= -c unix_socket_directories={} -c max_wal_size=64MB", run.display());
         let log = data.join("log");
-        done(as_postgres(&at("pg_ctl")).arg("-D").arg(&data).arg("-o").arg(options).arg("-l").arg(log).args(["-w", "start"]));
+        done(
+            as_postgres(&at("pg_ctl"))
+                .arg("-D")
+                .arg(&data)
+                .arg("-o")
+                .arg(options)
+                .arg("-l")
+                .arg(log)
+                .args(["-w", "start"]),
+        );
     }
 
     fn dsn(&self) -> String {
@@ -219,7 +237,8 @@ impl World {
     /// A server, with the store that it had.
     pub fn start_server(&mut self, which: usize) {
         let [client, cluster] = self.ports[which];
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path(&format!("n{which}.log"))).expect("a file");
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.path(&format!("n{which}.log"))).expect("a file");
         let child = Command::new("nats-server")
             .args(["-c", "servers.conf"])
             .current_dir(self.folder.path())

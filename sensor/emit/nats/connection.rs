@@ -46,7 +46,12 @@ impl Connection {
     ///
     /// # Errors
     /// Why not, for a person.
-    pub fn open(server: &Server, tls: Option<&Arc<ClientConfig>>, name: &str, end: Instant) -> Result<Connection, String> {
+    pub fn open(
+        server: &Server,
+        tls: Option<&Arc<ClientConfig>>,
+        name: &str,
+        end: Instant,
+    ) -> Result<Connection, String> {
         let (stream, mut incoming) = (reach(server, end)?, Incoming::default());
         let mut plain = Stream::Plain(stream);
         // The first line comes before TLS: nothing is told to anybody yet, and nothing of it is believed but what can only
