@@ -140,7 +140,11 @@ impl Section {
     /// What is wrong with the URLs and the files that are named, as of now.
     pub fn problems(&self, secrets: Secrets) -> Vec<Problem> {
         // What is said of NATS was checked when it was read.
-        let of_url = if self.nats.is_some() { Ok(()) } else { check_url(&self.url) };
+        let of_url = match &self.nats {
+            Some(_) => Ok(()),
+            None if self.url.is_empty() => Err("is missing, and so is `nats`".to_owned()),
+            None => check_url(&self.url),
+        };
         let mut problems: Vec<Problem> = of_url.err().into_iter().map(|why| ("url", why)).collect();
         for (at, url) in self.fallbacks.iter().enumerate() {
             match check_url(url) {
