@@ -21,6 +21,7 @@ mod leaving;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
+mod misp;
 mod mistakes;
 mod nats;
 mod packages;
@@ -30,5 +31,6 @@ mod report;
 mod sinks;
 mod support;
 mod taint;
+mod taxii;
 mod tidy;
 mod wire;

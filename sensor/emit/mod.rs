@@ -10,11 +10,14 @@ mod dead;
 mod endpoints;
 mod https;
 mod lane;
+pub mod misp;
 pub mod nats;
 pub mod sinks;
 pub mod syslog;
+pub mod taxii;
 mod tls;
 mod validity;
+mod web;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -32,7 +35,9 @@ pub use courier::{Courier, Outcome};
 pub use credentials::Named;
 pub use dead::DeadLetters;
 pub use https::Https;
+pub use misp::Misp;
 pub use syslog::Syslog;
+pub use taxii::Taxii;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -175,11 +180,7 @@ impl Section {
 
     /// The ports of the endpoints.
     pub fn ports(&self) -> Vec<u16> {
-        let port = |url: &String| {
-            let otherwise = if url.starts_with("https:") { 443 } else { 80 };
-            url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
-        };
-        self.nats.as_ref().map_or_else(|| self.endpoints().map(port).collect(), nats::Section::ports)
+        self.nats.as_ref().map_or_else(|| self.endpoints().map(|url| port_of(url)).collect(), nats::Section::ports)
     }
 
     /// The ways to the centre, and the row of the gate's table that says what may go there.
@@ -198,6 +199,12 @@ impl Section {
         let beside = || self.spool.parent().unwrap_or(&self.spool).join("site.key");
         self.policy.key.clone().unwrap_or_else(beside)
     }
+}
+
+/// The port of a URL.
+fn port_of(url: &str) -> u16 {
+    let otherwise = if url.starts_with("https:") { 443 } else { 80 };
+    url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
 }
 
 /// Whether alerts may go there: over TLS, or to a loopback address.

@@ -5,6 +5,7 @@
 //! be sent. Never here: a socket.
 
 mod form;
+mod misp;
 mod nats;
 mod policy;
 mod project;
@@ -13,8 +14,11 @@ mod secret;
 mod sentence;
 mod shape;
 mod sink;
+mod stix;
+mod stix_words;
 mod syslog;
 mod token;
+mod uuid;
 mod view;
 
 use std::fmt;
@@ -52,6 +56,8 @@ pub enum Withheld {
     AboveTlp,
     /// On an indicator above the PAP that may leave to this sink.
     AbovePap,
+    /// The sink's form has no words for it, or none are left of what it needs.
+    Unsayable,
 }
 
 impl Withheld {
@@ -64,6 +70,7 @@ impl Withheld {
             Withheld::Replay => "replay",
             Withheld::AboveTlp => "above_tlp",
             Withheld::AbovePap => "above_pap",
+            Withheld::Unsayable => "unsayable",
         }
     }
 }
@@ -245,7 +252,8 @@ impl Gate {
     pub fn project(&self, position: Position, record: &[u8]) -> Result<Projected, Withheld> {
         let record: Value = serde_json::from_slice(record).map_err(|_| Withheld::Unreadable)?;
         let value = project::project(self, position, &record)?;
-        Ok(Projected { position, value: Value::Object(value) })
+        let projected = Projected { position, value: Value::Object(value) };
+        if (self.sink.says)(&projected) { Ok(projected) } else { Err(Withheld::Unsayable) }
     }
 
     /// One delivery: everything in `(after, through]` that may leave, in the sink's form.
