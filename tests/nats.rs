@@ -1,6 +1,7 @@
 //! Delivery through a real cluster of NATS into a real database, under every fault between the two: each alert is there exactly
 //! once, or counted as dropped by who dropped it.
 
+pub mod wire;
 pub mod world;
 
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +18,8 @@ use haetae::spool::{DEAD_LETTERS, NotTaken, Options, Spool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use world::{PATIENCE, Wanted, Wire, World};
+use wire::Wire;
+use world::{PATIENCE, Wanted, World};
 
 /// The variable that makes this test binary a sensor: the folder of its world.
 const SENSOR: &str = "HAETAE_TEST_NATS_SENSOR";

@@ -187,7 +187,7 @@ impl Section {
     ///
     /// # Errors
     /// What is wrong with a file or a name, for a person.
-    pub fn ways(&self, sender: &gate::Sender) -> Result<(&'static gate::Sink, Vec<Box<dyn Sink>>), String> {
+    pub fn ways(&self, sender: &gate::Sender) -> Result<(&'static gate::Sink, Sinks), String> {
         match &self.nats {
             Some(nats) => Ok((&gate::NATS, vec![Box::new(nats::Nats::open(self, nats, sender)?)])),
             None => Ok((&gate::CENTRE, Https::open(self)?)),
@@ -326,6 +326,9 @@ pub trait Sink: Send {
         Facts::default()
     }
 }
+
+/// The ways out, the preferred one first.
+pub type Sinks = Vec<Box<dyn Sink>>;
 
 /// What a courier needs besides a spool.
 pub struct Way {
