@@ -67,6 +67,9 @@ pub struct Written {
     pub spool: Option<PathBuf>,
 }
 
+/// The ways to a centre, the preferred one first, and the row of the gate's table that says what may go there.
+pub type Ways = (&'static gate::Sink, Vec<Box<dyn Sink>>);
+
 /// Where the spool is when the configuration does not say.
 const SPOOL: &str = "/var/lib/haetae/spool";
 
@@ -140,7 +143,11 @@ impl Section {
     /// What is wrong with the URLs and the files that are named, as of now.
     pub fn problems(&self, secrets: Secrets) -> Vec<Problem> {
         // What is said of NATS was checked when it was read.
-        let of_url = if self.nats.is_some() { Ok(()) } else { check_url(&self.url) };
+        let of_url = match &self.nats {
+            Some(_) => Ok(()),
+            None if self.url.is_empty() => Err("is missing, and so is `nats`".to_owned()),
+            None => check_url(&self.url),
+        };
         let mut problems: Vec<Problem> = of_url.err().into_iter().map(|why| ("url", why)).collect();
         for (at, url) in self.fallbacks.iter().enumerate() {
             match check_url(url) {
@@ -183,7 +190,7 @@ impl Section {
     ///
     /// # Errors
     /// What is wrong with a file or a name, for a person.
-    pub fn ways(&self, sender: &gate::Sender) -> Result<(&'static gate::Sink, Vec<Box<dyn Sink>>), String> {
+    pub fn ways(&self, sender: &gate::Sender) -> Result<(&'static gate::Sink, Sinks), String> {
         match &self.nats {
             Some(nats) => Ok((&gate::NATS, vec![Box::new(nats::Nats::open(self, nats, sender)?)])),
             None => Ok((&gate::CENTRE, Https::open(self)?)),
@@ -322,6 +329,9 @@ pub trait Sink: Send {
         Facts::default()
     }
 }
+
+/// The ways out, the preferred one first.
+pub type Sinks = Vec<Box<dyn Sink>>;
 
 /// What a courier needs besides a spool.
 pub struct Way {

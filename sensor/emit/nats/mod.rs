@@ -192,11 +192,13 @@ impl Nats {
         let (subject, run) = (self.subject.clone(), self.run.clone());
         let connection = self.connect(end).map_err(|(trouble, reason)| later(trouble, reason))?;
         let payload_max = connection.payload_max().saturating_sub(HEADERS_BYTES_MAX);
-        for (which, message) in batch.messages().iter().enumerate() {
+        for message in batch.messages() {
             let Some(position) = message.positions().first().copied() else { continue };
             if message.bytes().len() > payload_max {
-                let reason = format!("{} bytes are more than the centre's servers take", message.bytes().len());
-                return Err(Delivery::Never { reason, which });
+                // Said before TLS, by anybody: no reason to give a record up.
+                let length = message.bytes().len();
+                let reason = format!("nats: a message of {length} bytes is more than the server's max_payload takes");
+                return Err(later(Trouble::Other, reason));
             }
             let Some(reply) = self.handed.hand(batch.spool(), position, Instant::now()) else { continue };
             // Not the identity alone: what another process has sent of this spool is not known to be this record.
