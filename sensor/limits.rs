@@ -341,6 +341,12 @@ pub const SUSPECTS_MAX: usize = 64;
 /// An answer of the centre: a number, or a reason.
 pub const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
+/// A line of the NATS protocol: the server's first one names every server of its cluster.
+pub const NATS_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Servers of one NATS cluster that are tried in turn.
+pub const NATS_SERVERS_MAX: usize = 8;
+
 /// Refused records kept for a person to look at. At this size deliveries stop instead of losing more.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -403,7 +409,7 @@ pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;
 // ---- metrics
 
 /// Links shown by name in the metrics; a tap has two, and a label for each of thousands would be a burden for who collects.
-pub const LINKS_LABELLED_MAX: usize = 40;
+pub const LINKS_LABELLED_MAX: usize = 36;
 
 /// Connections to the metrics server at once: some scrapers, a person, a probe; who comes in when all are taken displaces one.
 pub const METRICS_CONNECTIONS_MAX: usize = 32;

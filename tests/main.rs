@@ -23,6 +23,7 @@ mod live;
 mod metrics;
 mod misp;
 mod mistakes;
+mod nats;
 mod packages;
 mod progress;
 mod replays;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::reveal;
+use super::values::{batch, output, seconds, workers};
 use crate::config::{Output, Pace, Workers};
 use crate::leash::Provoke;
-use crate::limits::{BATCH_FRAMES_MAX, DOCTOR_SECONDS_MAX};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -162,20 +163,8 @@ pub(crate) enum Command {
         site: Site,
     },
     /// Say which inside host or name a token of this site stands for; takes the site's key, on this machine
-    #[command(
-        after_help = "Every IPv4 address of `networks:` is tried. IPv6 addresses and names are found if the configuration names them, \
-                      or the event log or the spool still has them."
-    )]
-    Reveal {
-        /// The token, as the centre has it: h- or n-, and 12 letters
-        token: String,
-        /// Configuration that says where the key is (default: HAETAE_CONFIG)
-        #[arg(short = 'c', value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Override an option of the configuration: --set site.key=/root/site.key
-        #[arg(long, value_name = "A.B=C")]
-        set: Vec<String>,
-    },
+    #[command(after_help = reveal::HELP)]
+    Reveal(reveal::Typed),
     /// Look at an interface, this machine and some seconds of traffic: what is wrong, and what to type
     Doctor {
         /// The interface that the sensor reads, or is to read
@@ -388,30 +377,6 @@ pub(crate) struct Options {
 pub(crate) enum Mode {
     /// Not an incident: the alerts say `mode: exercise`.
     Exercise,
-}
-
-fn output(text: &str) -> Result<Output, String> {
-    match text {
-        "" => Err("a file name, or - for standard output".to_string()),
-        "-" => Ok(Output::Stdout),
-        _ => Ok(Output::File(PathBuf::from(text))),
-    }
-}
-
-fn seconds(text: &str) -> Result<u64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (1..=DOCTOR_SECONDS_MAX).contains(seconds));
-    seconds.ok_or(format!("1 to {DOCTOR_SECONDS_MAX}"))
-}
-
-fn workers(text: &str) -> Result<Workers, String> {
-    text.parse().map_err(|problem: String| problem.replace('\n', ": "))
-}
-
-fn batch(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(frames) if (1..=BATCH_FRAMES_MAX).contains(&frames) => Ok(frames),
-        _ => Err(format!("1 to {BATCH_FRAMES_MAX}")),
-    }
 }
 
 #[cfg(test)]

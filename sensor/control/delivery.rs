@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::Failure;
 use crate::cli::screen;
 use crate::config::Config;
-use crate::emit::{Courier, DeadLetters, Https, Secrets, Section, Way};
+use crate::emit::{Courier, DeadLetters, Secrets, Section, Way};
 use crate::gate::{Gate, Home, Mode, Sender, SiteKey};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
@@ -96,9 +96,9 @@ impl Prepared {
             let networks = Arc::clone(networks);
             Arc::new(move |address| networks.is_home(address))
         };
-        let sinks = Https::open(section).map_err(Failure::Configuration)?;
+        let (row, sinks) = section.ways(&sender).map_err(Failure::Configuration)?;
         let way = Way {
-            gate: Gate::new(section.policy.clone(), key.clone(), sender, home),
+            gate: Gate::of(row, &section.policy, key.clone(), sender, home),
             sinks,
             dead: DeadLetters::beside(&section.spool),
         };

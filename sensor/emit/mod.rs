@@ -11,6 +11,7 @@ mod endpoints;
 mod https;
 mod lane;
 pub mod misp;
+pub mod nats;
 pub mod sinks;
 pub mod syslog;
 pub mod taxii;
@@ -44,7 +45,10 @@ pub use taxii::Taxii;
 pub struct Written {
     /// Where alerts go: `https://...`; `http://` for loopback only. Alerts are posted to `<url>/alerts`, signs of life
     /// to `<url>/heartbeat`.
+    #[serde(default)]
     pub url: String,
+    /// The centre's NATS JetStream, instead of `url`.
+    pub nats: Option<nats::Written>,
     /// Other endpoints of the same centre, tried in this order while `url` gives trouble. Absent: none.
     pub fallbacks: Option<Vec<String>>,
     /// The member's gate file. Absent: the safe defaults of `deploy/gate.yaml`.
@@ -63,14 +67,19 @@ pub struct Written {
     pub spool: Option<PathBuf>,
 }
 
+/// The ways to a centre, the preferred one first, and the row of the gate's table that says what may go there.
+pub type Ways = (&'static gate::Sink, Vec<Box<dyn Sink>>);
+
 /// Where the spool is when the configuration does not say.
 const SPOOL: &str = "/var/lib/haetae/spool";
 
 /// The `centre:` section, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// Without a slash at its end.
+    /// Without a slash at its end; of NATS, the first server.
     pub url: String,
+    /// Where alerts go if not to `url`.
+    pub nats: Option<nats::Section>,
     /// As `url`.
     pub fallbacks: Vec<String>,
     /// What may leave.
@@ -101,6 +110,9 @@ impl Section {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(written: Written, base: &Path, secrets: Secrets) -> Result<Section, Vec<Problem>> {
+        let nats = written.nats.as_ref().map(|nats| nats::Section::check(nats, &written));
+        let (nats, wrong) = nats.transpose().map_or_else(|wrong| (None, wrong), |nats| (nats, Vec::new()));
+        let url = written.nats.iter().flat_map(|nats| nats.servers.first()).next().unwrap_or(&written.url).clone();
         let gate_file = written.gate.map(|path| base.join(path));
         let gate = gate_file.as_deref().map(Policy::read);
         let (policy, gate) = match gate.transpose() {
@@ -109,7 +121,8 @@ impl Section {
         };
         let (bare, at) = (|url: &str| url.trim_end_matches('/').to_owned(), |path: PathBuf| base.join(path));
         let section = Section {
-            url: bare(&written.url),
+            url: bare(&url),
+            nats,
             fallbacks: written.fallbacks.iter().flatten().map(|url| bare(url)).collect(),
             policy,
             gate: gate_file,
@@ -122,14 +135,20 @@ impl Section {
             },
             spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
         };
-        let mut problems = section.problems(secrets);
+        let mut problems = if wrong.is_empty() { section.problems(secrets) } else { wrong };
         problems.extend(gate);
         if problems.is_empty() { Ok(section) } else { Err(problems) }
     }
 
     /// What is wrong with the URLs and the files that are named, as of now.
     pub fn problems(&self, secrets: Secrets) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = check_url(&self.url).err().into_iter().map(|why| ("url", why)).collect();
+        // What is said of NATS was checked when it was read.
+        let of_url = match &self.nats {
+            Some(_) => Ok(()),
+            None if self.url.is_empty() => Err("is missing, and so is `nats`".to_owned()),
+            None => check_url(&self.url),
+        };
+        let mut problems: Vec<Problem> = of_url.err().into_iter().map(|why| ("url", why)).collect();
         for (at, url) in self.fallbacks.iter().enumerate() {
             match check_url(url) {
                 Err(why) => problems.push(("fallbacks", why)),
@@ -158,12 +177,24 @@ impl Section {
 
     /// Whether there is a connection over TLS to be made. The system's authorities are asked for only then.
     pub fn secured(&self) -> bool {
-        self.endpoints().any(|url| url.starts_with("https:") && check_url(url).is_ok())
+        let by_url = || self.endpoints().any(|url| url.starts_with("https:") && check_url(url).is_ok());
+        self.nats.as_ref().map_or_else(by_url, nats::Section::is_secured)
     }
 
     /// The ports of the endpoints.
     pub fn ports(&self) -> Vec<u16> {
-        self.endpoints().map(|url| port_of(url)).collect()
+        self.nats.as_ref().map_or_else(|| self.endpoints().map(|url| port_of(url)).collect(), nats::Section::ports)
+    }
+
+    /// The ways to the centre, and the row of the gate's table that says what may go there.
+    ///
+    /// # Errors
+    /// What is wrong with a file or a name, for a person.
+    pub fn ways(&self, sender: &gate::Sender) -> Result<(&'static gate::Sink, Sinks), String> {
+        match &self.nats {
+            Some(nats) => Ok((&gate::NATS, vec![Box::new(nats::Nats::open(self, nats, sender)?)])),
+            None => Ok((&gate::CENTRE, Https::open(self)?)),
+        }
     }
 
     /// The file with the site's key: the policy's, or `site.key` beside the spool.
@@ -217,6 +248,8 @@ pub enum Delivery {
         /// Up to where; `None`: it did not say, so nothing is settled.
         committed: Option<Position>,
     },
+    /// Handed over, and not committed yet, as far as is known: to be asked again, and not sent again.
+    Taken,
     /// Not now.
     Later {
         /// What kind of trouble it is.
@@ -296,6 +329,9 @@ pub trait Sink: Send {
         Facts::default()
     }
 }
+
+/// The ways out, the preferred one first.
+pub type Sinks = Vec<Box<dyn Sink>>;
 
 /// What a courier needs besides a spool.
 pub struct Way {

@@ -6,6 +6,7 @@
 
 mod form;
 mod misp;
+mod nats;
 mod policy;
 mod project;
 mod reveal;
@@ -143,6 +144,7 @@ impl Projected {
 /// What may leave of a run of the spool: one delivery.
 #[derive(Clone, Debug)]
 pub struct Batch {
+    spool: SpoolId,
     after: Position,
     through: Position,
     positions: Vec<Position>,
@@ -150,6 +152,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Which spool the positions count in.
+    pub fn spool(&self) -> SpoolId {
+        self.spool
+    }
+
     /// Everything up to here was settled before.
     pub fn after(&self) -> Position {
         self.after
@@ -253,7 +260,7 @@ impl Gate {
     pub fn batch(&self, spool: SpoolId, after: Position, through: Position, records: &[Projected]) -> Batch {
         let envelope = Envelope { sender: &self.sender, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
-        Batch { after, through, positions, messages: (self.sink.form)(&envelope, records) }
+        Batch { spool, after, through, positions, messages: (self.sink.form)(&envelope, records) }
     }
 
     /// A sign of life. It holds no indicator: no marking limits it.

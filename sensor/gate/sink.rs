@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::form::{self, Form};
 use super::policy::WrittenSink;
-use super::{Projected, misp, stix, syslog};
+use super::{Projected, misp, nats, stix, syslog};
 use crate::indicator::{Pap, Tlp};
 
 /// A group of fields. Identity, revision, severity and what was shed always leave: without them there is no alert.
@@ -234,7 +234,7 @@ sinks! {
     /// The alliance's ingest endpoint over HTTPS.
     CENTRE centre: CENTRE_ROW;
     /// The alliance's NATS JetStream.
-    NATS nats: CENTRE_ROW;
+    NATS nats: Sink { form: nats::messages, ..CENTRE_ROW };
     /// A collector of syslog (RFC 5424).
     SYSLOG syslog: EVENTS_ROW;
     /// A collector of CEF.
