@@ -134,9 +134,17 @@ fn identities(objects: &[Value]) -> BTreeSet<String> {
 /// Alerts of some captures, as the real binary writes them where a replay is meant as an exercise.
 fn raised() -> Vec<Value> {
     let mut records = Vec::new();
-    for case in
-        ["http1", "http1-ipv6", "tls12-cert", "dns-mixed", "smtp", "http-body-digest", "policy-tlp", "quic", "icmp"]
-    {
+    for case in [
+        "http1",
+        "http1-ipv6",
+        "tls12-certificate",
+        "dns-mixed",
+        "smtp",
+        "http-body-digest",
+        "policy-tlp",
+        "quic",
+        "icmp",
+    ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pcaps").join(case);
         if !folder.exists() {
             continue;

@@ -26,7 +26,7 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
             object.insert("type".into(), SIGHTING.into());
             // Without a time it is when MISP hears of it.
             if let Some(time) = Projected::text(record, "timestamp").and_then(|text| text.parse::<Timestamp>().ok()) {
-                object.insert("timestamp".into(), time.as_second().into());
+                object.insert("timestamp".into(), time.as_second().to_string().into());
             }
             Message::of(envelope, record, serde_json::to_vec(&object).unwrap_or_default())
         };
@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn an_alert_is_a_sighting_of_the_listed_value_at_its_time() {
         let time = 1_763_701_351 + 365 * 24 * 3600;
-        let expected = json!({"values": ["bad.example"], "source": "site-0017", "type": "0", "timestamp": time});
+        let expected =
+            json!({"values": ["bad.example"], "source": "site-0017", "type": "0", "timestamp": time.to_string()});
         assert_eq!(requests(&first()), [expected]);
     }
 
