@@ -12,6 +12,7 @@ pub mod nest;
 pub mod reading;
 pub mod record;
 pub mod screen;
+pub mod shed;
 pub mod words;
 
 #[cfg(test)]

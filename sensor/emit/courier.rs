@@ -315,7 +315,7 @@ mod tests {
     use super::*;
     use crate::emit::{DeadLetters, Sink};
     use crate::gate::{Batch, Gate, Heartbeat, Mode, Policy, Sender, SiteKey};
-    use crate::spool::{DEAD_LETTERS, Options, Spool};
+    use crate::spool::{DEAD_LETTERS, Lane as SpoolLane, Options, Spool};
 
     /// Answers in turn what it was told to, then commits; remembers the sequences of every attempt.
     #[derive(Clone, Default)]
@@ -353,7 +353,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let mut spool = Spool::open(directory.path(), Options::default()).unwrap();
         for record in records {
-            spool.append(record.to_string().as_bytes()).unwrap();
+            spool.append(SpoolLane::Normal, record.to_string().as_bytes()).unwrap();
         }
         spool.sync().unwrap();
         let centre = Centre::default();
