@@ -27,6 +27,7 @@ pub mod feed;
 pub mod flow;
 pub mod gate;
 pub mod indicator;
+pub mod merge;
 pub mod networks;
 pub mod observable;
 pub mod protocol;

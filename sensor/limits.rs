@@ -315,14 +315,40 @@ pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Flushes whose time is remembered, to tell the age of the oldest waiting record.
 pub const SPOOL_MARKS_MAX: usize = 1024;
 
+// ---- merge
+
+/// Contacts whose repeats are merged at a time. A site under attack has thousands; with a waiting alert each takes some 2 KiB.
+pub const MERGE_CONTACTS_MAX: usize = 16_384;
+
+/// Open flows whose alert was merged, some 60 bytes each: what they come to in the end is added to their contact.
+pub const MERGE_FLOWS_MAX: usize = 262_144;
+
+/// The first update of a contact goes no sooner after what was said; each later one waits twice as long as the one before.
+pub const UPDATE_WAIT_MIN: Span = Span::seconds(10);
+
 /// One delivery: large enough to drain quickly, small enough that a repeat after a lost answer costs little.
-pub const DELIVERY_RECORDS_MAX: usize = 256;
+pub const DELIVERY_RECORDS_MAX: usize = 512;
 
 /// One delivery in bytes of local records; what goes out is smaller.
-pub const DELIVERY_BYTES_MAX: usize = 1024 * 1024;
+pub const DELIVERY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Endpoints of one centre: what is beyond is a mistake, and each costs a wait when all are down.
+pub const ENDPOINTS_MAX: usize = 8;
+
+/// A file of certificates or revocations: the lists of large authorities have some MiB.
+pub const CREDENTIAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Records of one lane that the centre refused one by one before it was seen to take any: who refuses so many refuses all.
+pub const SUSPECTS_MAX: usize = 64;
 
 /// An answer of the centre: a number, or a reason.
 pub const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
+/// A line of the NATS protocol: the server's first one names every server of its cluster.
+pub const NATS_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Servers of one NATS cluster that are tried in turn.
+pub const NATS_SERVERS_MAX: usize = 8;
 
 /// Refused records kept for a person to look at. At this size deliveries stop instead of losing more.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -386,7 +412,7 @@ pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;
 // ---- metrics
 
 /// Links shown by name in the metrics; a tap has two, and a label for each of thousands would be a burden for who collects.
-pub const LINKS_LABELLED_MAX: usize = 40;
+pub const LINKS_LABELLED_MAX: usize = 36;
 
 /// Connections to the metrics server at once: some scrapers, a person, a probe; who comes in when all are taken displaces one.
 pub const METRICS_CONNECTIONS_MAX: usize = 32;
@@ -825,3 +851,31 @@ pub const SHED_RANGES_MAX: usize = 16;
 
 /// How often the collector wakes where nothing comes: what a disk refused is tried again, and what was given up is told.
 pub const SPOOL_WAKE_TIME: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// What may stand before a listed name in what was seen of it: names of services are shorter, and what is longer is how data
+/// goes through a resolver.
+pub const WIRE_NAME_FRONT_BYTES_MAX: usize = 32;
+
+/// Roots of a TAXII server that are looked at for a collection. Servers have a handful; each costs two requests within one attempt.
+pub const TAXII_ROOTS_MAX: usize = 8;
+
+/// Objects that are asked for by name at once: fifty ids fit into the 4 KiB that servers take for a request's first line.
+pub const TAXII_IDS_MAX: usize = 50;
+
+/// Pages of the answer: a server that pages fifty objects further than this does not end.
+pub const TAXII_PAGES_MAX: usize = 10;
+
+/// Envelopes that a TAXII server may be at work on: one for each lane of the spool, and some that have grown since.
+pub const TAXII_PENDING_MAX: usize = 8;
+
+/// How long a TAXII server may be at work on one: after that it is given it again.
+pub const TAXII_PENDING_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// A name that `haetae reveal` looks for in what the site has written down; names have up to 255 bytes (RFC 1035 section 2.3.4).
+pub const REVEAL_TEXT_BYTES_MAX: usize = 255;
+
+/// What it reads of a file at once.
+pub const REVEAL_READ_BYTES: usize = 1 << 20;
+
+/// Texts that it remembers having tried: logs say the same thing again and again.
+pub const REVEAL_REMEMBERED_MAX: usize = 1 << 18;

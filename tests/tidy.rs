@@ -41,7 +41,19 @@ static USES: &[(&str, &[&str])] = &[
     // Adds up what every room counts, and tells a person of it.
     (
         "metrics",
-        &["capture", "decode", "flow", "protocol", "observable", "indicator", "alert", "worker", "pages", "cli"],
+        &[
+            "capture",
+            "decode",
+            "flow",
+            "protocol",
+            "observable",
+            "indicator",
+            "alert",
+            "worker",
+            "pages",
+            "cli",
+            "emit",
+        ],
     ),
     ("protocol", &["observable"]),
     // What a thread or a process may do is told to them, by whoever reads the configuration.
@@ -53,6 +65,7 @@ static USES: &[(&str, &[&str])] = &[
     ("indicator", &["observable", "pages"]),
     ("feed", &["indicator", "observable"]),
     ("alert", &["flow", "indicator", "observable", "networks"]),
+    ("merge", &["alert", "indicator", "networks", "observable"]),
     ("gate", &["indicator", "networks", "spool"]),
     ("emit", &["spool", "gate"]),
     (
@@ -71,7 +84,7 @@ static USES: &[(&str, &[&str])] = &[
             "metrics",
         ],
     ),
-    ("collector", &["worker", "alert", "spool", "metrics"]),
+    ("collector", &["worker", "alert", "merge", "spool", "metrics"]),
     ("config", &["networks", "emit", "feed", "gate", "leash"]),
     // Looks at a port before the path does, and asks the configuration what the port is for.
     ("doctor", &["capture", "decode", "networks", "config", "alert", "cli"]),
@@ -103,6 +116,7 @@ static NEVER: &[(&str, &[&[&str]])] = &[
     ("observable", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("indicator", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("alert", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
+    ("merge", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("networks", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     // The worker may time its stages for the counters; no time of its own reaches an alert or event.
     ("worker", &[FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),

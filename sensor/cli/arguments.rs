@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::reveal;
+use super::values::{batch, output, seconds, workers};
 use crate::config::{Output, Pace, Workers};
 use crate::leash::Provoke;
-use crate::limits::{BATCH_FRAMES_MAX, DOCTOR_SECONDS_MAX};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,12 +26,13 @@ Examples:
   haetae lookup c2.bad.example -S rules/           what is known of a value
   haetae status                                    how the running sensor is; also counters, reload
   haetae explain ID -r a.pcap -S rules/            one alert, from its bytes to the decision
+  haetae reveal h-k3f7q2abcdef -c haetae.yaml      which inside host the centre speaks of
   haetae rules test -S rules/                      run the tests that rule files bring along
   haetae doctor tap0 -c haetae.yaml                what is wrong with a tap, a machine, a configuration, and what to type
 
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
-Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a running sensor that
+Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a token of nobody here, a running sensor that
 is not ready or did not reload; 2 usage; 65 damaged capture with --strict; 69 no running sensor; 70 a fault of the sensor;
 71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
@@ -160,6 +162,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         site: Site,
     },
+    /// Say which inside host or name a token of this site stands for; takes the site's key, on this machine
+    #[command(after_help = reveal::HELP)]
+    Reveal(reveal::Typed),
     /// Look at an interface, this machine and some seconds of traffic: what is wrong, and what to type
     Doctor {
         /// The interface that the sensor reads, or is to read
@@ -372,30 +377,6 @@ pub(crate) struct Options {
 pub(crate) enum Mode {
     /// Not an incident: the alerts say `mode: exercise`.
     Exercise,
-}
-
-fn output(text: &str) -> Result<Output, String> {
-    match text {
-        "" => Err("a file name, or - for standard output".to_string()),
-        "-" => Ok(Output::Stdout),
-        _ => Ok(Output::File(PathBuf::from(text))),
-    }
-}
-
-fn seconds(text: &str) -> Result<u64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (1..=DOCTOR_SECONDS_MAX).contains(seconds));
-    seconds.ok_or(format!("1 to {DOCTOR_SECONDS_MAX}"))
-}
-
-fn workers(text: &str) -> Result<Workers, String> {
-    text.parse().map_err(|problem: String| problem.replace('\n', ": "))
-}
-
-fn batch(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(frames) if (1..=BATCH_FRAMES_MAX).contains(&frames) => Ok(frames),
-        _ => Err(format!("1 to {BATCH_FRAMES_MAX}")),
-    }
 }
 
 #[cfg(test)]

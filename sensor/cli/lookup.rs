@@ -88,6 +88,7 @@ pub fn record(entry: &Explained) -> Value {
             "id": word.id,
             "source": said.source,
             "tlp": said.tlp.name(),
+            "pap": said.pap.name(),
             "severity": said.severity.name(),
             "confidence": said.confidence,
             "labels": said.labels,
@@ -141,6 +142,7 @@ fn write_word(out: &mut dyn Write, word: &Value, language: &str) -> io::Result<(
         listed("labels"),
         format!("source {}", text(&word["source"])),
         format!("TLP:{}", text(&word["tlp"]).to_uppercase()),
+        format!("PAP:{}", text(&word["pap"]).to_uppercase()),
         format!("confidence {}", word["confidence"].as_u64().unwrap_or_default()),
     ];
     parts.extend(with("valid_from", &|from| format!("valid from {from}")));
@@ -200,7 +202,7 @@ mod tests {
         assert_eq!(
             text(&[known]),
             "c2.bad.example: domain_suffix bad.example\n  \
-             critical; ransomware; source S2W; TLP:AMBER; confidence 85\n  \
+             critical; ransomware; source S2W; TLP:AMBER; PAP:AMBER; confidence 85\n  \
              raises nothing: expired\n  next: 격리하십시오.\n"
         );
     }

@@ -15,9 +15,11 @@ pub mod lookup;
 mod manual;
 mod order;
 mod progress;
+mod reveal;
 pub mod rules;
 pub mod running;
 pub mod screen;
+mod values;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -137,6 +139,7 @@ impl Desk<'_> {
                 self.ask(arguments::Running { socket, config: site.config, json }, Question::Lookup(&value))
             }
             Command::Explain { id, paths, site, .. } => self.explain(id.as_deref(), paths, &site),
+            Command::Reveal(typed) => reveal::obey(self, typed),
             Command::Doctor { interface, config, set, seconds, json } => {
                 self.doctor(&doctor::Question { interface, config, set, seconds, json })
             }
@@ -251,12 +254,11 @@ impl Desk<'_> {
     }
 
     fn check(&mut self, site: &Site) -> Result<u8, Stop> {
-        if self.chosen(site.config.clone()).is_none() {
+        let Some(file) = self.chosen(site.config.clone()) else {
             return self.usage("which configuration? -c FILE, or HAETAE_CONFIG");
-        }
-        let file = self.chosen(site.config.clone());
+        };
         let consequence = "running configuration unchanged";
-        let (config, place) = match crate::config::load_placed(file.as_deref(), &site.set, self.environment) {
+        let (config, place) = match crate::config::load_placed(Some(&file), &site.set, self.environment) {
             Ok(placed) => placed,
             Err(refused) => return Ok(self.refused(refused, consequence)?),
         };

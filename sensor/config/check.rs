@@ -40,6 +40,8 @@ pub struct Config {
     pub events: Events,
     /// Where alerts go; `None`: nothing leaves.
     pub centre: Option<emit::Section>,
+    /// Who else hears of alerts.
+    pub sinks: Vec<emit::sinks::Section>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<Metrics>,
     /// Where the running sensor is asked; `None`: nowhere.
@@ -162,6 +164,13 @@ pub(crate) fn check(
         let help = "without `networks: { home: [...] }` nothing says what is inside and must not leave";
         desk.fault("networks", "is missing, and `centre` needs it".to_string(), help);
     }
+    let has_centre = written.centre.is_some();
+    if written.centre.as_ref().is_some_and(|centre| centre.nats.is_some())
+        && written.site.id.as_ref().is_some_and(|id| id.contains('.'))
+    {
+        let help = "letters, digits, `-` and `_`: what is behind a dot would be another site's";
+        desk.fault("site.id", "has a dot in it, and is part of `centre.nats`'s subjects".to_string(), help);
+    }
     Config {
         site: desk.site(written.site),
         networks: written.networks.map(|networks| desk.networks(networks)),
@@ -169,6 +178,7 @@ pub(crate) fn check(
         rules: desk.rules(written.rules),
         outputs: desk.eve(written.outputs.eve),
         events: desk.events(written.events),
+        sinks: desk.sinks(written.sinks.unwrap_or_default(), has_centre),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
         control: written.control.map(|control| desk.control(control)),
@@ -266,8 +276,16 @@ impl Desk<'_> {
 
     fn centre(&mut self, mut written: emit::Written) -> Option<emit::Section> {
         let before = self.faults.len();
-        let emit::Written { gate, token, authority, .. } = &mut written;
-        for (key, file) in [("gate", gate), ("token", token), ("authority", authority)] {
+        let emit::Written { gate, token, authority, certificate, key, revocations, .. } = &mut written;
+        let files = [
+            ("gate", gate),
+            ("token", token),
+            ("authority", authority),
+            ("certificate", certificate),
+            ("key", key),
+            ("revocations", revocations),
+        ];
+        for (key, file) in files {
             let path = format!("centre.{key}");
             if let Some(named) = file.clone() {
                 self.plain_file(&path, named, centre_help(key));
@@ -276,6 +294,10 @@ impl Desk<'_> {
             if self.told(&path) {
                 *file = None;
             }
+        }
+        // One without the other would be told as well, and it is the other that is wrong.
+        if self.told("centre.certificate") || self.told("centre.key") {
+            (written.certificate, written.key) = (None, None);
         }
         if let Some(spool) = &written.spool {
             self.makeable("centre.spool", spool.clone(), centre_help("spool"));
@@ -338,9 +360,16 @@ impl Desk<'_> {
 fn centre_help(key: &str) -> &'static str {
     match key {
         "url" => "write https://host/path; http:// goes to loopback alone, and a password into a `token` file",
+        "nats" => "`servers: [tls://host:port]`, or `url` instead; a site is known by `certificate` and `key`",
         "gate" => "deploy/gate.yaml is one to start from",
         "token" => "one line, as the centre has handed it out, in a file that not everyone may read",
+        "fallbacks" => "other endpoints of the same centre, written as `url` is",
         "authority" => "a PEM file with at least one certificate",
+        "certificate" => "a PEM file with the sensor's own certificate first; `key` is its key",
+        "key" => "a PEM file with the key of `certificate`, which not everyone may read",
+        "revocations" => {
+            "a PEM file of lists of revoked certificates (X509 CRL), one for each authority of the centre's chain"
+        }
         _ => "name a folder; it is made if it is not there",
     }
 }

@@ -20,6 +20,7 @@ mod read;
 pub mod replay;
 mod schema;
 mod shape;
+mod sinks;
 mod tree;
 mod trouble;
 mod written;

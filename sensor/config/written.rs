@@ -35,6 +35,8 @@ pub struct Written {
     pub(crate) events: live::WrittenEvents,
     /// Where alerts go; absent: nothing leaves.
     pub(crate) centre: Option<emit::Written>,
+    /// Who else hears of alerts; absent: nobody.
+    pub(crate) sinks: Option<emit::sinks::Written>,
     /// Where metrics are served; absent: nowhere.
     pub(crate) metrics: Option<live::WrittenMetrics>,
     /// Where the running sensor is asked; absent: nowhere.

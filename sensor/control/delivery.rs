@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::Failure;
 use crate::cli::screen;
 use crate::config::Config;
-use crate::emit::{Courier, DeadLetters, Https, Secrets, Section, Way};
+use crate::emit::{Courier, DeadLetters, Secrets, Section, Way};
 use crate::gate::{Gate, Home, Mode, Sender, SiteKey};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
@@ -37,7 +37,7 @@ pub(super) fn own_key(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
 pub(super) struct Prepared {
     url: String,
     spool: Spool,
-    key: [u8; 32],
+    key: zeroize::Zeroizing<[u8; 32]>,
     courier: Courier,
 }
 
@@ -84,6 +84,9 @@ impl Prepared {
         // a full spool is an error of a replay, which a person sees; on a link something has to go
         let options = Options { sheds: mode == Mode::Live, ..Options::sized(config.limits.spool_bytes_max) };
         let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        // from here on keys and the centre's token are in memory
+        #[cfg(feature = "libpcap")]
+        let _as_far_as_it_goes = crate::sandbox::hide();
         let key = config.site.key.clone().unwrap_or_else(|| section.key());
         let key = SiteKey::open(&key).map_err(|error| Failure::Io(key, error))?;
         let site = if config.site.id.is_empty() { UNNAMED_SITE } else { &config.site.id };
@@ -94,10 +97,10 @@ impl Prepared {
             let networks = Arc::clone(networks);
             Arc::new(move |address| networks.is_home(address))
         };
-        let sink = Https::open(section).map_err(Failure::Configuration)?;
+        let (row, sinks) = section.ways(&sender).map_err(Failure::Configuration)?;
         let way = Way {
-            gate: Gate::new(section.policy.clone(), key.clone(), sender, home),
-            sink: Box::new(sink),
+            gate: Gate::of(row, &section.policy, key.clone(), sender, home),
+            sinks,
             dead: DeadLetters::beside(&section.spool),
         };
         let courier = Courier::new(spool.readers(), way);
@@ -106,7 +109,7 @@ impl Prepared {
 
     /// The key of alert identities.
     pub(super) fn key(&self) -> &[u8] {
-        &self.key
+        &self.key[..]
     }
 
     /// Sets the courier to work: what an earlier run left is delivered too. `first` is what its thread does first.

@@ -61,6 +61,7 @@ fn main() -> io::Result<()> {
         records_max: options.records_max,
         slow: Duration::from_millis(options.slow),
         print: true,
+        ..Behaviour::default()
     };
     let server = Server::open(&options.dir, &token, behaviour)?;
     let tls = if options.plain { None } else { Some(centre::certificates::server(&options.dir)?) };

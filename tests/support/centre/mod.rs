@@ -5,7 +5,11 @@
 
 pub mod certificates;
 pub mod contract;
+#[cfg(test)]
+pub mod issuer;
 pub mod ledger;
+#[cfg(test)]
+pub mod proxy;
 #[cfg(test)]
 pub mod running;
 pub mod server;
