@@ -6,13 +6,15 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::alert::Alert;
 use crate::alert::record::Desk;
 use crate::alert::screen::Shown;
-use crate::limits::SPOOL_SYNC_RECORDS;
-use crate::spool::Spool;
+use crate::alert::shed::Shed;
+use crate::limits::{SPOOL_SYNC_RECORDS, SPOOL_WAKE_TIME};
+use crate::spool::{Lane, Spool, Summary};
+use crate::time::Timestamp;
 use crate::worker::{Place, Record, Release};
 
 /// Where records go. A replay's alerts are written once, in their last revision; the spool gets every revision at once.
@@ -87,6 +89,8 @@ pub struct Collector<'a> {
     outputs: Outputs<'a>,
     collected: Collected,
     unsynced: usize,
+    /// A summary of what was given up is appended, and not durable yet.
+    telling: bool,
     /// On a link nobody is waited for, and every revision of an alert is written down at once.
     live: Option<&'a Progress>,
 }
@@ -94,7 +98,7 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// A collector before its first epoch.
     pub fn new(desk: &'a Desk, outputs: Outputs<'a>) -> Self {
-        Collector { desk, outputs, collected: Collected::default(), unsynced: 0, live: None }
+        Collector { desk, outputs, collected: Collected::default(), unsynced: 0, telling: false, live: None }
     }
 
     /// Takes one release after the other from each worker until all are gone. Each has a channel of its own, so that none
@@ -127,22 +131,56 @@ impl<'a> Collector<'a> {
     /// What the outputs say; a log that counts what it loses says nothing.
     pub fn run_live(mut self, releases: &Receiver<Release>, progress: &'a Progress) -> io::Result<Collected> {
         self.live = Some(progress);
-        while let Ok(release) = releases.recv() {
+        loop {
+            let release = match releases.recv_timeout(SPOOL_WAKE_TIME) {
+                Ok(release) => release,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_after_spool(true)?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             self.put_out(std::slice::from_ref(&release))?;
+            let (is_last, nothing_waits) = (release.last, releases.is_empty());
+            self.look_after_spool(nothing_waits)?;
             let collected = self.collected;
             progress.alerts.store(collected.alerts, Ordering::Release);
             progress.events.store(collected.events, Ordering::Release);
             progress.spooled.store(collected.spooled, Ordering::Release);
-            if release.last {
+            if is_last {
                 break;
             }
-            if releases.is_empty() {
+            if nothing_waits {
                 self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
             }
         }
         self.sync()?;
         self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
         Ok(self.collected)
+    }
+
+    /// What was appended is synced when it has waited long enough, or when nothing else is to be done; and what the spool gave up is
+    /// told.
+    fn look_after_spool(&mut self, nothing_waits: bool) -> io::Result<()> {
+        let Some(spool) = &mut self.outputs.spool else { return Ok(()) };
+        if spool.is_due() || nothing_waits && spool.is_unsynced() {
+            self.sync()?;
+        }
+        self.tell_of_shed()
+    }
+
+    /// The summary of what was given up is an alert like others: it is told once it is durable, and else the same is said again.
+    fn tell_of_shed(&mut self) -> io::Result<()> {
+        let Some(spool) = self.outputs.spool.as_mut().filter(|_| !self.telling) else { return Ok(()) };
+        let Some(summary) = spool.summary() else { return Ok(()) };
+        let record = shed_record(self.desk, &summary);
+        if spool.append(Lane::Critical, &record).is_err() {
+            return Ok(());
+        }
+        self.telling = true;
+        self.collected.spooled += 1;
+        self.sync()?;
+        self.outputs.log.as_mut().filter(|log| log.alerts).map_or(Ok(()), |log| log.writer.write_all(&record))
     }
 
     fn put_out(&mut self, releases: &[Release]) -> io::Result<()> {
@@ -165,7 +203,8 @@ impl<'a> Collector<'a> {
                 (_, release, Record::Alert(alert)) => self.alert(alert, release)?,
             }
         }
-        if self.unsynced > 0 {
+        // on a link the next may share the sync
+        if self.unsynced > 0 && self.live.is_none() {
             self.sync()?;
         }
         Ok(())
@@ -180,8 +219,9 @@ impl<'a> Collector<'a> {
     }
 
     fn alert(&mut self, alert: &Alert, release: &Release) -> io::Result<()> {
-        let record = release.desk.as_deref().unwrap_or(self.desk).record(alert);
-        self.spool(&record)?;
+        let desk = release.desk.as_deref().unwrap_or(self.desk);
+        let record = desk.record(alert);
+        self.spool(lane(desk.severity(alert)), &record)?;
         if self.unsynced >= SPOOL_SYNC_RECORDS {
             self.sync()?;
         }
@@ -204,9 +244,9 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn spool(&mut self, record: &[u8]) -> io::Result<()> {
+    fn spool(&mut self, lane: Lane, record: &[u8]) -> io::Result<()> {
         let Some(spool) = &mut self.outputs.spool else { return Ok(()) };
-        match (spool.append(record), self.live) {
+        match (spool.append(lane, record), self.live) {
             (Ok(_), _) => {
                 self.collected.spooled += 1;
                 self.unsynced += 1;
@@ -224,6 +264,9 @@ impl<'a> Collector<'a> {
     fn sync(&mut self) -> io::Result<()> {
         self.unsynced = 0;
         let synced = self.outputs.spool.as_mut().map_or(Ok(()), |spool| spool.sync());
+        if synced.is_ok() && std::mem::take(&mut self.telling) {
+            self.outputs.spool.iter_mut().for_each(|spool| spool.told());
+        }
         match (synced, self.live) {
             // what was not synced waits in the spool's memory and is written with the next
             (Err(_), Some(progress)) => {
@@ -238,6 +281,23 @@ impl<'a> Collector<'a> {
             (synced, _) => synced,
         }
     }
+}
+
+/// How urgent an alert of that severity is, as EVE counts it.
+fn lane(severity: u8) -> Lane {
+    match severity {
+        1 => Lane::Critical,
+        2 => Lane::Normal,
+        _ => Lane::Low,
+    }
+}
+
+fn shed_record(desk: &Desk, summary: &Summary) -> Vec<u8> {
+    let at = |milliseconds: u64| Timestamp::from_nanos((milliseconds as i64).saturating_mul(1_000_000));
+    let name = format!("{} {}", summary.spool, summary.number);
+    let Summary { time, shed, .. } = summary;
+    let (time, first, last) = (at(*time), at(shed.first), at(shed.last));
+    desk.shed(&Shed { name: name.as_bytes(), time, records: shed.records, bytes: shed.bytes, first, last })
 }
 
 /// A record as it is put in order.
@@ -322,6 +382,11 @@ mod tests {
         });
         let collected = Collector::new(&desk, outputs).run(&receivers).expect("memory takes all");
         assert_eq!((all.0.join(" "), some.0.join(" "), collected.events), ("ab c d e f".into(), "e".into(), 6));
+    }
+
+    #[test]
+    fn severity_chooses_the_lane() {
+        assert_eq!([1, 2, 3, 4].map(lane), [Lane::Critical, Lane::Normal, Lane::Low, Lane::Low]);
     }
 
     #[test]

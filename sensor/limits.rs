@@ -128,6 +128,9 @@ pub const SEGMENTS_ODD_MAX: u8 = 3;
 /// Records that wait for one sync of the spool: 64 share the cost of one.
 pub const SPOOL_SYNC_RECORDS: usize = 64;
 
+/// How long a record waits for others to share a sync with, where others come: as long as a slow disk takes for one.
+pub const SPOOL_SYNC_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// Packets on their way from one worker to another: 16 ms at a million a second.
 pub const HAND_OFF_PACKETS_MAX: usize = 16_384;
 
@@ -304,7 +307,7 @@ pub const RECORD_BYTES_MAX: usize = 256 * 1024;
 pub const SEGMENT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Records appended but not yet flushed: reaching this flushes them, so that a caller who never does cannot fill memory.
-pub const PENDING_BYTES_MAX: usize = 1024 * 1024;
+pub const PENDING_BYTES_MAX: usize = 512 * 1024;
 
 /// The spool when the configuration names no size: weeks of alerts at a busy site, and a small part of a disk.
 pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -809,6 +812,45 @@ pub const STUCK_TIME_MAX: std::time::Duration = std::time::Duration::from_millis
 /// How long a worker that was told to end may go without a sign of life: it gives one a quarter of a second apart, and with every
 /// batch. With what is done after it the process still ends within five seconds.
 pub const SILENT_AT_END_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_000);
+
+// ---- the spool
+
+/// Segments that a small spool has at least: what goes when there is no room is a segment at a time.
+pub const SEGMENTS_OF_A_SPOOL_MIN: u64 = 64;
+
+/// A segment of a small spool: some records of the largest size that is usual.
+pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
+
+/// How long what the centre has committed stays, to be sent again if the centre loses it: a day, in which somebody notices.
+pub const REPLAY_WINDOW_TIME: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+/// The same, in bytes of the disk.
+pub const REPLAY_WINDOW_BYTES_MAX: u64 = 1 << 30;
+
+/// Files of a lane that are filled before they are used: one that is used, and one until it is filled anew.
+pub const SPARES_OF_A_LANE: usize = 2;
+
+/// How often it is looked whether files are to be filled or the window has passed: a file lasts longer at a busy site.
+pub const SPOOL_TEND_TIME: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Bytes of a lane that wait in memory for a disk that refuses them: some thousand alerts, more than come in the two seconds that a
+/// disk may stand still.
+pub const SPOOL_WAITING_BYTES_MAX: usize = 8 << 20;
+
+/// How long a disk may be full before something is given up for it: somebody may be tidying up.
+pub const DISK_FULL_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How long a disk that refuses is left alone.
+pub const DISK_RETRY_TIME_MIN: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How often the centre is told of what was given up, while that goes on.
+pub const SHED_SUMMARY_TIME_MIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Gaps of a lane that are known as given up: there are as many as readers that hold something in front of them, and they meet.
+pub const SHED_RANGES_MAX: usize = 16;
+
+/// How often the collector wakes where nothing comes: what a disk refused is tried again, and what was given up is told.
+pub const SPOOL_WAKE_TIME: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// What may stand before a listed name in what was seen of it: names of services are shorter, and what is longer is how data
 /// goes through a resolver.

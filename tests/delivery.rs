@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use haetae::emit::{Courier, DeadLetters, Https, Outcome, Secrets, Section, Way, Written};
 use haetae::gate::{Gate, Mode, Policy, Sender, SiteKey};
-use haetae::spool::{DEAD_LETTERS, Options, Position, Spool};
+use haetae::spool::{DEAD_LETTERS, Lane, Options, Position, Spool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -95,7 +95,7 @@ impl Site {
     /// More alerts, from this number on.
     pub fn append(&mut self, numbers: impl Iterator<Item = u64>) {
         for number in numbers {
-            self.spool.append(alert(number).to_string().as_bytes()).unwrap();
+            self.spool.append(Lane::Normal, alert(number).to_string().as_bytes()).unwrap();
         }
         self.spool.sync().unwrap();
     }
@@ -242,7 +242,7 @@ fn batch_of(policy: Policy) -> Value {
     let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).unwrap();
     let gate = Gate::new(policy, SiteKey::fixed(&[3; 32]), sender, Arc::new(|_| false));
     let projected = gate.project(Position(1), alert(1).to_string().as_bytes()).unwrap();
-    let id = Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id();
+    let id = Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id(Lane::Normal);
     serde_json::from_slice(gate.batch(id, Position(0), Position(1), &[projected]).json()).unwrap()
 }
 
@@ -279,11 +279,11 @@ fn the_writer_that_is_killed() {
     let Ok(directory) = std::env::var(WRITER) else { return };
     let mut spool =
         Spool::open(Path::new(&directory), Options { segment_bytes_max: 600, ..Options::default() }).unwrap();
-    let mut reader = spool.reader();
+    let mut reader = spool.reader(Lane::Normal);
     for round in 0u64.. {
         let mut last = Position(0);
         for _ in 0..=round % 3 {
-            last = spool.append(format!("record {}", spool_next(last, &reader)).as_bytes()).unwrap();
+            last = spool.append(Lane::Normal, format!("record {}", spool_next(last, &reader)).as_bytes()).unwrap();
         }
         spool.sync().unwrap();
         println!("synced {}", last.0);
@@ -322,7 +322,7 @@ fn a_writer_killed_at_any_moment_loses_nothing_that_it_synced() {
         let promised = kill_a_writer(directory.path(), 1 + round * 7 % 23);
         let spool = Spool::open(directory.path(), Options::default()).unwrap();
         assert_eq!(spool.recovery().lost, 0);
-        let mut reader = spool.reader();
+        let mut reader = spool.reader(Lane::Normal);
         let waiting = reader.waiting();
         assert!(waiting.last.0 >= promised, "round {round}: {promised} was promised");
         let records = reader.read(waiting.watermark.next(), usize::MAX, usize::MAX).unwrap();

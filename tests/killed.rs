@@ -104,9 +104,13 @@ impl Site {
     fn waiting(&self) -> BTreeSet<(String, u64)> {
         let spool = Spool::open(&self.path("spool"), Options::default()).expect("the spool opens after a kill");
         assert_eq!(spool.recovery().lost, 0, "{:?}", spool.recovery());
-        let mut reader = spool.reader();
-        let records = reader.read(reader.waiting().watermark.next(), usize::MAX, usize::MAX).expect("it can be read");
-        records.iter().map(|record| identity_of_local(&record.payload)).collect()
+        let mut readers = spool.readers();
+        let lanes = readers.lanes().iter_mut();
+        let read = lanes.flat_map(|lane| {
+            let from = lane.waiting().watermark.next();
+            lane.read(from, usize::MAX, usize::MAX).expect("it can be read")
+        });
+        read.map(|record| identity_of_local(&record.payload)).collect()
     }
 }
 

@@ -79,7 +79,9 @@ fn allowed(groups: &[Group]) -> BTreeSet<String> {
 }
 
 fn spool() -> SpoolId {
-    Spool::open(TempDir::new().expect("a folder").path(), Options::default()).expect("a spool").id()
+    Spool::open(TempDir::new().expect("a folder").path(), Options::default())
+        .expect("a spool")
+        .id(haetae::spool::Lane::Normal)
 }
 
 /// Tries a policy on one row with every marking; gives how many alerts left.

@@ -45,7 +45,7 @@ impl Site {
         let directory = TempDir::new().unwrap();
         let mut spool = Spool::open(&directory.path().join("spool"), Options::default()).unwrap();
         for record in records {
-            spool.append(record.to_string().as_bytes()).unwrap();
+            spool.append(haetae::spool::Lane::Normal, record.to_string().as_bytes()).unwrap();
         }
         spool.sync().unwrap();
         Site { directory, spool }

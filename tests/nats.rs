@@ -47,7 +47,7 @@ fn spool(folder: &Path, options: Options) -> Spool {
 
 fn fill(spool: &mut Spool, numbers: impl Iterator<Item = u64>) {
     for number in numbers {
-        spool.append(alert(number, 1).to_string().as_bytes()).expect("room");
+        spool.append(haetae::spool::Lane::Normal, alert(number, 1).to_string().as_bytes()).expect("room");
     }
     spool.sync().expect("a disk");
 }
@@ -147,7 +147,9 @@ fn a_site_speaks_for_itself_alone_and_a_stranger_not_at_all() {
     assert_eq!(world.asked("select count(*) from alert"), ["0"]);
     // Of severity 1, which this centre's contract has no place for: kept here, and the others go.
     for number in 2..=20 {
-        spool.append(alert(number, if number == 9 { 1 } else { 2 }).to_string().as_bytes()).expect("room");
+        spool
+            .append(haetae::spool::Lane::Normal, alert(number, if number == 9 { 1 } else { 2 }).to_string().as_bytes())
+            .expect("room");
     }
     spool.sync().expect("a disk");
     let outcome = patiently(&mut courier(&world, &spool, &at));
@@ -259,7 +261,7 @@ fn a_cut_longer_than_the_broker_remembers_and_a_full_spool_are_counted_and_no_mo
     world.wait_for_ingest(1);
     let folder = TempDir::new().expect("a folder");
     let at = folder.path().join("spool");
-    let small = Options { bytes_max: 200_000, segment_bytes_max: 50_000 };
+    let small = Options { bytes_max: 200_000, segment_bytes_max: 50_000, ..Options::default() };
     let mut spool = spool(&at, small);
     let wire = Wire::to(world.address(0));
     let servers = vec![format!("tls://{}", wire.address)];
@@ -278,7 +280,7 @@ fn a_cut_longer_than_the_broker_remembers_and_a_full_spool_are_counted_and_no_mo
         if number == 60 {
             wire.cut(true);
         }
-        match spool.append(alert(number, 1).to_string().as_bytes()) {
+        match spool.append(haetae::spool::Lane::Normal, alert(number, 1).to_string().as_bytes()) {
             Ok(_) => spool.sync().expect("a disk"),
             Err(NotTaken::Full) => dropped.push(number),
             Err(other) => panic!("{other}"),

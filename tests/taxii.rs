@@ -53,7 +53,7 @@ impl Site {
         let directory = TempDir::new().unwrap();
         let mut spool = Spool::open(&directory.path().join("spool"), Options::default()).unwrap();
         for record in records {
-            spool.append(record.to_string().as_bytes()).unwrap();
+            spool.append(haetae::spool::Lane::Normal, record.to_string().as_bytes()).unwrap();
         }
         spool.sync().unwrap();
         Site { directory, spool }
@@ -80,7 +80,8 @@ impl Site {
         let project =
             |(at, record): (usize, &Value)| gate.project(Position(1 + at as u64), record.to_string().as_bytes()).ok();
         let projected: Vec<_> = records.iter().enumerate().filter_map(project).collect();
-        let id = Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id();
+        let id =
+            Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id(haetae::spool::Lane::Normal);
         let batch = gate.batch(id, Position(0), Position(records.len() as u64), &projected);
         (serde_json::from_slice(batch.json()).unwrap(), records.len() - projected.len())
     }

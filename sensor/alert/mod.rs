@@ -13,6 +13,7 @@ pub mod reading;
 pub mod record;
 mod repeats;
 pub mod screen;
+pub mod shed;
 pub mod words;
 
 #[cfg(test)]

@@ -146,6 +146,22 @@ impl Desk {
         self.sign("incident", &[asset.to_string().as_bytes(), kind.as_bytes(), value.as_bytes()], INCIDENT_BYTES)
     }
 
+    /// The identity of what is told of alerts that were given up: the same in every run.
+    pub(super) fn id_of_shed(&self, name: &[u8]) -> String {
+        self.sign("shed", &[name], ID_BYTES)
+    }
+
+    /// `site-0017/tap-a`, or the site alone where it has one sensor.
+    pub(super) fn sensor(&self) -> String {
+        let slash = if self.site.sensor.is_empty() { "" } else { "/" };
+        format!("{}{slash}{}", self.site.id, self.site.sensor)
+    }
+
+    /// How grave an alert is, as EVE counts: 1 is the worst.
+    pub fn severity(&self, alert: &Alert) -> u8 {
+        severity(&self.reading(alert)).eve()
+    }
+
     /// Every part goes in behind its length, so that no two lists of parts are the same bytes.
     fn sign(&self, purpose: &str, parts: &[&[u8]], bytes: usize) -> String {
         let mut context = hmac::Context::with_key(&self.key);
@@ -182,7 +198,7 @@ impl Desk {
 
     fn alert(&self, mut object: Object<'_>, alert: &Alert, reading: &Reading<'_>) {
         let (kind, value) = indicator(alert);
-        let severity = reading.worst.map_or(Severity::default(), |ioc| ioc.statement.severity);
+        let severity = severity(reading);
         object.text("action", "allowed");
         object.number("gid", 1);
         object.number("signature_id", signature_id(kind, value));
@@ -213,8 +229,7 @@ impl Desk {
             object.number("alerts", repeats.alerts);
         }
         object.text("mode", site.mode.name());
-        let slash = if site.sensor.is_empty() { "" } else { "/" };
-        object.text("sensor", &format!("{}{slash}{}", site.id, site.sensor));
+        object.text("sensor", &self.sensor());
         let mut set = object.object("set");
         set.number("version", site.set.version);
         if let Some(age) = site.set.age_seconds {
@@ -232,6 +247,11 @@ impl Desk {
             object.text("next", next);
         }
     }
+}
+
+/// The gravest that any source says.
+fn severity(reading: &Reading<'_>) -> Severity {
+    reading.worst.map_or(Severity::default(), |ioc| ioc.statement.severity)
 }
 
 /// All sources speak of one value: kind and value of the first are those of the entry.

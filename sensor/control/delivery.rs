@@ -81,7 +81,8 @@ impl Prepared {
         if !problems.is_empty() {
             return Err(Failure::Configuration(problems.join("\nerror: ")));
         }
-        let options = Options { bytes_max: config.limits.spool_bytes_max, ..Options::default() };
+        // a full spool is an error of a replay, which a person sees; on a link something has to go
+        let options = Options { sheds: mode == Mode::Live, ..Options::sized(config.limits.spool_bytes_max) };
         let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
         // from here on keys and the centre's token are in memory
         #[cfg(feature = "libpcap")]

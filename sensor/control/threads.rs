@@ -28,7 +28,7 @@ use crate::collector::{Collected, Collector, Log, Outputs};
 use crate::config::EventType;
 use crate::metrics::Server;
 use crate::sandbox::{Role, Sandbox};
-use crate::spool::Spool;
+use crate::spool::{Spool, Tender};
 use crate::worker::Release;
 
 /// What all threads together came to.
@@ -70,6 +70,7 @@ pub(super) fn together(
             let answers = Answers::new(look, bell, running.config.control.as_ref().is_some_and(|it| it.tell_withheld));
             scope.spawn(move || attend(socket, ended, look, answers));
         }
+        spool.as_deref().map(Spool::tender).map(|tender| scope.spawn(move || tend(&tender, ended, look)));
         let collector = scope.spawn(move || {
             look.sandbox.enter(Role::Collector, &[]);
             collect(desk, alerts, releases, (eve, spool), look)
@@ -83,9 +84,7 @@ pub(super) fn together(
         let shared = Arc::clone(&running.shared);
         scope.spawn(move || watch(&shared, ended, look, |shared, ended| manager.watch(shared, ended)));
         let keep = scope.spawn(move || look_after(keep, unkept, look));
-        // collector, watchdog, supervisor, keeper and this one
-        let others = [chute.is_some(), doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
-        let threads = workers.len() + 5 + others.into_iter().filter(|other| *other).count();
+        let threads = workers.len() + others(&doors, look, chute.is_some());
         let settled = running.settle(threads);
         let told = if settled.is_ok() { running.control(signals, &wishes) } else { Instant::now() };
         running.manager.stopping();
@@ -111,6 +110,19 @@ pub(super) fn together(
 fn watch(shared: &Shared, ended: &AtomicBool, look: &Look<'_>, work: impl FnOnce(&Shared, &AtomicBool)) {
     look.sandbox.enter(Role::Watchdog, &[]);
     work(shared, ended);
+}
+
+/// Collector, watchdog, supervisor, keeper and control, and those that are not always there.
+fn others(doors: &Doors<'_>, look: &Look<'_>, keeps_packets: bool) -> usize {
+    // with a delivery both the uplink and whoever tends the spool
+    let delivery = [look.delivery.is_some(); 2];
+    let some = [keeps_packets, doors.metrics.is_some(), doors.control.is_some()].into_iter().chain(delivery);
+    5 + some.filter(|one| *one).count()
+}
+
+fn tend(tender: &Tender, ended: &AtomicBool, look: &Look<'_>) {
+    look.sandbox.enter(Role::Tender, &[]);
+    tender.run(ended);
 }
 
 fn look_after(mut keep: Keep, unkept: &AtomicBool, look: &Look<'_>) {

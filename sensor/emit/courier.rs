@@ -395,7 +395,7 @@ mod tests {
     use super::*;
     use crate::emit::{DeadLetters, Sink};
     use crate::gate::{Batch, Gate, Heartbeat, Mode, Policy, Sender, SiteKey};
-    use crate::spool::{DEAD_LETTERS, Options, Spool};
+    use crate::spool::{DEAD_LETTERS, Lane as SpoolLane, Options, Spool};
 
     /// Answers in turn what it was told to, then as it thinks of each batch; remembers the sequences of every attempt.
     #[derive(Clone)]
@@ -444,7 +444,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let mut spool = Spool::open(directory.path(), Options::default()).unwrap();
         for record in records {
-            spool.append(record.to_string().as_bytes()).unwrap();
+            spool.append(SpoolLane::Normal, record.to_string().as_bytes()).unwrap();
         }
         spool.sync().unwrap();
         let talk = |thinks: &Thinks| Talk {
@@ -484,7 +484,7 @@ mod tests {
         }
 
         fn append(&mut self, number: u64) {
-            self.spool.append(alert(number, "green").to_string().as_bytes()).unwrap();
+            self.spool.append(SpoolLane::Normal, alert(number, "green").to_string().as_bytes()).unwrap();
             self.spool.sync().unwrap();
         }
 

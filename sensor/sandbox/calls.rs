@@ -312,7 +312,7 @@ fn lists(role: Role) -> &'static [&'static [Row]] {
         Role::Metrics => &[EVERYBODY, DATA, ANSWERS],
         Role::Answers => &[EVERYBODY, DATA, ANSWERS, LOOKS, LISTENS],
         Role::Uplink => &[EVERYBODY, LOOKS, KEEPS, CONNECTS],
-        Role::Collector | Role::Quarantine => &[EVERYBODY, DATA, LOOKS, KEEPS],
+        Role::Collector | Role::Tender | Role::Quarantine => &[EVERYBODY, DATA, LOOKS, KEEPS],
         // what workers used is read from one open file, again and again
         Role::Watchdog => &[EVERYBODY, DATA, &[(libc::SYS_pread64, ANY)]],
     }
@@ -400,9 +400,10 @@ mod tests {
 
     use super::*;
 
-    const ROLES: [Role; 12] = [
+    const ROLES: [Role; 13] = [
         Role::Control,
         Role::Collector,
+        Role::Tender,
         Role::Worker,
         Role::Reader,
         Role::Keeper,

@@ -28,6 +28,8 @@ pub enum Role {
     Control,
     /// Writes the log and the spool.
     Collector,
+    /// Fills files of the spool before they are used.
+    Tender,
     /// Reads links through sockets that are open.
     Worker,
     /// Reads folders too, into which captures are rotated.
@@ -58,6 +60,7 @@ impl Role {
         match self {
             Role::Control | Role::Broker => None,
             Role::Collector => Some(c"collector"),
+            Role::Tender => Some(c"tender"),
             Role::Worker | Role::Reader => Some(c"worker"),
             Role::Keeper | Role::Caller | Role::Opener => Some(c"keeper"),
             Role::Metrics => Some(c"metrics"),
@@ -138,6 +141,7 @@ impl Plan {
         match role {
             Role::Control => all(&self.control, Access::Read),
             Role::Collector => [all(log, Access::Write), all(spool, Access::Keep)].into_iter().flatten().collect(),
+            Role::Tender => all(spool, Access::Keep),
             Role::Answers => all(socket, Access::Listen),
             Role::Reader | Role::Quarantine => all(folders, Access::Keep),
             Role::Keeper | Role::Caller | Role::Opener | Role::Broker => all(&self.keeper, Access::Read),

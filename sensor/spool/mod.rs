@@ -1,44 +1,67 @@
-//! The spool: alerts in, the same alerts out in the same order, until the centre has committed them. What was synced
-//! survives a killed process and a power cut; damage on the disk costs the damaged records and is counted.
+//! The spool: alerts in, the same alerts out, in three lanes by urgency and in each in the order in which they came, until the
+//! centre has committed them and for a while after. What was synced survives a killed process and a power cut; damage on the disk
+//! costs the damaged records and is counted; where there is no room what matters least is given up, counted and told.
 //!
-//! One writer ([`Spool`]) and one reader ([`Reader`]), which may live in another thread; a second process is refused.
-//! The writer never writes into a file that was there before it, and after a failed flush writes everything since the
-//! last good one again, into a new file: what the kernel kept of the old one is not to be trusted.
+//! One writer ([`Spool`]), readers ([`Readers`]) and whoever prepares files ([`Tender`]), which may live in other threads; a second
+//! process is refused. Each lane is a directory with a cursor and segments of its own.
 //!
 //! Never here: what a record means, and what of it may leave.
 
+mod books;
 mod cursor;
+mod given_up;
+mod lane;
+mod listed;
+mod log;
 mod reader;
+mod readers;
 mod recover;
+mod recovery;
+mod room;
 mod segment;
 mod shared;
 mod storage;
+mod takeover;
+mod tender;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::limits::{PENDING_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SPOOL_BYTES_MAX};
-use cursor::Cursor;
-use segment::{FRAME_BYTES, Flush, HEADER_BYTES, Header, write_frame};
-use shared::{Key, Segment, Shared, State};
+use crate::limits::{
+    PENDING_BYTES_MAX, RECORD_BYTES_MAX, REPLAY_WINDOW_BYTES_MAX, REPLAY_WINDOW_TIME, SEGMENT_BYTES_MAX,
+    SEGMENT_BYTES_MIN, SEGMENTS_OF_A_SPOOL_MIN, SPOOL_BYTES_MAX,
+};
+use given_up::GivenUp;
+use log::Log;
+use shared::Room;
 
-pub use reader::{Reader, Readers, Record, Waiting};
-pub use recover::Recovery;
+pub use given_up::{Cause, Shed, ShedCounts, Summary};
+pub use lane::Lane;
+pub use reader::{Reader, Record, Waiting};
+pub use readers::Readers;
+pub use recovery::Recovery;
 pub use storage::{Disk, Entry, Growing, Storage};
+pub use tender::{Rewound, Tender};
 
-/// The cursor's file.
+/// A lane's cursor.
 const CURSOR: &str = "cursor";
-/// The file whose lock says that the spool is in use.
+/// The directory whose lock says that the spool is in use.
 const LOCK: &str = "lock";
+/// That lock.
+const HELD: &str = "held";
+/// What was given up.
+const GIVEN_UP: &str = "given-up";
+/// Says which version of this program's spools it is.
+const FORMAT: &str = "format";
 /// Where [`crate::emit`] keeps what the centre refused.
 pub const DEAD_LETTERS: &str = "refused.jsonl";
 
-/// A record's place in its spool. Positions rise by one, from 1.
+/// A record's place in its lane. Positions rise by one, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
@@ -49,7 +72,16 @@ impl Position {
     }
 }
 
-/// Which spool: random, so that a spool made anew is not mistaken for its forerunner.
+/// Sequences of a lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Range {
+    /// The one before the first.
+    after: u64,
+    /// The last.
+    through: u64,
+}
+
+/// Which spool, of one lane: random, so that a spool made anew is not mistaken for its forerunner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpoolId(pub(crate) [u8; 8]);
 
@@ -66,22 +98,54 @@ impl fmt::Display for SpoolId {
     }
 }
 
+/// How long what the centre has committed stays, whichever ends first; room that is needed ends it before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Since it was appended.
+    pub age: Duration,
+    /// Of the disk.
+    pub bytes: u64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Window { age: REPLAY_WINDOW_TIME, bytes: REPLAY_WINDOW_BYTES_MAX }
+    }
+}
+
+impl Window {
+    /// What is committed goes at once.
+    pub const NONE: Window = Window { age: Duration::ZERO, bytes: 0 };
+}
+
 /// How a spool is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// All segments together; reached, [`Spool::append`] answers [`NotTaken::Full`].
+    /// All segments of all lanes together.
     pub bytes_max: u64,
     /// One segment.
     pub segment_bytes_max: u64,
+    /// How long what is committed stays.
+    pub window: Window,
+    /// Whether what matters least is given up where there is no room; else [`Spool::append`] answers [`NotTaken::Full`].
+    pub sheds: bool,
+}
+
+impl Options {
+    /// A spool of so many bytes, which gives nothing up.
+    pub fn sized(bytes_max: u64) -> Options {
+        let segment = (bytes_max / SEGMENTS_OF_A_SPOOL_MIN).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        Options { bytes_max, segment_bytes_max: segment, window: Window::default(), sheds: false }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { bytes_max: SPOOL_BYTES_MAX, segment_bytes_max: SEGMENT_BYTES_MAX }
+        Options::sized(SPOOL_BYTES_MAX)
     }
 }
 
-/// Why a record was not taken. The caller counts it; what was taken before is untouched.
+/// Why a record was not taken. What was taken before is untouched.
 #[derive(Debug)]
 pub enum NotTaken {
     /// The size cap.
@@ -106,34 +170,27 @@ impl std::error::Error for NotTaken {}
 
 /// The writer's side.
 pub struct Spool {
-    shared: Arc<Shared>,
+    logs: [Log; 3],
+    room: Arc<Room>,
     storage: Arc<dyn Storage>,
+    directory: PathBuf,
     options: Options,
-    id: SpoolId,
-    active: Option<Active>,
-    /// Frames since the last good flush.
-    pending: Vec<u8>,
-    /// Sequence of the first of them.
-    pending_first: u64,
-    next: u64,
-    /// What was found of the last flush before this one has a gap, and no flush was done since.
-    doubt: bool,
+    given_up: GivenUp,
+    /// Of each lane, since when the disk refuses it, and when that was last tried.
+    refused: [Option<(SystemTime, SystemTime)>; 3],
+    /// When the oldest record was appended that is not synced, and how many there are.
+    unsynced: Option<(SystemTime, usize)>,
     recovery: Recovery,
     /// Keeps other processes out.
     _hold: Box<dyn Send>,
-}
-
-struct Active {
-    key: Key,
-    file: Box<dyn Growing>,
-    bytes: u64,
 }
 
 impl Spool {
     /// Opens the spool in `directory`, made if need be, and recovers what is there.
     ///
     /// # Errors
-    /// The directory cannot be read or made, or another process holds it. Never because of damaged records.
+    /// The directory cannot be read or made, another process holds it, or a later version of this program has written it. Never
+    /// because of damaged records.
     pub fn open(directory: &Path, options: Options) -> io::Result<Spool> {
         Spool::open_on(Arc::new(Disk), directory, options)
     }
@@ -144,157 +201,99 @@ impl Spool {
     /// As [`Spool::open`].
     pub fn open_on(storage: Arc<dyn Storage>, directory: &Path, options: Options) -> io::Result<Spool> {
         let hold = storage.hold(directory)?;
-        let found = recover::recover(storage.as_ref(), directory)?;
-        let cursor = found.cursor.map_or_else(|| new_id().map(|spool| Cursor { spool, watermark: 0 }), Ok)?;
-        let place = found.place.or_else(|| {
-            let (file, place) = cursor.file();
-            // a disk that has no room for it does not keep what is there from being delivered: it is tried again then
-            storage::replace(storage.as_ref(), &directory.join(CURSOR), &file).ok().map(|()| place)
-        });
-        let last = found.segments.values().map(|segment| segment.last).fold(cursor.watermark, u64::max);
-        let mut state = State {
-            spool: cursor.spool,
-            watermark: cursor.watermark,
-            written: cursor.watermark,
-            place,
-            last,
-            segments: found.segments,
-            active: None,
-            marks: Default::default(),
+        let foreign = takeover::prepare(storage.as_ref(), directory)?;
+        let (given_up, room) = (GivenUp::open(storage.as_ref(), directory), Arc::new(Room::default()));
+        let open = |lane: Lane| {
+            let (path, own) = (directory.join(lane.name()), (options, &room));
+            Log::open(Arc::clone(&storage), &path, own, given_up.ranges(lane))
         };
-        if let Some(oldest) = found.oldest {
-            state.mark(last, oldest);
-        }
+        let logs = [open(Lane::Critical)?, open(Lane::Normal)?, open(Lane::Low)?];
+        let mut recovery = Recovery { foreign, ..Recovery::default() };
+        logs.iter().for_each(|log| recovery.add(&log.recovery));
+        let unsynced = logs.iter().any(|log| log.pending_bytes() > 0).then(|| (storage.now(), 0));
         Ok(Spool {
-            shared: Arc::new(Shared::new(directory, state)),
+            logs,
+            room,
             storage,
+            directory: directory.to_owned(),
             options,
-            id: cursor.spool,
-            active: None,
-            pending: Vec::new(),
-            pending_first: last + 1,
-            next: last + 1,
-            doubt: found.doubt,
-            recovery: found.report,
+            given_up,
+            refused: [None; 3],
+            unsynced,
+            recovery,
             _hold: hold,
         })
     }
 
-    /// What opening found.
+    /// What opening found, in all lanes.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
     }
 
-    /// Which spool this is.
-    pub fn id(&self) -> SpoolId {
-        self.id
+    /// What it found in one.
+    pub fn recovery_of(&self, lane: Lane) -> &Recovery {
+        &self.logs[lane.index()].recovery
     }
 
-    /// The reader's side.
-    pub fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.shared), Arc::clone(&self.storage))
+    /// Which spool a lane is.
+    pub fn id(&self, lane: Lane) -> SpoolId {
+        self.logs[lane.index()].id()
     }
 
-    /// The readers of all lanes.
+    /// The centre's reader of a lane.
+    pub fn reader(&self, lane: Lane) -> Reader {
+        Reader::new(Arc::clone(&self.logs[lane.index()].shared), Arc::clone(&self.storage), None)
+    }
+
+    /// The centre's readers of all lanes: theirs are the watermarks.
     pub fn readers(&self) -> Readers {
-        Readers::new(vec![self.reader()])
+        Readers::new(Lane::ALL.map(|lane| self.reader(lane)).into(), Arc::clone(&self.room))
     }
 
-    /// Takes a record. It is durable, and visible to the reader, only after the next [`Spool::sync`] that succeeds.
+    /// Whoever prepares files, ends what the window has kept, and sets watermarks back.
+    pub fn tender(&self) -> Tender {
+        let lanes = self.logs.iter().map(|log| Arc::clone(&log.shared)).collect();
+        Tender::new(lanes, Arc::clone(&self.storage), self.options)
+    }
+
+    /// What was given up since it was opened; to be read from any thread.
+    pub fn shed_counts(&self) -> Arc<ShedCounts> {
+        self.given_up.counts()
+    }
+
+    /// Takes a record. It is durable, and visible to readers, only after the next [`Spool::sync`] that succeeds.
     ///
     /// # Errors
-    /// [`NotTaken`].
-    pub fn append(&mut self, payload: &[u8]) -> Result<Position, NotTaken> {
+    /// [`NotTaken`]; where the spool gives up what it has no room for, that is counted.
+    pub fn append(&mut self, lane: Lane, payload: &[u8]) -> Result<Position, NotTaken> {
         if payload.len() > RECORD_BYTES_MAX {
             return Err(NotTaken::TooLong);
         }
-        let wanted = FRAME_BYTES + payload.len();
-        if self.pending.len() + wanted > PENDING_BYTES_MAX {
-            self.sync().map_err(NotTaken::Disk)?;
+        let wanted = Log::bytes_of(payload);
+        if self.logs[lane.index()].pending_bytes() + wanted > PENDING_BYTES_MAX {
+            self.flush_for(lane, wanted).map_err(NotTaken::Disk)?;
         }
-        if !self.fits(wanted) {
+        if !self.make_room(lane, wanted as u64) {
+            self.count_refused(lane, wanted as u64, Cause::Space);
             return Err(NotTaken::Full);
         }
-        let position = Position(self.next);
-        let flush = Flush { first: self.pending_first, behind_doubt: self.doubt };
-        write_frame(&mut self.pending, self.next, flush, payload);
-        self.next += 1;
-        Ok(position)
+        let (since, records) = self.unsynced.unwrap_or_else(|| (self.storage.now(), 0));
+        self.unsynced = Some((since, records + 1));
+        Ok(self.logs[lane.index()].append(payload))
     }
 
-    /// Makes everything appended durable. How many records share one flush is the caller's choice.
+    /// Makes everything appended durable, the most urgent first. How many records share one flush is the caller's choice.
     ///
     /// # Errors
-    /// What the disk says. The records stay in memory and the next call writes them again, elsewhere.
+    /// What the disk says, of the most urgent lane that it refuses. The records stay in memory and the next call writes them again,
+    /// elsewhere.
     pub fn sync(&mut self) -> io::Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
+        let synced = Lane::ALL.map(|lane| self.sync_lane(lane));
+        self.given_up.keep(self.storage.as_ref(), &self.directory, given_up::Hurry::None);
+        if synced.iter().all(Result::is_ok) {
+            self.unsynced = None;
         }
-        let mut active = self.segment_for_pending()?;
-        // From here to success there is no active segment: an error drops it, and its file is never written again.
-        active.file.append(&self.pending)?;
-        active.file.sync()?;
-        active.bytes += self.pending.len() as u64;
-        self.publish(&active);
-        self.active = Some(active);
-        self.pending.clear();
-        (self.pending_first, self.doubt) = (self.next, false);
-        Ok(())
-    }
-
-    /// The segment being written if the pending records fit, else a new one.
-    fn segment_for_pending(&mut self) -> io::Result<Active> {
-        let wanted = self.pending.len() as u64;
-        if let Some(active) =
-            self.active.take().filter(|active| active.bytes + wanted <= self.options.segment_bytes_max)
-        {
-            return Ok(active);
-        }
-        self.shared.state().active = None;
-        let header = Header { spool: self.id, first: self.pending_first }.encode();
-        for attempt in 0..10_000 {
-            let key = Key { first: self.pending_first, attempt };
-            let path = self.shared.directory.join(key.name());
-            match storage::create_named(self.storage.as_ref(), &path) {
-                Ok(mut file) => {
-                    file.append(&header)?;
-                    return Ok(Active { key, file, bytes: header.len() as u64 });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::Error::other("ten thousand segments begin at the same record"))
-    }
-
-    fn publish(&self, active: &Active) {
-        let (key, last) = (active.key, self.next - 1);
-        let segment = Segment { path: self.shared.directory.join(key.name()), bytes: active.bytes, last };
-        let mut state = self.shared.state();
-        state.segments.insert(key, segment);
-        state.active = Some(key);
-        state.last = last;
-        state.mark(last, SystemTime::now());
-        drop(state);
-        self.shared.tell();
-    }
-
-    /// Whether `wanted` more bytes keep the spool below its cap, giving up settled segments first.
-    fn fits(&mut self, wanted: usize) -> bool {
-        let needed = (self.pending.len() + wanted + HEADER_BYTES) as u64;
-        let mut state = self.shared.state();
-        if state.bytes() + needed <= self.options.bytes_max {
-            return true;
-        }
-        if state.last > state.watermark {
-            return false;
-        }
-        state.active = None;
-        let retired = state.retire();
-        drop(state);
-        self.active = None;
-        reader::remove(self.storage.as_ref(), &retired);
-        needed <= self.options.bytes_max
+        synced.into_iter().collect()
     }
 }
 

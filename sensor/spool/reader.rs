@@ -1,15 +1,17 @@
-//! The reader's side of a spool: durable records out, in order; the watermark in. It may live in another thread than
-//! the writer. Never here: a record that is not durable, for its sequence could still come to mean another record.
+//! The reader's side of a lane: durable records out, in order; a watermark in. It may live in another thread than the writer. Never
+//! here: a record that is not durable, for its sequence could still come to mean another record.
 
 use std::io;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::cursor::Cursor;
-use super::segment::{HEADER_BYTES, next_frame};
 use super::shared::{Key, Segment, Shared};
 use super::storage::replace;
 use super::{CURSOR, Position, SpoolId, Storage};
+
+/// How the cursors of readers beside the centre's begin.
+pub(super) const NAMED: &str = "cursor-";
 
 /// A record as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,69 +29,33 @@ pub struct Waiting {
     pub watermark: Position,
     /// The last durable record.
     pub last: Position,
+    /// Records between the two that were given up.
+    pub shed: u64,
     /// Bytes on the disk.
     pub bytes: u64,
     /// How long the oldest record has waited.
     pub oldest: Duration,
+    /// Records that went before this reader had read them.
+    pub missed: u64,
 }
 
 impl Waiting {
     /// Records that wait.
     pub fn records(&self) -> u64 {
-        self.last.0.saturating_sub(self.watermark.0)
+        self.last.0.saturating_sub(self.watermark.0).saturating_sub(self.shed)
     }
 }
 
-/// The readers of all lanes, the most urgent first.
-pub struct Readers {
-    lanes: Vec<Reader>,
-    /// The last durable record of each lane when somebody last looked.
-    seen: Vec<Position>,
-}
-
-impl Readers {
-    pub(super) fn new(lanes: Vec<Reader>) -> Self {
-        let seen = vec![Position::default(); lanes.len()];
-        Readers { lanes, seen }
-    }
-
-    /// Each lane's reader.
-    pub fn lanes(&mut self) -> &mut [Reader] {
-        &mut self.lanes
-    }
-
-    /// What waits in all lanes: their sum, and the age of the oldest. Watermark and last record are of no one lane, so they
-    /// stand for counts.
-    pub fn waiting(&self) -> Waiting {
-        self.lanes.iter().map(Reader::waiting).fold(Waiting::default(), |all, one| Waiting {
-            watermark: Position(all.watermark.0.saturating_add(one.watermark.0)),
-            last: Position(all.last.0.saturating_add(one.last.0)),
-            bytes: all.bytes + one.bytes,
-            oldest: all.oldest.max(one.oldest),
-        })
-    }
-
-    /// Remembers how far each lane has come: what is durable later ends the next [`Readers::wait`].
-    pub fn look(&mut self) {
-        for (seen, lane) in self.seen.iter_mut().zip(&self.lanes) {
-            *seen = lane.waiting().last;
-        }
-    }
-
-    /// Waits until something is durable that was not at the last look, at most this long.
-    pub fn wait(&self, at_most: Duration) {
-        if let (Some(lane), Some(seen)) = (self.lanes.first(), self.seen.first()) {
-            lane.wait(*seen, at_most);
-        }
-    }
-}
-
-/// The reader.
+/// The reader of one lane.
 pub struct Reader {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
+    /// Which of the others it is; `None`: the centre's.
+    other: Option<usize>,
     /// The segment last read: every byte is read once.
     held: Option<Held>,
+    /// How often the watermark had been set back when something was last read.
+    rewinds: u64,
 }
 
 struct Held {
@@ -101,8 +67,9 @@ struct Held {
 }
 
 impl Reader {
-    pub(super) fn new(shared: Arc<Shared>, storage: Arc<dyn Storage>) -> Self {
-        Reader { shared, storage, held: None }
+    pub(super) fn new(shared: Arc<Shared>, storage: Arc<dyn Storage>, other: Option<usize>) -> Self {
+        let rewinds = shared.state().rewinds;
+        Reader { shared, storage, other, held: None, rewinds }
     }
 
     /// Which spool this is.
@@ -113,30 +80,29 @@ impl Reader {
     /// What waits, now.
     pub fn waiting(&self) -> Waiting {
         let state = self.shared.state();
-        let since = state.marks.front().map(|(_, at)| *at);
+        let other = self.other.and_then(|other| state.others.get(other));
+        // A clock set back makes a record no younger than new.
+        let age = |at| self.storage.now().duration_since(at).ok();
         Waiting {
-            watermark: Position(state.watermark),
+            watermark: Position(other.map_or(state.watermark, |other| other.watermark)),
             last: Position(state.last),
+            shed: if other.is_some() { 0 } else { state.shed_behind() },
             bytes: state.bytes(),
-            // A clock set back makes a record no younger than new.
-            oldest: since.and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default(),
+            oldest: state.oldest().and_then(age).unwrap_or_default(),
+            missed: other.map_or(0, |other| other.missed),
         }
     }
 
-    /// Waits until something behind `seen` is durable, at most this long.
-    pub fn wait(&self, seen: Position, at_most: Duration) {
-        self.shared.wait(seen.0, at_most);
-    }
-
     /// The durable records from `from` on, at most so many records and bytes, but one record whatever its length.
-    /// Damaged records are missing: their positions are.
+    /// Damaged records are missing: their positions are. What is read stays until the next reading, whatever is given up.
     ///
     /// # Errors
     /// A segment cannot be read.
     pub fn read(&mut self, from: Position, records_max: usize, bytes_max: usize) -> io::Result<Vec<Record>> {
         let (mut records, mut bytes, mut from) = (Vec::new(), 0, from.0);
+        self.rewinds = self.shared.state().rewinds;
         while records.len() < records_max {
-            let Some((key, segment)) = self.segment_with(from) else { break };
+            let Some((key, segment)) = self.segment_with(from, records.is_empty()) else { break };
             let held = match hold(self.storage.as_ref(), &mut self.held, key, &segment, from) {
                 Ok(held) => held,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -145,7 +111,7 @@ impl Reader {
                 }
                 Err(error) => return Err(error),
             };
-            while let Some(frame) = next_frame(&held.bytes, held.at, held.sequence) {
+            while let Some(frame) = segment.layout.next_frame(&held.bytes, held.at, held.sequence) {
                 let wanted = frame.sequence >= from;
                 if wanted && records.len() == records_max
                     || !records.is_empty() && bytes + frame.payload.len() > bytes_max
@@ -164,53 +130,108 @@ impl Reader {
         Ok(records)
     }
 
-    /// Everything up to `watermark` is settled: that is made durable, then segments wholly below it are deleted.
+    /// The first segment that reaches `from`; it is in this reader's hands from now on. Between records there is none behind what
+    /// was given up: what was is no part of a run.
+    fn segment_with(&self, from: u64, is_first: bool) -> Option<(Key, Segment)> {
+        let mut state = self.shared.state();
+        if !is_first && state.shed.iter().any(|range| range.after < from && range.through >= from) {
+            return None;
+        }
+        let found = state.segments.iter().find(|(_, segment)| segment.last >= from);
+        let found = found.map(|(key, segment)| (*key, segment.clone()));
+        if let (Some((_, segment)), None) = (&found, self.other) {
+            state.lent = segment.last;
+        }
+        found
+    }
+
+    /// Everything up to `watermark` is settled for this reader: that is made durable. Segments that nobody waits for go when the
+    /// window has passed as well.
     ///
     /// # Errors
     /// The cursor cannot be written: nothing was deleted, unless the disk is full. Or `watermark` is behind the last record.
     pub fn commit(&mut self, watermark: Position) -> io::Result<()> {
         {
             let state = self.shared.state();
-            if watermark.0 <= state.written {
+            let other = self.other.and_then(|other| state.others.get(other));
+            let set_back = other.is_none() && state.rewinds != self.rewinds;
+            // what was read before somebody set it back is sent again
+            if set_back || watermark.0 <= other.map_or(state.written, |other| other.watermark) {
                 return Ok(());
             }
             if watermark.0 > state.last {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "a watermark behind the last record"));
             }
         }
-        let written = self.write_cursor(watermark.0);
+        if let Some(other) = self.other {
+            return write_named(self.storage.as_ref(), &self.shared, other, watermark.0);
+        }
+        let written = write_cursor(self.storage.as_ref(), &self.shared, watermark.0);
         let full = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
         if written.is_err() && !full {
             return written;
         }
-        let retired = self.shared.state().settle(watermark.0);
+        self.shared.state().settle(watermark.0);
+        let retired = self.shared.retire(self.storage.now());
         remove(self.storage.as_ref(), &retired);
+        if !full {
+            return Ok(());
+        }
         // A full disk must not keep what would empty it: the cursor takes the room of the segments. Until it is written
         // a crash costs repeats, never a record.
-        if full { self.write_cursor(watermark.0) } else { Ok(()) }
+        while let Some(gone) = self.shared.give_up_settled() {
+            remove(self.storage.as_ref(), &[gone]);
+        }
+        write_cursor(self.storage.as_ref(), &self.shared, watermark.0)
     }
+}
 
-    fn write_cursor(&self, watermark: u64) -> io::Result<()> {
-        let (cursor, path) = (Cursor { spool: self.id(), watermark }, self.shared.directory.join(CURSOR));
-        let place = self.shared.state().place;
-        // a cursor that may have failed half-way is written over first: the other one still holds
-        let next = match place {
-            Some(place) => self.storage.overwrite(&path, place.offset(), &cursor.encode()).map(|()| place.other())?,
-            None => {
-                let (file, place) = cursor.file();
-                replace(self.storage.as_ref(), &path, &file).map(|()| place)?
-            }
-        };
-        let mut state = self.shared.state();
-        (state.written, state.place) = (watermark, Some(next));
-        Ok(())
-    }
+/// Puts a watermark on the disk.
+pub(super) fn write_cursor(storage: &dyn Storage, shared: &Shared, watermark: u64) -> io::Result<()> {
+    let _one = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    let (cursor, place) = {
+        let state = shared.state();
+        let (spool, last, sealed, doubted) = (state.spool, state.last, state.sealed, state.doubted);
+        let generation = state.generation + 1;
+        (Cursor { spool, watermark, last, sealed, doubted, generation }, state.place)
+    };
+    let path = shared.directory.join(CURSOR);
+    // a cursor that may have failed half-way is written over first: the other one still holds
+    let next = match place {
+        Some(place) => storage.overwrite(&path, place.offset(), &cursor.encode()).map(|()| place.other())?,
+        None => {
+            let (file, place) = cursor.file();
+            replace(storage, &path, &file).map(|()| place)?
+        }
+    };
+    let mut state = shared.state();
+    (state.written, state.generation, state.place) = (watermark, cursor.generation, Some(next));
+    Ok(())
+}
 
-    /// The first segment that reaches `from`.
-    fn segment_with(&self, from: u64) -> Option<(Key, Segment)> {
-        let state = self.shared.state();
-        state.segments.iter().find(|(_, segment)| segment.last >= from).map(|(key, segment)| (*key, segment.clone()))
+/// The same, for one that holds nothing up.
+fn write_named(storage: &dyn Storage, shared: &Shared, other: usize, watermark: u64) -> io::Result<()> {
+    let _one = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    let (cursor, place, name) = {
+        let state = shared.state();
+        let Some(of) = state.others.get(other) else { return Ok(()) };
+        let generation = of.generation + 1;
+        let cursor =
+            Cursor { spool: state.spool, watermark, last: state.last, sealed: 0, doubted: of.missed, generation };
+        (cursor, of.place, of.name.clone())
+    };
+    let path = shared.directory.join(format!("{NAMED}{name}"));
+    let next = match place {
+        Some(place) => storage.overwrite(&path, place.offset(), &cursor.encode()).map(|()| place.other())?,
+        None => {
+            let (file, place) = cursor.file();
+            replace(storage, &path, &file).map(|()| place)?
+        }
+    };
+    if let Some(of) = shared.state().others.get_mut(other) {
+        (of.watermark, of.generation, of.place) = (of.watermark.max(watermark), cursor.generation, Some(next));
     }
+    Ok(())
 }
 
 /// Deletes segments. One that stays is found below the watermark at the next opening, and deleted then.
@@ -228,10 +249,11 @@ fn hold<'a>(
     segment: &Segment,
     from: u64,
 ) -> io::Result<&'a mut Held> {
-    let start = Held { key, bytes: Vec::new(), at: HEADER_BYTES, sequence: key.first.saturating_sub(1) };
-    let mut now = held.take().filter(|held| held.key == key).unwrap_or(start);
+    let (start, before) = (segment.layout.header_bytes(), key.first.saturating_sub(1));
+    let fresh = Held { key, bytes: Vec::new(), at: start, sequence: before };
+    let mut now = held.take().filter(|held| held.key == key).unwrap_or(fresh);
     if now.sequence >= from {
-        (now.at, now.sequence) = (HEADER_BYTES, key.first.saturating_sub(1));
+        (now.at, now.sequence) = (start, before);
     }
     let known = now.bytes.len() as u64;
     if known < segment.bytes {

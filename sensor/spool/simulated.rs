@@ -8,8 +8,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::storage::{Entry, Growing, Storage};
+
+/// The number that a directory has instead of a file's.
+const DIRECTORY: usize = usize::MAX;
 
 /// What a disk writes whole or not at all, mostly.
 const SECTOR_BYTES: usize = 512;
@@ -44,6 +48,10 @@ pub(super) struct Faults {
     pub(super) sync: usize,
     /// The disk is full, after a part was written.
     pub(super) full: usize,
+    /// It has room for so many bytes in all; 0: for any.
+    pub(super) room: usize,
+    /// Nothing can be written.
+    pub(super) broken: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,6 +87,7 @@ struct World {
     /// What may be asked before the power goes; `None`: it stays.
     left: Option<usize>,
     off: bool,
+    now: SystemTime,
 }
 
 /// See the head of this file.
@@ -88,6 +97,8 @@ pub(super) struct Simulated(Arc<Mutex<World>>);
 struct Handle {
     disk: Simulated,
     file: usize,
+    /// Where it is written next, over what is there; `None`: at its end.
+    over: Option<usize>,
 }
 
 impl Simulated {
@@ -101,6 +112,7 @@ impl Simulated {
             changes: Vec::new(),
             left: None,
             off: false,
+            now: UNIX_EPOCH + Duration::from_secs(1_800_000_000),
         })))
     }
 
@@ -116,6 +128,16 @@ impl Simulated {
 
     pub(super) fn is_off(&self) -> bool {
         self.world().off
+    }
+
+    /// Time goes by.
+    pub(super) fn pass(&self, time: Duration) {
+        self.world().now += time;
+    }
+
+    /// The process goes, and the power stays.
+    pub(super) fn kill(&self) {
+        self.world().off = true;
     }
 
     /// The power goes, if it is not gone: what is left is what a disk may have kept.
@@ -155,6 +177,16 @@ fn apply(names: &mut BTreeMap<PathBuf, usize>, change: Named) {
     }
 }
 
+/// Whether it is about a name in that directory.
+fn is_in(change: &Named, directory: &Path) -> bool {
+    let (Named::As(path, _) | Named::From(_, path, _) | Named::Gone(path)) = change;
+    let other = match change {
+        Named::From(from, ..) => Some(from),
+        _ => None,
+    };
+    std::iter::once(path).chain(other).any(|path| path.parent() == Some(directory))
+}
+
 fn power() -> io::Error {
     io::Error::other("the power is gone")
 }
@@ -177,7 +209,19 @@ impl World {
     }
 
     fn number(&self, path: &Path) -> io::Result<usize> {
-        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        let found = self.names.get(path).copied().filter(|number| *number != DIRECTORY);
+        found.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// How many bytes more the disk takes.
+    fn free(&self) -> usize {
+        let files = self.names.values().filter(|number| **number != DIRECTORY);
+        let used: usize = files.map(|number| self.files[*number].bytes.len()).sum();
+        if self.faults.room == 0 { usize::MAX } else { self.faults.room.saturating_sub(used) }
+    }
+
+    fn is_broken(&self) -> io::Result<()> {
+        if self.faults.broken { Err(io::Error::other("the disk fails")) } else { Ok(()) }
     }
 
     fn change(&mut self, change: Named) {
@@ -188,11 +232,16 @@ impl World {
 
 impl File {
     fn sync(&mut self, random: &mut Random) {
-        let before = self.durable.len();
-        self.durable = self.bytes.clone();
+        let before = std::mem::replace(&mut self.durable, self.bytes.clone());
         for (from, to) in std::mem::take(&mut self.forgotten) {
-            spoil(&mut self.durable, from.max(before), to, random);
+            let known = before.len().clamp(from, to.max(from)).min(self.durable.len());
+            // what was there before it was written over is there still
+            if from < known && random.once_in(2) {
+                self.durable[from..known].copy_from_slice(&before[from..known]);
+            }
+            spoil(&mut self.durable, known, to, random);
         }
+        self.over.clear();
         self.cut = None;
     }
 
@@ -248,8 +297,21 @@ impl Storage for Simulated {
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
         let mut world = self.world();
         world.ask_whole()?;
-        let entry = |path: &PathBuf| Entry { path: path.clone(), is_file: true, written: None };
-        Ok(world.names.keys().filter(|path| path.parent() == Some(directory)).map(entry).collect())
+        let entry = |(path, number): (&PathBuf, &usize)| {
+            let bytes = world.files.get(*number).map_or(0, |file| file.bytes.len() as u64);
+            Entry { path: path.clone(), is_file: *number != DIRECTORY, bytes, written: None }
+        };
+        Ok(world.names.iter().filter(|(path, _)| path.parent() == Some(directory)).map(entry).collect())
+    }
+
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        if world.names.get(path) == Some(&DIRECTORY) {
+            return Ok(());
+        }
+        world.ask_whole()?;
+        world.change(Named::As(path.to_owned(), DIRECTORY));
+        Ok(())
     }
 
     fn read(&self, path: &Path, from: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
@@ -265,22 +327,37 @@ impl Storage for Simulated {
         if world.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        world.is_broken()?;
         let last = world.ask()?;
         let file = world.files.len();
         world.files.push(File::default());
         world.change(Named::As(path.to_owned(), file));
-        if last { Err(power()) } else { Ok(Box::new(Handle { disk: self.clone(), file })) }
+        if last { Err(power()) } else { Ok(Box::new(Handle { disk: self.clone(), file, over: None })) }
+    }
+
+    fn refill(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
+        let mut world = self.world();
+        world.ask_whole()?;
+        let file = world.number(path)?;
+        Ok(Box::new(Handle { disk: self.clone(), file, over: Some(0) }))
     }
 
     fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut world = self.world();
         let world = &mut *world;
+        world.is_broken()?;
         let (last, number) = (world.ask()?, world.number(path)?);
         let fails = world.random.once_in(world.faults.sync);
         let file = &mut world.files[number];
+        if bytes.is_empty() && !last && !fails {
+            // a sync of what is there
+            for (at, new) in std::mem::take(&mut file.over) {
+                put(&mut file.durable, at, &new);
+            }
+        }
         put(&mut file.bytes, at as usize, bytes);
         if last || fails {
-            file.over.push((at as usize, bytes.to_vec()));
+            file.over.extend((!bytes.is_empty()).then(|| (at as usize, bytes.to_vec())));
             return Err(if last { power() } else { io::Error::other("the disk failed") });
         }
         file.over.retain(|(place, _)| *place != at as usize);
@@ -314,12 +391,19 @@ impl Storage for Simulated {
         if last { Err(power()) } else { Ok(()) }
     }
 
-    fn sync_directory(&self, _directory: &Path) -> io::Result<()> {
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut world = self.world();
         world.ask_whole()?;
-        world.changes.clear();
-        world.durable_names = world.names.clone();
+        let (here, elsewhere) =
+            std::mem::take(&mut world.changes).into_iter().partition(|change| is_in(change, directory));
+        world.changes = elsewhere;
+        let here: Vec<Named> = here;
+        here.into_iter().for_each(|change| apply(&mut world.durable_names, change));
         Ok(())
+    }
+
+    fn now(&self) -> SystemTime {
+        self.world().now
     }
 }
 
@@ -327,9 +411,19 @@ impl Growing for Handle {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut world = self.disk.world();
         let world = &mut *world;
+        world.is_broken()?;
         let last = world.ask()?;
-        let full = world.random.once_in(world.faults.full);
-        let kept = if last || full { world.random.below(bytes.len() + 1) } else { bytes.len() };
+        if let Some(at) = self.over {
+            let kept = if last { world.random.below(bytes.len() + 1) } else { bytes.len() };
+            let file = &mut world.files[self.file];
+            put(&mut file.bytes, at, &bytes[..kept]);
+            file.over.push((at, bytes[..kept].to_vec()));
+            self.over = Some(at + kept);
+            return if last { Err(power()) } else { Ok(()) };
+        }
+        let free = world.free();
+        let full = world.random.once_in(world.faults.full) || free < bytes.len();
+        let kept = if last || full { world.random.below(bytes.len() + 1).min(free) } else { bytes.len() };
         world.files[self.file].bytes.extend_from_slice(&bytes[..kept]);
         match (last, full) {
             (true, _) => Err(power()),
@@ -341,10 +435,13 @@ impl Growing for Handle {
     fn sync(&mut self) -> io::Result<()> {
         let mut world = self.disk.world();
         let world = &mut *world;
+        world.is_broken()?;
         world.ask_whole()?;
         let file = &mut world.files[self.file];
         if world.random.once_in(world.faults.sync) {
             file.forgotten.push((file.durable.len(), file.bytes.len()));
+            let over = std::mem::take(&mut file.over);
+            file.forgotten.extend(over.into_iter().map(|(at, bytes)| (at, at + bytes.len())));
             return Err(io::Error::other("the disk failed"));
         }
         file.sync(&mut world.random);

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::LOCK;
+use super::{HELD, LOCK};
 
 /// A disk. What each of these did is durable only where it says so.
 pub trait Storage: Send + Sync {
@@ -27,6 +27,12 @@ pub trait Storage: Send + Sync {
     /// What the disk says.
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>>;
 
+    /// A directory in one that is there, if there is none yet; its name is not durable.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn make_directory(&self, path: &Path) -> io::Result<()>;
+
     /// The file's bytes from that one on, at most so many.
     ///
     /// # Errors
@@ -38,6 +44,12 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// What the disk says; [`io::ErrorKind::AlreadyExists`]: there is one.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>>;
+
+    /// A file that is there, to be written over from its beginning: it has its bytes already, so that nothing but they change.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn refill(&self, path: &Path) -> io::Result<Box<dyn Growing>>;
 
     /// Writes over bytes that are there, and makes that durable; what a crash in the middle leaves there is anybody's guess.
     ///
@@ -68,6 +80,11 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// What the disk says.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+
+    /// The time that records are marked with.
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
 }
 
 /// What lies in a directory.
@@ -77,13 +94,15 @@ pub struct Entry {
     pub path: PathBuf,
     /// Whether it is a file.
     pub is_file: bool,
+    /// Its length.
+    pub bytes: u64,
     /// When it was last written, as far as the disk tells.
     pub written: Option<SystemTime>,
 }
 
-/// A file that only grows.
+/// A file that is written from its beginning to its end, once.
 pub trait Growing: Send {
-    /// Appends.
+    /// Writes behind what was written last.
     ///
     /// # Errors
     /// What the disk says; a part may have been written.
@@ -127,17 +146,24 @@ fn sync_name(storage: &dyn Storage, path: &Path) -> io::Result<()> {
 pub struct Disk;
 
 impl Storage for Disk {
+    /// Versions before the third lock a file where this one has a directory: they cannot open that, and so they keep off.
     fn hold(&self, directory: &Path) -> io::Result<Box<dyn Send>> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let path = directory.join(LOCK);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Box::new(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(io::Error::new(
-                io::ErrorKind::WouldBlock,
-                format!("the spool {} is in use by another process", directory.display()),
-            )),
-            Err(error) => Err(error.into()),
+        let place = directory.join(LOCK);
+        let before = fs::symlink_metadata(&place).is_ok_and(|there| there.is_file());
+        let _old = before.then(|| lock(&place, directory)).transpose()?;
+        if before {
+            // a directory by now: somebody else was faster
+            fs::remove_file(&place).map_err(|_| in_use(directory))?;
+        }
+        self.make_directory(&place)?;
+        lock(&place.join(HELD), directory).map(|file| Box::new(file) as Box<dyn Send>)
+    }
+
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            made => made,
         }
     }
 
@@ -146,7 +172,8 @@ impl Storage for Disk {
             let path = entry?.path();
             let metadata = fs::metadata(&path).ok();
             let is_file = metadata.as_ref().is_some_and(fs::Metadata::is_file);
-            Ok(Entry { path, is_file, written: metadata.and_then(|metadata| metadata.modified().ok()) })
+            let bytes = metadata.as_ref().map_or(0, fs::Metadata::len);
+            Ok(Entry { path, is_file, bytes, written: metadata.and_then(|metadata| metadata.modified().ok()) })
         };
         fs::read_dir(directory)?.map(entry).collect()
     }
@@ -162,6 +189,10 @@ impl Storage for Disk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
         Ok(Box::new(OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?))
+    }
+
+    fn refill(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
+        Ok(Box::new(OpenOptions::new().write(true).open(path)?))
     }
 
     fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -184,6 +215,20 @@ impl Storage for Disk {
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         File::open(directory)?.sync_all()
+    }
+}
+
+fn in_use(directory: &Path) -> io::Error {
+    let what = format!("the spool {} is in use by another process", directory.display());
+    io::Error::new(io::ErrorKind::WouldBlock, what)
+}
+
+fn lock(path: &Path, directory: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use(directory)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -4,13 +4,18 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::segment::{FRAME_BYTES, HEADER_BYTES, of_the_version_before};
+use super::shared::Key;
 use super::simulated::{Faults, Simulated};
 use super::*;
 
-const SMALL: Options = Options { bytes_max: 1 << 20, segment_bytes_max: 128 };
+const SMALL: Options = Options { bytes_max: 1 << 20, segment_bytes_max: 256, window: Window::NONE, sheds: false };
+
+/// Where most tests work.
+const LANE: Lane = Lane::Normal;
 
 fn all(spool: &Spool) -> Vec<(u64, Vec<u8>)> {
-    let mut reader = spool.reader();
+    let mut reader = spool.reader(LANE);
     let from = reader.waiting().watermark.next();
     let records = reader.read(from, usize::MAX, usize::MAX).unwrap();
     records.into_iter().map(|record| (record.position.0, record.payload)).collect()
@@ -23,14 +28,14 @@ fn positions(spool: &Spool) -> Vec<u64> {
 fn filled(directory: &Path, records: std::ops::RangeInclusive<u64>) -> Spool {
     let mut spool = Spool::open(directory, SMALL).unwrap();
     for number in records {
-        assert_eq!(spool.append(format!("record {number}").as_bytes()).unwrap(), Position(number));
+        assert_eq!(spool.append(LANE, format!("record {number}").as_bytes()).unwrap(), Position(number));
         spool.sync().unwrap();
     }
     spool
 }
 
 fn segments(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(directory.join(LANE.name())).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "segment")).collect();
     found.sort();
     found
@@ -39,9 +44,9 @@ fn segments(directory: &Path) -> Vec<PathBuf> {
 #[test]
 fn what_was_synced_is_there_after_reopening() {
     let directory = TempDir::new().unwrap();
-    let id = filled(directory.path(), 1..=9).id();
+    let id = filled(directory.path(), 1..=9).id(LANE);
     let spool = filled(directory.path(), 10..=12);
-    assert_eq!(spool.id(), id);
+    assert_eq!(spool.id(LANE), id);
     assert_eq!(positions(&spool), (1..=12).collect::<Vec<_>>());
     assert_eq!(spool.recovery(), &Recovery { waiting: 9, ..Recovery::default() });
 }
@@ -50,7 +55,7 @@ fn what_was_synced_is_there_after_reopening() {
 fn what_was_not_synced_is_neither_read_nor_kept() {
     let directory = TempDir::new().unwrap();
     let mut spool = filled(directory.path(), 1..=2);
-    spool.append(b"never synced").unwrap();
+    spool.append(LANE, b"never synced").unwrap();
     assert_eq!(positions(&spool), [1, 2]);
     drop(spool);
     assert_eq!(positions(&filled(directory.path(), 3..=3)), [1, 2, 3]);
@@ -61,25 +66,25 @@ fn a_commit_survives_and_deletes_whole_segments() {
     let directory = TempDir::new().unwrap();
     let spool = filled(directory.path(), 1..=20);
     let before = segments(directory.path()).len();
-    spool.reader().commit(Position(13)).unwrap();
+    spool.reader(LANE).commit(Position(13)).unwrap();
     assert!(segments(directory.path()).len() < before);
     assert_eq!(positions(&spool), (14..=20).collect::<Vec<_>>());
     drop(spool);
     let spool = Spool::open(directory.path(), SMALL).unwrap();
     assert_eq!(positions(&spool), (14..=20).collect::<Vec<_>>());
     assert_eq!(spool.recovery().lost, 0);
-    assert!(spool.reader().commit(Position(21)).is_err(), "a watermark behind the last record is refused");
-    spool.reader().commit(Position(20)).unwrap();
+    assert!(spool.reader(LANE).commit(Position(21)).is_err(), "a watermark behind the last record is refused");
+    spool.reader(LANE).commit(Position(20)).unwrap();
     drop(spool);
     let mut spool = Spool::open(directory.path(), SMALL).unwrap();
-    assert_eq!(spool.append(b"x").unwrap(), Position(21), "an empty spool does not begin anew");
+    assert_eq!(spool.append(LANE, b"x").unwrap(), Position(21), "an empty spool does not begin anew");
 }
 
 #[test]
 fn reading_stops_at_records_and_bytes_and_goes_on_there() {
     let directory = TempDir::new().unwrap();
     let spool = filled(directory.path(), 1..=12);
-    let mut reader = spool.reader();
+    let mut reader = spool.reader(LANE);
     let mut take = |from, records, bytes| reader.read(Position(from), records, bytes).unwrap();
     assert_eq!(take(1, 5, 1000).last().unwrap().position, Position(5));
     assert_eq!(take(6, 5, 17).len(), 2, "two records of eight bytes");
@@ -91,28 +96,28 @@ fn reading_stops_at_records_and_bytes_and_goes_on_there() {
 #[test]
 fn a_full_spool_says_so_and_drops_nothing() {
     let directory = TempDir::new().unwrap();
-    let mut spool = Spool::open(directory.path(), Options { bytes_max: 200, segment_bytes_max: 1000 }).unwrap();
+    let mut spool = Spool::open(directory.path(), Options { bytes_max: 600, ..SMALL }).unwrap();
     let mut taken = 0;
-    while spool.append(b"0123456789").is_ok() {
+    while spool.append(LANE, b"0123456789").is_ok() {
         spool.sync().unwrap();
         taken += 1;
     }
-    assert!(matches!(spool.append(b"0123456789"), Err(NotTaken::Full)));
+    assert!(matches!(spool.append(LANE, b"0123456789"), Err(NotTaken::Full)));
     assert_eq!(positions(&spool), (1..=taken).collect::<Vec<_>>());
-    spool.reader().commit(Position(taken)).unwrap();
-    assert_eq!(spool.append(b"0123456789").unwrap(), Position(taken + 1), "a settled spool has room again");
-    assert!(spool.reader().waiting().bytes <= 200);
+    spool.reader(LANE).commit(Position(taken)).unwrap();
+    assert_eq!(spool.append(LANE, b"0123456789").unwrap(), Position(taken + 1), "a settled spool has room again");
+    assert!(spool.reader(LANE).waiting().bytes <= 600);
 }
 
 #[test]
 fn a_record_that_is_too_long_is_refused_and_a_writer_that_never_syncs_is_flushed() {
     let directory = TempDir::new().unwrap();
     let mut spool = Spool::open(directory.path(), Options::default()).unwrap();
-    assert!(matches!(spool.append(&vec![0; RECORD_BYTES_MAX + 1]), Err(NotTaken::TooLong)));
+    assert!(matches!(spool.append(LANE, &vec![0; RECORD_BYTES_MAX + 1]), Err(NotTaken::TooLong)));
     for _ in 0..8 {
-        spool.append(&vec![b'x'; RECORD_BYTES_MAX]).unwrap();
+        spool.append(LANE, &vec![b'x'; RECORD_BYTES_MAX]).unwrap();
     }
-    assert!(spool.pending.len() <= PENDING_BYTES_MAX);
+    assert!(spool.logs[LANE.index()].pending_bytes() <= PENDING_BYTES_MAX);
 }
 
 #[test]
@@ -131,7 +136,7 @@ fn a_foreign_file_is_left_alone_and_named() {
     drop(filled(directory.path(), 1..=1));
     let other = TempDir::new().unwrap();
     drop(filled(other.path(), 1..=9));
-    let stranger = directory.path().join(segments(other.path())[1].file_name().unwrap());
+    let stranger = directory.path().join(LANE.name()).join(segments(other.path())[1].file_name().unwrap());
     std::fs::copy(&segments(other.path())[1], &stranger).unwrap();
     let letter = directory.path().join("letter.txt");
     std::fs::write(&letter, "dear spool").unwrap();
@@ -145,23 +150,20 @@ fn a_foreign_file_is_left_alone_and_named() {
 
 #[test]
 fn every_byte_flipped_once_is_noticed_and_costs_one_record_at_most() {
-    let original = TempDir::new().unwrap();
-    drop(filled(original.path(), 1..=3));
-    let bytes = std::fs::read(&segments(original.path())[0]).unwrap();
+    let directory = TempDir::new().unwrap();
+    drop(filled(directory.path(), 1..=8));
+    let paths = segments(directory.path());
+    let bytes = std::fs::read(&paths[0]).unwrap();
+    let cursor = std::fs::read(directory.path().join(LANE.name()).join(CURSOR)).unwrap();
     for at in 0..bytes.len() {
-        let directory = TempDir::new().unwrap();
-        drop(filled(directory.path(), 1..=3));
         let mut flipped = bytes.clone();
-        let path = &segments(directory.path())[0];
-        flipped[12..20].copy_from_slice(&std::fs::read(path).unwrap()[12..20]);
-        let header = Header { spool: SpoolId(flipped[12..20].try_into().unwrap()), first: 1 }.encode();
-        flipped[..HEADER_BYTES].copy_from_slice(&header);
         flipped[at] ^= 0x41;
-        std::fs::write(path, &flipped).unwrap();
+        std::fs::write(&paths[0], &flipped).unwrap();
+        std::fs::write(directory.path().join(LANE.name()).join(CURSOR), &cursor).unwrap();
         let spool = Spool::open(directory.path(), SMALL).unwrap();
-        let found = spool.recovery();
-        assert!(found.lost + found.torn_bytes + found.headers_damaged > 0, "byte {at} went unnoticed");
-        assert!(positions(&spool).len() >= if at < HEADER_BYTES { 3 } else { 2 }, "byte {at}");
+        let (found, lost) = (spool.recovery(), u64::from(at >= HEADER_BYTES));
+        assert!(found.is_damaged() || found.headers_damaged > 0, "byte {at} went unnoticed");
+        assert_eq!((found.lost, positions(&spool).len() as u64), (lost, 8 - lost), "byte {at}: {found:?}");
     }
 }
 
@@ -171,12 +173,16 @@ fn cut_at_every_offset_only_what_is_cut_is_missing() {
     drop(filled(directory.path(), 1..=3));
     let path = &segments(directory.path())[0];
     let bytes = std::fs::read(path).unwrap();
+    let cursor = directory.path().join(LANE.name()).join(CURSOR);
+    let known = std::fs::read(&cursor).unwrap();
     for cut in (0..bytes.len()).rev() {
         std::fs::write(path, &bytes[..cut]).unwrap();
+        std::fs::write(&cursor, &known).unwrap();
         let mut spool = Spool::open(directory.path(), SMALL).unwrap();
-        let whole = cut.saturating_sub(HEADER_BYTES) / (FRAME_BYTES + 8);
-        assert_eq!(positions(&spool).len(), whole, "cut at {cut}");
-        assert_eq!(spool.append(b"next").unwrap(), Position(whole as u64 + 1));
+        let whole = (cut.saturating_sub(HEADER_BYTES) / (FRAME_BYTES + 8)) as u64;
+        assert_eq!(positions(&spool).len() as u64, whole, "cut at {cut}");
+        assert_eq!(spool.recovery().lost, 3 - whole, "cut at {cut}: the cursor knows how many there were");
+        assert_eq!(spool.append(LANE, b"next").unwrap(), Position(4), "no number is given twice");
     }
 }
 
@@ -185,7 +191,7 @@ fn a_missing_segment_and_a_damaged_cursor_cost_no_more_than_themselves() {
     let directory = TempDir::new().unwrap();
     drop(filled(directory.path(), 1..=12));
     std::fs::remove_file(&segments(directory.path())[1]).unwrap();
-    std::fs::write(directory.path().join(CURSOR), "not a cursor").unwrap();
+    std::fs::write(directory.path().join(LANE.name()).join(CURSOR), "not a cursor").unwrap();
     let spool = Spool::open(directory.path(), SMALL).unwrap();
     assert!(spool.recovery().cursor_lost);
     assert_eq!(spool.recovery().lost + positions(&spool).len() as u64, 12);
@@ -195,23 +201,23 @@ fn a_missing_segment_and_a_damaged_cursor_cost_no_more_than_themselves() {
 fn a_full_disk_without_a_cursor_is_emptied_all_the_same() {
     let (disk, directory) = (Simulated::new(1), Path::new("/spool"));
     let open = || Spool::open_on(Arc::new(disk.clone()), directory, SMALL).unwrap();
-    drop(written(open(), 12));
-    disk.remove(&directory.join(CURSOR)).unwrap();
-    disk.on(None, Faults { full: 1, sync: 0 });
+    drop(written(open(), 14));
+    disk.remove(&directory.join(LANE.name()).join(CURSOR)).unwrap();
+    disk.on(None, Faults { full: 1, ..Faults::default() });
     let (spool, before) = (open(), disk.names().len());
-    let refused = spool.reader().commit(Position(10)).unwrap_err();
+    let refused = spool.reader(LANE).commit(Position(10)).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
     assert!(disk.names().len() < before, "room was made all the same");
     disk.on(None, Faults::default());
-    spool.reader().commit(Position(10)).unwrap();
+    spool.reader(LANE).commit(Position(10)).unwrap();
     drop(spool);
     let spool = open();
-    assert_eq!((positions(&spool), spool.recovery().lost), (vec![11, 12], 0));
+    assert_eq!((positions(&spool), spool.recovery().lost), (vec![11, 12, 13, 14], 0));
 }
 
 fn written(mut spool: Spool, records: u64) -> Spool {
     for number in 1..=records {
-        spool.append(format!("record {number}").as_bytes()).unwrap();
+        spool.append(LANE, format!("record {number}").as_bytes()).unwrap();
         spool.sync().unwrap();
     }
     spool
@@ -223,12 +229,237 @@ fn a_full_disk_does_not_keep_what_would_empty_it() {
     let open = || Spool::open_on(Arc::new(disk.clone()), directory, SMALL).unwrap();
     let mut spool = written(open(), 12);
     let before = disk.names().len();
-    disk.on(None, Faults { full: 1, sync: 0 });
-    spool.reader().commit(Position(10)).unwrap();
+    disk.on(None, Faults { full: 1, ..Faults::default() });
+    spool.reader(LANE).commit(Position(10)).unwrap();
     assert!(disk.names().len() < before, "the cursor has its room, and its segments make more");
-    assert!(spool.append(b"13").is_ok() && spool.sync().is_err(), "it is full");
+    assert!(spool.append(LANE, b"13").is_ok() && spool.sync().is_err(), "it is full");
     disk.on(None, Faults::default());
     drop(spool);
     let spool = open();
     assert_eq!((positions(&spool), spool.recovery().lost), (vec![11, 12], 0));
+}
+
+#[test]
+fn a_spool_of_the_version_before_becomes_the_normal_lane_and_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let id = SpoolId(*b"abcdefgh");
+    let bytes = of_the_version_before(id, 1, &[b"one", b"two", b"three"]);
+    std::fs::write(directory.path().join(Key { first: 1, attempt: 0 }.name()), bytes).unwrap();
+    std::fs::write(directory.path().join("lock"), "").unwrap();
+    for again in 0..2 {
+        let mut spool = Spool::open(directory.path(), SMALL).unwrap();
+        assert_eq!((spool.id(LANE), spool.recovery().lost), (id, 0));
+        let expected = [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()];
+        let found: Vec<_> = all(&spool).into_iter().map(|(_, payload)| payload).collect();
+        assert_eq!(found[..3], expected, "opening {again}");
+        assert_eq!(spool.append(LANE, b"new").unwrap(), Position(4 + again));
+        spool.sync().unwrap();
+    }
+    // the first thing that the version before does
+    let refused =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(directory.path().join("lock"));
+    assert!(refused.is_err(), "it keeps off");
+}
+
+#[test]
+fn a_spool_of_a_later_version_is_refused_and_untouched() {
+    let directory = TempDir::new().unwrap();
+    drop(filled(directory.path(), 1..=3));
+    std::fs::write(directory.path().join(FORMAT), "haetae spool 4\n").unwrap();
+    let refused = Spool::open(directory.path(), SMALL).err().unwrap();
+    assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
+    std::fs::write(directory.path().join(FORMAT), "haetae spool 3\n").unwrap();
+    assert_eq!(positions(&Spool::open(directory.path(), SMALL).unwrap()), [1, 2, 3]);
+}
+
+/// Eight kilobytes in segments of one; something goes when more comes.
+const NARROW: Options = Options { bytes_max: 16_384, segment_bytes_max: 1024, window: Window::NONE, sheds: true };
+
+#[test]
+fn low_goes_first_then_normal_and_critical_last_and_each_is_counted() {
+    let (disk, directory) = (Simulated::new(1), Path::new("/spool"));
+    let mut spool = Spool::open_on(Arc::new(disk), directory, NARROW).unwrap();
+    for round in 0..600_u64 {
+        let lane = Lane::ALL[(round % 3) as usize];
+        let _counted = spool.append(lane, &[7; 100]);
+        spool.sync().unwrap();
+        let (counts, of) = (spool.shed_counts(), |lane| spool.shed_counts().of(lane, Cause::Space));
+        if of(Lane::Normal) > 0 {
+            assert_eq!(spool.reader(Lane::Low).waiting().records(), 0, "round {round}: low before normal");
+        }
+        if of(Lane::Critical) > 0 {
+            assert_eq!(spool.reader(Lane::Normal).waiting().records(), 0, "round {round}: normal before critical");
+        }
+        let waiting: u64 = Lane::ALL.into_iter().map(|lane| spool.reader(lane).waiting().records()).sum();
+        assert_eq!(waiting + counts.total(), round + 1, "generated = waiting + given up");
+    }
+    assert!(spool.shed_counts().of(Lane::Critical, Cause::Space) > 0, "only what is critical is left, and more comes");
+}
+
+#[test]
+fn what_was_given_up_is_told_once_a_minute_and_survives_a_restart_until_it_was_told() {
+    let (disk, directory) = (Simulated::new(1), Path::new("/spool"));
+    let open = || Spool::open_on(Arc::new(disk.clone()), directory, NARROW).unwrap();
+    let mut spool = open();
+    for _ in 0..300 {
+        spool.append(Lane::Low, &[7; 100]).unwrap();
+        spool.sync().unwrap();
+    }
+    let first = spool.summary().unwrap();
+    drop(spool);
+    let mut spool = open();
+    assert_eq!(spool.summary(), Some(first), "nobody has been told");
+    spool.told();
+    assert_eq!(spool.summary(), None);
+    for _ in 0..100 {
+        spool.append(Lane::Low, &[7; 100]).unwrap();
+        spool.sync().unwrap();
+    }
+    assert_eq!(spool.summary(), None, "not within a minute");
+    disk.pass(std::time::Duration::from_secs(60));
+    let second = spool.summary().unwrap();
+    spool.told();
+    assert_eq!(second.number, 2);
+    let told: u64 = [first, second].iter().flat_map(|summary| summary.shed.records).sum();
+    let waiting = spool.reader(Lane::Low).waiting().records();
+    assert_eq!(told + waiting, 400, "no more, no less");
+}
+
+#[test]
+fn what_is_committed_stays_for_the_window_and_is_sent_again_from_then_on() {
+    let (disk, directory) = (Simulated::new(1), Path::new("/spool"));
+    let options = Options { window: Window::default(), ..SMALL };
+    let mut spool = Spool::open_on(Arc::new(disk.clone()), directory, options).unwrap();
+    for number in 1..=40 {
+        spool.append(LANE, format!("record {number}").as_bytes()).unwrap();
+        spool.sync().unwrap();
+        disk.pass(std::time::Duration::from_secs(60));
+    }
+    let mut reader = spool.reader(LANE);
+    reader.read(Position(1), 100, usize::MAX).unwrap();
+    reader.commit(Position(40)).unwrap();
+    assert_eq!(reader.waiting().records(), 0);
+    let rewound = spool.tender().rewind(disk.now() - std::time::Duration::from_secs(600)).unwrap();
+    assert_eq!(rewound.records, [0, 10, 0]);
+    assert_eq!(positions(&spool), (31..=40).collect::<Vec<_>>());
+    reader.commit(Position(40)).unwrap();
+    assert_eq!(reader.waiting().records(), 10, "what was on its way before is no answer to what is sent again");
+    drop((reader, spool));
+    let spool = Spool::open_on(Arc::new(disk.clone()), directory, options).unwrap();
+    assert_eq!(positions(&spool), (31..=40).collect::<Vec<_>>(), "also after a restart");
+    disk.pass(Window::default().age);
+    spool.reader(LANE).commit(Position(40)).unwrap();
+    spool.tender().tend().unwrap();
+    assert_eq!(spool.tender().rewind(std::time::UNIX_EPOCH).unwrap().records[1], 0, "the window has passed");
+}
+
+#[test]
+fn a_full_disk_holds_what_comes_and_goes_on_when_there_is_room() {
+    let (disk, directory) = (Simulated::new(1), Path::new("/spool"));
+    let mut spool = Spool::open_on(Arc::new(disk.clone()), directory, Options { sheds: true, ..SMALL }).unwrap();
+    disk.on(None, Faults { room: 40_000, ..Faults::default() });
+    let mut promised = 0;
+    for _ in 0..400 {
+        spool.append(Lane::Low, &[7; 100]).unwrap();
+        if spool.sync().is_err() {
+            break;
+        }
+        promised += 1;
+    }
+    assert!(promised > 10 && spool.sync().is_err(), "it is full");
+    assert_eq!(spool.shed_counts().total(), 0, "somebody may be tidying up");
+    disk.pass(std::time::Duration::from_secs(1));
+    spool.append(Lane::Critical, b"grave").unwrap();
+    spool.sync().unwrap();
+    let given_up = spool.shed_counts().of(Lane::Low, Cause::Disk);
+    assert!(given_up > 0, "what is low makes room");
+    let waiting = spool.reader(Lane::Low).waiting().records();
+    assert_eq!(waiting + given_up, promised + 1);
+    disk.on(None, Faults::default());
+    spool.append(Lane::Low, b"more").unwrap();
+    spool.sync().unwrap();
+    assert_eq!(spool.reader(Lane::Critical).waiting().records(), 1);
+}
+
+#[test]
+fn a_failing_disk_is_waited_for_in_bounded_memory_and_everything_beyond_is_counted() {
+    let (disk, directory) = (Simulated::new(1), Path::new("/spool"));
+    let mut spool =
+        Spool::open_on(Arc::new(disk.clone()), directory, Options { sheds: true, ..Options::default() }).unwrap();
+    disk.on(None, Faults { broken: true, ..Faults::default() });
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..100 {
+        match spool.append(Lane::Normal, &vec![7; RECORD_BYTES_MAX / 2]) {
+            Ok(_) => taken += 1,
+            Err(NotTaken::Disk(_)) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(spool.sync().is_err());
+    assert!(spool.logs[LANE.index()].pending_bytes() <= crate::limits::SPOOL_WAITING_BYTES_MAX);
+    assert_eq!((taken + refused, spool.shed_counts().of(Lane::Normal, Cause::Disk)), (100, refused));
+    disk.on(None, Faults::default());
+    spool.sync().unwrap();
+    assert_eq!(spool.reader(LANE).waiting().records(), taken, "the disk is back");
+}
+
+#[test]
+fn prepared_files_are_used_and_what_was_cut_of_one_shows() {
+    let directory = TempDir::new().unwrap();
+    let mut spool = Spool::open(directory.path(), Options { segment_bytes_max: 4096, ..SMALL }).unwrap();
+    while spool.tender().tend().unwrap() {}
+    written_some(&mut spool, 5);
+    let path = segments(directory.path()).remove(0);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 4096, "it has its whole length");
+    std::mem::forget(spool); // killed: nothing is closed in order
+    std::fs::remove_dir_all(directory.path().join(LOCK)).unwrap();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(HEADER_BYTES as u64 + 3 * (FRAME_BYTES as u64 + 8))
+        .unwrap();
+    let spool = Spool::open(directory.path(), SMALL).unwrap();
+    assert_eq!((spool.recovery().shortened.as_slice(), positions(&spool)), (&[path][..], vec![1, 2, 3]));
+}
+
+fn written_some(spool: &mut Spool, records: u64) -> Vec<u64> {
+    let append = |number: u64| {
+        let position = spool.append(LANE, format!("record {number}").as_bytes()).unwrap();
+        spool.sync().unwrap();
+        position.0
+    };
+    (1..=records).map(append).collect()
+}
+
+#[test]
+fn swapped_segments_are_read_in_their_places_and_named() {
+    let directory = TempDir::new().unwrap();
+    drop(filled(directory.path(), 1..=15));
+    let paths = segments(directory.path());
+    let between = directory.path().join("between");
+    std::fs::rename(&paths[0], &between).unwrap();
+    std::fs::rename(&paths[1], &paths[0]).unwrap();
+    std::fs::rename(&between, &paths[1]).unwrap();
+    let spool = Spool::open(directory.path(), SMALL).unwrap();
+    assert_eq!((positions(&spool), spool.recovery().lost), ((1..=15).collect(), 0));
+    assert_eq!(spool.recovery().misplaced, paths[..2]);
+}
+
+#[test]
+fn a_record_that_was_exchanged_for_one_of_another_time_breaks_a_link() {
+    let directory = TempDir::new().unwrap();
+    drop(filled(directory.path(), 1..=5));
+    let path = &segments(directory.path())[0];
+    let mut bytes = std::fs::read(path).unwrap();
+    let id = Spool::open(directory.path(), SMALL).unwrap().id(LANE);
+    let layout = segment::Layout::of(id);
+    let third = layout.frames(&bytes, HEADER_BYTES, 0).nth(2).unwrap();
+    let (range, sequence, flush) = (third.start..third.end, third.sequence, third.flush);
+    let (time, link) = (third.time.unwrap(), third.link.unwrap());
+    let mut other = Vec::new();
+    layout.write_frame(&mut other, segment::Written { sequence, flush, time, link }, b"record X");
+    bytes[range].copy_from_slice(&other);
+    std::fs::write(path, bytes).unwrap();
+    assert_eq!(Spool::open(directory.path(), SMALL).unwrap().recovery().links_broken, 1);
 }

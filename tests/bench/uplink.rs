@@ -93,7 +93,7 @@ fn main() {
 
     let began = Instant::now();
     for number in 0..WAITING {
-        spool.append(&alert(number)).expect("room");
+        spool.append(haetae::spool::Lane::Normal, &alert(number)).expect("room");
     }
     spool.sync().expect("a disk");
     println!("{WAITING} alerts into the spool: {:.0} a second", WAITING as f64 / began.elapsed().as_secs_f64());
@@ -118,7 +118,7 @@ fn main() {
         .map(|number| {
             std::thread::sleep(FRESH_EVERY);
             let began = Instant::now();
-            spool.append(&alert(WAITING + number)).expect("room");
+            spool.append(haetae::spool::Lane::Normal, &alert(WAITING + number)).expect("room");
             spool.sync().expect("a disk");
             while reader.waiting().records() > 0 {
                 std::thread::yield_now();

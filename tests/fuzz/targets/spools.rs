@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use haetae::spool::{Options, Recovery, Spool};
+use haetae::spool::{Lane, Options, Recovery, Spool};
 
 use super::Allowed;
 
@@ -35,7 +35,7 @@ type Records = Vec<(u64, Vec<u8>)>;
 
 fn opened(folder: &Path) -> (Recovery, Records) {
     let spool = Spool::open(folder, Options::default()).expect("damage is no error");
-    let (mut reader, mut records, mut from) = (spool.reader(), Records::new(), haetae::spool::Position(1));
+    let (mut reader, mut records, mut from) = (spool.reader(Lane::Normal), Records::new(), haetae::spool::Position(1));
     loop {
         let read = reader.read(from, RECORDS_AT_ONCE, 1 << 16).expect("a segment");
         let Some(last) = read.last().map(|record| record.position) else { break };
