@@ -131,7 +131,7 @@ fn what_is_told_has_the_shape_that_the_contract_gives_it() {
     let judge = jsonschema::draft4::new(&schema).unwrap();
     let gate = Site::gate();
     let projected = gate.project(Position(1), alert(1, 1).to_string().as_bytes()).unwrap();
-    let id = Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id();
+    let id = Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id(haetae::spool::Lane::Normal);
     let batch = gate.batch(id, Position(0), Position(1), &[projected]);
     let body: Value = serde_json::from_slice(batch.messages()[0].bytes()).unwrap();
     assert!(judge.is_valid(&body), "{body}");
