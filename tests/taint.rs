@@ -356,8 +356,8 @@ const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The 60 bits of a token, read from its letters.
 fn bits(token: &str, before: &str) -> Option<u64> {
-    let letters = token.strip_prefix(before).filter(|letters| letters.len() == 12)?.bytes();
-    letters.fold(Some(0), |bits, letter| Some(bits? << 5 | LETTERS.iter().position(|known| *known == letter)? as u64))
+    let five = |letter: u8| LETTERS.iter().position(|known| *known == letter).map(|at| at as u64);
+    token.strip_prefix(before)?.bytes().try_fold(0, |bits, letter| Some(bits << 5 | five(letter)?))
 }
 
 /// The same of what it is made of, as `sensor/gate/token.rs` does it.

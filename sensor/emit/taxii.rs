@@ -235,7 +235,7 @@ impl Taxii {
                 let answer = self.get(&place.manifest(some, next.as_deref()), end)?;
                 match answer.status {
                     200 => {}
-                    403 | 404 | 405 => {
+                    403..=405 => {
                         return Ok(some.iter().find(|one| one.is_of_one_alert()).map(|one| one.id.clone()));
                     }
                     _ => return Err(web::not_now("the server", &answer)),
