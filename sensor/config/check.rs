@@ -309,11 +309,14 @@ impl Desk<'_> {
             Ok(section) => return Some(section),
             Err(problems) => problems,
         };
+        let within_centre = |fault: &Fault| fault.path.starts_with("centre.");
         for (key, why) in problems {
             let path = format!("centre.{key}");
             // A file that is not there has been told already.
             let told = |fault: &Fault| fault.path == path || key == "gate" && fault.path.starts_with(gate::NAME);
-            if !self.faults[before..].iter().any(told) {
+            // Who wrote something else meant that: it is not missing, too.
+            let meant = key == "url" && why.starts_with("is missing") && self.faults.iter().any(within_centre);
+            if !meant && !self.faults[before..].iter().any(told) {
                 self.fault(&path, why, centre_help(key));
             }
         }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
-use super::section::Server;
-use super::wire::{self, Incoming, Info, Message, Said};
+use super::nats_section::Server;
+use super::nats_wire::{self as wire, Incoming, Info, Message, Said};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;

@@ -2,11 +2,6 @@
 //! that was sent is in its database. `deploy/nats.yaml` is the contract. Never here: a record settled because a broker has
 //! acknowledged it, or a number believed that is not of what this process has sent.
 
-mod connection;
-mod handed;
-mod section;
-mod wire;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,15 +9,15 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use super::credentials::Credentials;
+use super::nats_connection::Connection;
+use super::nats_handed::{Answer, Handed};
+use super::nats_section::is_token;
+use super::nats_wire::{self as wire, Message};
 use super::{Delivery, Facts, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat, Sender};
 use crate::spool::{Position, SpoolId};
-use connection::Connection;
-use handed::{Answer, Handed};
-use section::is_token;
-use wire::Message;
 
-pub use section::{Section, Written};
+pub use super::nats_section::{Section, Written};
 
 /// One server has so long to be reached and to know us; then the next is tried.
 const CONNECT_MAX: Duration = Duration::from_secs(5);

@@ -277,7 +277,7 @@ mod tests {
         let mut out = Vec::new();
         publish(&mut out, "alert.a", Some("in.1"), &[("Nats-Msg-Id", "x"), ("B", "y")], b"{}");
         publish(&mut out, "beat.a", None, &[], b"{}");
-        let text = "HPUB alert.a in.1 36 38\r\nNATS/1.0\r\nNats-Msg-Id: x\r\nB: y\r\n\r\n{}\r\nPUB beat.a 2\r\n{}\r\n";
+        let text = "HPUB alert.a in.1 34 36\r\nNATS/1.0\r\nNats-Msg-Id: x\r\nB: y\r\n\r\n{}\r\nPUB beat.a 2\r\n{}\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), text);
     }
 }

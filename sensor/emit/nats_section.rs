@@ -49,7 +49,7 @@ impl Section {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(in crate::emit) fn check(written: &Written, beside: &emit::Written) -> Result<Section, Vec<Problem>> {
+    pub(super) fn check(written: &Written, beside: &emit::Written) -> Result<Section, Vec<Problem>> {
         let mut problems = Vec::new();
         if !beside.url.is_empty() || beside.fallbacks.is_some() {
             problems.push((KEY, "is there beside `url`: one of the two is the way to the centre".to_owned()));
