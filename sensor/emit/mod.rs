@@ -15,6 +15,8 @@ pub mod nats;
 pub mod sinks;
 pub mod syslog;
 pub mod taxii;
+mod taxii_place;
+mod taxii_served;
 mod tls;
 mod validity;
 mod web;
