@@ -19,6 +19,8 @@ mod nats_wire;
 pub mod sinks;
 pub mod syslog;
 pub mod taxii;
+mod taxii_place;
+mod taxii_served;
 mod tls;
 mod validity;
 mod web;

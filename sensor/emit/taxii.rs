@@ -1,12 +1,9 @@
 //! The TAXII 2.1 sink: an envelope is posted to a collection, and what the server says that it made of it is held against what the
 //! collection then holds. Servers disagree: one calls what it has already a success, another a failure, a third takes its time.
-//! `served.rs` has what is read from them.
+//! `taxii_served.rs` has what is read from them.
 //!
 //! Never here: a failure believed before the collection was looked at, a body taken for TAXII that does not say so, our secret sent
 //! to another host than the one in the configuration.
-
-mod place;
-mod served;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,13 +15,13 @@ use serde::Deserialize;
 
 use super::answer::Answer;
 use super::credentials::Named;
+use super::taxii_place::{self, Place};
+use super::taxii_served::{self, Listed, Named as Object, State, Status};
 use super::web::{self, Ask, Web};
 use super::{Delivery, Problem, Secrets, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat};
 use crate::limits::{TAXII_IDS_MAX, TAXII_PAGES_MAX, TAXII_PENDING_MAX, TAXII_PENDING_TIME_MAX};
 use crate::spool::Position;
-use place::Place;
-use served::{Listed, Named as Object, State, Status};
 
 /// TAXII 2.1 section 1.6.8.
 const MEDIA_TYPE: &str = "application/taxii+json;version=2.1";
@@ -82,7 +79,7 @@ impl Section {
         let url = format!("{}/", written.url.trim_end_matches('/'));
         let section = Section { url, collection: written.collection, user: written.user, files };
         let mut problems = web::problems(&section.url, &section.files, secrets, "secret");
-        if !served::is_id(&section.collection) {
+        if !taxii_served::is_id(&section.collection) {
             problems.push(("collection", format!("`{}` is no collection's id", section.collection)));
         }
         match &section.user {
@@ -136,7 +133,7 @@ impl Taxii {
     }
 
     fn try_to(&mut self, batch: &Batch, end: Instant) -> Result<Delivery, Delivery> {
-        let objects = served::objects_of(batch.json());
+        let objects = taxii_served::objects_of(batch.json());
         let place = self.place(end)?;
         if let Some(pending) = self.take_pending(batch, &objects) {
             return self.ask_again(&place, pending, end);
@@ -161,7 +158,7 @@ impl Taxii {
             return Ok(place.clone());
         }
         let section = self.section.clone();
-        let found = place::find(&section.url, &section.collection, &mut |url| self.get(url, end))?;
+        let found = taxii_place::find(&section.url, &section.collection, &mut |url| self.get(url, end))?;
         Ok(self.place.insert(found).clone())
     }
 

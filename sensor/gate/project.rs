@@ -198,6 +198,8 @@ impl Scene<'_> {
     fn seen(&self, (kind, value): (&str, &str), place: Option<&str>, seen: &str) -> Option<String> {
         match kind {
             _ if seen == value => Some(seen.to_owned()),
+            // EVE writes these in pairs.
+            "cert_sha1" | "cert_sha256" => (seen.replace(':', "") == value).then(|| seen.to_owned()),
             "domain" | "domain_suffix" => below(value, seen),
             "ip" => (seen.parse::<IpAddr>().ok()? == value.parse::<IpAddr>().ok()?).then(|| seen.to_owned()),
             "cidr" => {

@@ -107,7 +107,7 @@ fn url(seen: &str) -> Option<Value> {
 }
 
 fn hash(object: &str, algorithm: &str, seen: &str) -> Option<Value> {
-    Some(json!({"type": object, "hashes": {algorithm: seen}}))
+    Some(json!({"type": object, "hashes": {algorithm: seen.replace(':', "")}}))
 }
 
 /// The other side's address, and the traffic with it once that has an id: without the asset's end, which stays here. The traffic is

@@ -257,6 +257,8 @@ fn a_dialect_is_made_of_what_the_sink_may_hear_and_of_nothing_else() {
 fn what_was_seen_leaves_only_if_it_says_no_more_than_the_indicator() {
     assert_eq!(with_ioc("domain_suffix", "bad.example", "C2.bad.example"), "c2.bad.example");
     assert_eq!(with_ioc("domain", "bad.example", "notbad.example"), Value::Null);
+    assert_eq!(with_ioc("cert_sha1", "0a1b", "0a:1b"), "0a:1b", "as EVE writes it");
+    assert_eq!(with_ioc("cert_sha1", "0a1b", "0a:1c"), Value::Null);
     let data = format!("{}.bad.example", "kim.pc-acct-04.".repeat(3));
     assert_eq!(with_ioc("domain_suffix", "bad.example", &data), Value::Null, "what a tunnel carries");
     assert_eq!(with_ioc("domain", "bad.example", "http://bad.example/?q=1"), Value::Null);

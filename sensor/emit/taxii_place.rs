@@ -3,9 +3,9 @@
 
 use ureq::http::Uri;
 
-use super::served::{self, Named as Object};
-use crate::emit::answer::Answer;
-use crate::emit::{Delivery, Trouble, web};
+use super::answer::Answer;
+use super::taxii_served::{self, Named as Object};
+use super::{Delivery, Trouble, web};
 use crate::limits::TAXII_ROOTS_MAX;
 
 /// A collection that may be written to.
@@ -55,7 +55,7 @@ pub(super) fn find(
     if answer.status != 200 {
         return Err(web::not_now(url, &answer));
     }
-    let entry = served::Entry::of(&answer).ok_or_else(|| later(format!("{url}: speaks no TAXII 2.1")))?;
+    let entry = taxii_served::Entry::of(&answer).ok_or_else(|| later(format!("{url}: speaks no TAXII 2.1")))?;
     let roots = match entry.roots() {
         // It is an API root itself.
         None => vec![url.to_owned()],
@@ -69,12 +69,12 @@ pub(super) fn find(
             None => entry.bytes_max(),
             Some(_) => {
                 let answer = get(root)?;
-                served::Entry::of(&answer).filter(|_| answer.status == 200).map(|entry| entry.bytes_max())
+                taxii_served::Entry::of(&answer).filter(|_| answer.status == 200).map(|entry| entry.bytes_max())
             }
             .flatten(),
         };
         let answer = get(&format!("{root}collections/{collection}/"))?;
-        match (answer.status, served::Collection::of(&answer)) {
+        match (answer.status, taxii_served::Collection::of(&answer)) {
             (200, Some(found)) if found.can_write => {
                 let (root, collection) = (root.clone(), collection.to_owned());
                 return Ok(Place { root, collection, bytes_max: bytes_max.unwrap_or(u64::MAX) });
