@@ -108,8 +108,8 @@ pub(super) fn of_broker() -> Vec<Short> {
     sandbox.short()
 }
 
-/// What the courier does first.
-pub(super) fn uplink(sandbox: &Arc<Sandbox>) -> impl FnOnce() + Send + 'static {
+/// What a courier does first.
+pub(super) fn uplink(sandbox: &Arc<Sandbox>) -> impl Fn() + Clone + Send + 'static {
     let sandbox = Arc::clone(sandbox);
     move || sandbox.enter(Role::Uplink, &[])
 }

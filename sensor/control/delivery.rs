@@ -39,6 +39,8 @@ pub(super) struct Prepared {
     spool: Spool,
     key: zeroize::Zeroizing<[u8; 32]>,
     courier: Courier,
+    /// Of sinks beside the centre.
+    others: Vec<Courier>,
 }
 
 /// A spool with a courier at work behind it.
@@ -47,6 +49,8 @@ pub(super) struct Delivery {
     spool: Spool,
     stop: Arc<AtomicBool>,
     courier: JoinHandle<Courier>,
+    #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "an exercise has none"))]
+    others: Vec<JoinHandle<()>>,
     #[cfg(feature = "libpcap")]
     counts: Arc<crate::emit::Counts>,
 }
@@ -56,6 +60,8 @@ pub(super) struct Delivery {
 pub(super) struct View {
     pub(super) readers: crate::spool::Readers,
     pub(super) counts: Arc<crate::emit::Counts>,
+    /// The centre's, and those of sinks beside it.
+    pub(super) couriers: usize,
 }
 
 /// What a delivery came to that was told to end.
@@ -99,12 +105,21 @@ impl Prepared {
         };
         let (row, sinks) = section.ways(&sender).map_err(Failure::Configuration)?;
         let way = Way {
-            gate: Gate::of(row, &section.policy, key.clone(), sender, home),
+            gate: Gate::of(row, &section.policy, key.clone(), sender.clone(), Arc::clone(&home)),
             sinks,
             dead: DeadLetters::beside(&section.spool),
         };
         let courier = Courier::new(spool.readers(), way);
-        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier })
+        // an exercise is between a site and its centre
+        let others = config.sinks.iter().filter(|_| mode == Mode::Live);
+        let others = others.map(|other| {
+            let gate = Gate::of(other.sink, &section.policy, key.clone(), sender.clone(), Arc::clone(&home));
+            let sinks = vec![other.open().map_err(Failure::Configuration)?];
+            let dead = DeadLetters::of(&section.spool, other.sink.name);
+            Ok(Courier::new(spool.readers_of(other.sink.name), Way { gate, sinks, dead }))
+        });
+        let others = others.collect::<Result<_, Failure>>()?;
+        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier, others })
     }
 
     /// The key of alert identities.
@@ -113,11 +128,19 @@ impl Prepared {
     }
 
     /// Sets the courier to work: what an earlier run left is delivered too. `first` is what its thread does first.
-    pub(super) fn start(self, first: impl FnOnce() + Send + 'static) -> Delivery {
-        let Prepared { url, spool, mut courier, .. } = self;
+    pub(super) fn start(self, first: impl Fn() + Clone + Send + 'static) -> Delivery {
+        let Prepared { url, spool, mut courier, others, .. } = self;
         #[cfg(feature = "libpcap")]
         let counts = courier.counts();
         let stop = Arc::new(AtomicBool::new(false));
+        let others = others.into_iter().map(|mut courier| {
+            let (told, first) = (Arc::clone(&stop), first.clone());
+            thread::spawn(move || {
+                first();
+                courier.run(&told);
+            })
+        });
+        let others = others.collect();
         let told = Arc::clone(&stop);
         let courier = thread::spawn(move || {
             first();
@@ -129,6 +152,7 @@ impl Prepared {
             spool,
             stop,
             courier,
+            others,
             #[cfg(feature = "libpcap")]
             counts,
         }
@@ -138,7 +162,7 @@ impl Prepared {
 impl Delivery {
     #[cfg(feature = "libpcap")]
     pub(super) fn view(&self) -> View {
-        View { readers: self.spool.readers(), counts: Arc::clone(&self.counts) }
+        View { readers: self.spool.readers(), counts: Arc::clone(&self.counts), couriers: 1 + self.others.len() }
     }
 
     pub(super) fn spool(&mut self) -> &mut Spool {
@@ -150,7 +174,8 @@ impl Delivery {
     #[cfg(feature = "libpcap")]
     pub(super) fn leave(self, end_by: Instant) -> Left {
         self.stop.store(true, Ordering::Release);
-        while !self.courier.is_finished() && Instant::now() < end_by {
+        let busy = || !self.courier.is_finished() || self.others.iter().any(|other| !other.is_finished());
+        while busy() && Instant::now() < end_by {
             thread::sleep(std::time::Duration::from_millis(5));
         }
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);

@@ -239,6 +239,9 @@ impl Running<'_> {
             }
             None => tracing::info!("no centre is configured: nothing leaves this machine"),
         }
+        for sink in &config.sinks {
+            tracing::info!(sink = sink.sink.name, url = %sink.url(), "alerts go here too, as the gate lets them");
+        }
         if config.outputs.path.is_none() && config.centre.is_none() {
             tracing::warn!("neither outputs.eve.path nor centre is configured: alerts are counted and go nowhere");
         }

@@ -114,10 +114,10 @@ fn watch(shared: &Shared, ended: &AtomicBool, look: &Look<'_>, work: impl FnOnce
 
 /// Collector, watchdog, supervisor, keeper and control, and those that are not always there.
 fn others(doors: &Doors<'_>, look: &Look<'_>, keeps_packets: bool) -> usize {
-    // with a delivery both the uplink and whoever tends the spool
-    let delivery = [look.delivery.is_some(); 2];
-    let some = [keeps_packets, doors.metrics.is_some(), doors.control.is_some()].into_iter().chain(delivery);
-    5 + some.filter(|one| *one).count()
+    let some = [keeps_packets, doors.metrics.is_some(), doors.control.is_some()];
+    // with a delivery the couriers, and whoever tends the spool
+    let delivery = look.delivery.as_ref().map_or(0, |view| view.couriers + 1);
+    5 + some.into_iter().filter(|one| *one).count() + delivery
 }
 
 fn tend(tender: &Tender, ended: &AtomicBool, look: &Look<'_>) {

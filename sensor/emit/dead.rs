@@ -23,6 +23,11 @@ impl DeadLetters {
         DeadLetters { path: spool.join(DEAD_LETTERS), bytes_max: DEAD_LETTER_BYTES_MAX }
     }
 
+    /// The same, of what a sink beside the centre refuses.
+    pub fn of(spool: &Path, sink: &str) -> DeadLetters {
+        DeadLetters { path: spool.join(format!("refused-{sink}.jsonl")), bytes_max: DEAD_LETTER_BYTES_MAX }
+    }
+
     /// Keeps the full local record with the reason; durable on return.
     ///
     /// # Errors

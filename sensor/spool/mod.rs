@@ -250,6 +250,16 @@ impl Spool {
         Readers::new(Lane::ALL.map(|lane| self.reader(lane)).into(), Arc::clone(&self.room))
     }
 
+    /// The readers of somebody beside the centre, with cursors of their own under this name. What they have not taken stays as
+    /// long as there is room, and no longer; what goes before is counted as missed. Once for each name.
+    pub fn readers_of(&self, name: &str) -> Readers {
+        let lane = |log: &Log| {
+            let other = reader::named(self.storage.as_ref(), &log.shared, name);
+            Reader::new(Arc::clone(&log.shared), Arc::clone(&self.storage), Some(other))
+        };
+        Readers::new(self.logs.iter().map(lane).collect(), Arc::clone(&self.room))
+    }
+
     /// Whoever prepares files, ends what the window has kept, and sets watermarks back.
     pub fn tender(&self) -> Tender {
         let lanes = self.logs.iter().map(|log| Arc::clone(&log.shared)).collect();

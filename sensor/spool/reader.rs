@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::cursor::Cursor;
-use super::shared::{Key, Segment, Shared};
+use super::shared::{Key, Other, Segment, Shared};
 use super::storage::replace;
 use super::{CURSOR, Position, SpoolId, Storage};
 
@@ -207,6 +207,25 @@ pub(super) fn write_cursor(storage: &dyn Storage, shared: &Shared, watermark: u6
     let mut state = shared.state();
     (state.written, state.generation, state.place) = (watermark, cursor.generation, Some(next));
     Ok(())
+}
+
+/// Finds the cursor of a reader that holds nothing up, or begins one where the centre's stands; which of them it is.
+pub(super) fn named(storage: &dyn Storage, shared: &Shared, name: &str) -> usize {
+    let bytes = storage.read(&shared.directory.join(format!("{NAMED}{name}")), 0, u64::MAX);
+    let mut state = shared.state();
+    let found = bytes.ok().and_then(|bytes| Cursor::of_file(&bytes)).filter(|(cursor, _)| cursor.spool == state.spool);
+    let (cursor, place) = found.unzip();
+    let stands = cursor.map_or(state.watermark, |cursor| cursor.watermark).min(state.last);
+    // what went while nobody read under this name
+    let oldest = state.segments.keys().next().map_or(state.last, |key| key.first.saturating_sub(1));
+    state.others.push(Other {
+        name: name.to_owned(),
+        watermark: stands.max(oldest),
+        place,
+        generation: cursor.map_or(0, |cursor| cursor.generation),
+        missed: cursor.map_or(0, |cursor| cursor.doubted) + oldest.saturating_sub(stands),
+    });
+    state.others.len() - 1
 }
 
 /// The same, for one that holds nothing up.

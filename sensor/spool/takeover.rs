@@ -52,7 +52,11 @@ fn take_over(storage: &dyn Storage, directory: &Path, entries: Vec<Entry>) -> io
     let (mut old, others): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(is_old);
     let ours = [LOCK, GIVEN_UP, FORMAT, DEAD_LETTERS, "cursor.new", "format.new", "given-up.new"];
     let lanes = Lane::ALL.map(Lane::name);
-    let known = |path: &Path| ours.contains(&&*name(path)) || lanes.contains(&&*name(path));
+    let refused = |name: &str| name.starts_with("refused-") && name.ends_with(".jsonl");
+    let known = |path: &Path| {
+        let name = name(path);
+        ours.contains(&&*name) || lanes.contains(&&*name) || refused(&name)
+    };
     let mut foreign: Vec<PathBuf> = others.into_iter().map(|entry| entry.path).filter(|path| !known(path)).collect();
     if old.is_empty() {
         return Ok(foreign);
