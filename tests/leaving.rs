@@ -7,13 +7,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use haetae::gate::{ALWAYS, CENTRE, GROUPS, Gate, Group, Mode, OF_RED, Policy, SINKS, Sender, Sink, SiteKey};
+use haetae::gate::{
+    ALWAYS, CENTRE, GROUPS, Gate, Group, Mode, OF_RED, Policy, Projected, SINKS, Sender, Sink, SiteKey, Withheld,
+};
 use haetae::indicator::{Pap, Tlp};
 use haetae::spool::{Options, Position, Spool, SpoolId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::delivery::centre::contract::{Contract, INGEST};
+use crate::taint::searcher;
 
 /// An alert with something in every field, two indicators, and what must never leave.
 fn alert(tlp: Tlp, pap: Pap) -> Value {
@@ -21,7 +24,7 @@ fn alert(tlp: Tlp, pap: Pap) -> Value {
         json!({"type": kind, "value": value, "seen_in": "http.url", "seen": seen, "id": "indicator--6c0f", "source": "S2W",
             "valid_until": "2027-01-31T00:00:00Z", "tlp": tlp.name(), "pap": pap.name(), "LEAK": "LEAK"})
     };
-    let own = json!({"id": "9f2c41d07a3be685", "revision": 3, "final": true, "incident": "b71e90c2", "mode": "live",
+    let own = json!({"id": "9f2c41d07a3be685", "revision": 1, "final": true, "incident": "b71e90c2", "mode": "live",
         "repeats": {"first": "0f2c41d07a3be685", "alerts": 3, "LEAK": "LEAK"},
         "set": {"version": 8812, "age_s": 640}, "direction": "outbound", "next": "LEAK",
         "asset": {"ip": "10.20.4.17", "name": "LEAK-PC", "role": "client", "network": "LEAK-office"},
@@ -84,6 +87,19 @@ fn spool() -> SpoolId {
         .id(haetae::spool::Lane::Normal)
 }
 
+/// Looks through the bytes themselves, in the sink's own form.
+fn said(gate: &Gate, spool: SpoolId, (tlp, who): (Tlp, &str), projected: &Projected) {
+    let told: &[&str] = if tlp == Tlp::Red { &OF_INDICATORS } else { &[] };
+    let never = ["LEAK", "10.20.4.17", "10.20.0.53"].iter().chain(told);
+    let never: Vec<_> = never.map(|text| ("it", text.as_bytes().to_vec())).collect();
+    let batch = gate.batch(spool, Position(6), Position(7), std::slice::from_ref(projected));
+    assert!(!batch.messages().is_empty(), "{who}");
+    for message in batch.messages() {
+        let text = String::from_utf8_lossy(message.bytes());
+        assert_eq!(searcher::found(&never, message.bytes()), Vec::<String>::new(), "{who}: {text}");
+    }
+}
+
 /// Tries a policy on one row with every marking; gives how many alerts left.
 fn tried(sink: &'static Sink, policy: &Policy, (tlp_max, pap_max): (Tlp, Pap), groups: &[Group]) -> usize {
     let (contract, spool) = (Contract::shipped(), spool());
@@ -94,8 +110,14 @@ fn tried(sink: &'static Sink, policy: &Policy, (tlp_max, pap_max): (Tlp, Pap), g
     for (tlp, pap) in Tlp::ALL.into_iter().flat_map(|tlp| Pap::ALL.map(|pap| (tlp, pap))) {
         let who = format!("{} TLP:{} PAP:{}", sink.name, tlp.name(), pap.name());
         let projected = gate.project(Position(7), alert(tlp, pap).to_string().as_bytes());
-        assert_eq!(projected.is_ok(), tlp <= tlp_max && pap <= pap_max, "{who}: {projected:?}");
-        let Ok(projected) = projected else { continue };
+        let above = tlp > tlp_max || pap > pap_max;
+        let projected = match projected {
+            Err(Withheld::AboveTlp | Withheld::AbovePap) if above => continue,
+            // without the groups that were taken away a form may have no words left for it
+            Err(Withheld::Unsayable) if !above && groups != sink.carries && groups != sink.leaves => continue,
+            Ok(projected) if !above => projected,
+            other => panic!("{who}: {other:?}"),
+        };
         left += 1;
         let value = projected.value().clone();
         let mut found = BTreeSet::new();
@@ -121,6 +143,7 @@ fn tried(sink: &'static Sink, policy: &Policy, (tlp_max, pap_max): (Tlp, Pap), g
                 );
             }
         }
+        said(&gate, spool, (tlp, &who), &projected);
         if sink.alliance {
             // other ways to the centre have a frame of their own around the same record
             let batch = centre.batch(spool, Position(6), Position(7), &[projected]);
@@ -139,7 +162,7 @@ fn nothing_above_its_row_leaves_to_any_sink_at_any_marking() {
         let most = tried(sink, &widest, (sink.tlp_ceiling, sink.pap_ceiling), sink.carries);
         assert!(0 < unsaid && unsaid <= most, "{}: {unsaid} and {most}", sink.name);
         let narrow = format!("sinks: {{ {}: {{ tlp_max: clear, pap_max: clear, leave: [] }} }}\n", sink.name);
-        assert_eq!(tried(sink, &policy(&narrow), (Tlp::Clear, Pap::Clear), &[]), 1, "{}", sink.name);
+        assert!(tried(sink, &policy(&narrow), (Tlp::Clear, Pap::Clear), &[]) <= 1, "{}", sink.name);
         // what is said of one row widens no other
         for other in SINKS.iter().filter(|other| *other != sink) {
             assert_eq!(widest.limits(other), Policy::default().limits(other), "{} by {}", other.name, sink.name);
