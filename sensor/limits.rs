@@ -783,3 +783,38 @@ pub const STUCK_TIME_MAX: std::time::Duration = std::time::Duration::from_millis
 /// How long a worker that was told to end may go without a sign of life: it gives one a quarter of a second apart, and with every
 /// batch. With what is done after it the process still ends within five seconds.
 pub const SILENT_AT_END_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(2_000);
+
+// ---- the ledger
+
+/// One entry of the ledger: an attempt has some 500 bytes, an outcome with its receipt as many, and names have their bounds.
+pub const LEDGER_ENTRY_BYTES_MAX: usize = 4 * 1024;
+
+/// One file of the ledger: a start reads the last of them whole, in some milliseconds.
+pub const LEDGER_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// The ledger when the configuration names no size: a quarter of a million attempts.
+pub const LEDGER_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// A ledger's size, at least: some files, so that a whole one can go while others stay.
+pub const LEDGER_BYTES_SETTABLE_MIN: u64 = 16 << 20;
+
+/// A ledger's size, at most: who verifies it reads all of it.
+pub const LEDGER_BYTES_SETTABLE_MAX: u64 = 64 << 30;
+
+/// How many days entries are kept when the configuration says nothing: a year, and time to look at it.
+pub const LEDGER_DAYS_DEFAULT: u64 = 400;
+
+/// The most days that may be said.
+pub const LEDGER_DAYS_MAX: u64 = 36_500;
+
+/// The address of whom something is sent to, as the ledger has it; longer ones are cut.
+pub const LEDGER_TO_BYTES_MAX: usize = 512;
+
+/// What does not hold in a ledger is told one by one up to here, then counted.
+pub const LEDGER_FINDINGS_MAX: usize = 100;
+
+/// Attempts that a verification holds until their outcome comes: ways out, and those that a crash left, many times over.
+pub const LEDGER_OPEN_MAX: usize = 10_000;
+
+/// Public keys of one centre at once: the one in use, the next, and old ones whose receipts are still to be checked.
+pub const RECEIPT_KEYS_MAX: usize = 64;

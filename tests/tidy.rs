@@ -38,6 +38,8 @@ static USES: &[(&str, &[&str])] = &[
     ("observable", &["leash"]),
     ("networks", &["observable"]),
     ("spool", &[]),
+    // Writes to the disk as the spool does, and is tried on the same bad one.
+    ("ledger", &["spool"]),
     // Adds up what every room counts, and tells a person of it.
     (
         "metrics",
@@ -53,8 +55,8 @@ static USES: &[(&str, &[&str])] = &[
     ("indicator", &["observable", "pages"]),
     ("feed", &["indicator", "observable"]),
     ("alert", &["flow", "indicator", "observable", "networks"]),
-    ("gate", &["indicator", "networks", "spool"]),
-    ("emit", &["spool", "gate"]),
+    ("gate", &["indicator", "networks", "spool", "ledger"]),
+    ("emit", &["spool", "gate", "ledger"]),
     (
         "worker",
         &[
@@ -72,7 +74,7 @@ static USES: &[(&str, &[&str])] = &[
         ],
     ),
     ("collector", &["worker", "alert", "spool", "metrics"]),
-    ("config", &["networks", "emit", "feed", "gate", "leash"]),
+    ("config", &["networks", "emit", "feed", "gate", "ledger", "leash"]),
     // Looks at a port before the path does, and asks the configuration what the port is for.
     ("doctor", &["capture", "decode", "networks", "config", "alert", "cli"]),
     // Tells a person of all of it, in one page.
@@ -110,6 +112,7 @@ static NEVER: &[(&str, &[&[&str]])] = &[
     ("feed", &[CLOCK, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("gate", &[CLOCK, SOCKETS, ENVIRONMENT, PRINTING]),
     ("spool", &[SOCKETS, ENVIRONMENT, PRINTING]),
+    ("ledger", &[SOCKETS, ENVIRONMENT, PRINTING]),
     ("emit", &[ENVIRONMENT, PRINTING]),
     ("config", &[CLOCK, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("report", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
