@@ -802,10 +802,10 @@ pub const LEDGER_BYTES_SETTABLE_MIN: u64 = 16 << 20;
 pub const LEDGER_BYTES_SETTABLE_MAX: u64 = 64 << 30;
 
 /// How many days entries are kept when the configuration says nothing: a year, and time to look at it.
-pub const LEDGER_DAYS_DEFAULT: u64 = 400;
+pub const LEDGER_DAYS_DEFAULT: u32 = 400;
 
 /// The most days that may be said.
-pub const LEDGER_DAYS_MAX: u64 = 36_500;
+pub const LEDGER_DAYS_MAX: u32 = 36_500;
 
 /// The address of whom something is sent to, as the ledger has it; longer ones are cut.
 pub const LEDGER_TO_BYTES_MAX: usize = 512;

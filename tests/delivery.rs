@@ -14,7 +14,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use haetae::emit::{Courier, DeadLetters, Https, Outcome, Secrets, Section, Way, Written};
-use haetae::gate::{Gate, Mode, Policy, Sender, SiteKey};
+use haetae::gate::{Gate, Mode, Policy, Pulse, Sender, SiteKey};
+use haetae::ledger::{Digest, Head, Ledger};
 use haetae::spool::{DEAD_LETTERS, Options, Position, Spool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -69,14 +70,17 @@ impl Site {
             gate: None,
             token: Some(token.to_owned()),
             authority: Some(authority.to_owned()),
+            receipt_keys: None,
             spool: Some(self.directory.path().join("spool")),
         };
         let section = Section::check(written, Path::new("/"), Secrets::Opened).unwrap();
         let key = SiteKey::open(&section.key()).unwrap();
         let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).unwrap();
-        let gate = Gate::new(section.policy.clone(), key, sender, Arc::new(|_| false));
         let sink = Box::new(Https::open(&section).unwrap());
-        Courier::new(self.spool.reader(), Way { gate, sink, dead: DeadLetters::beside(&section.spool) })
+        let ledger = Ledger::open(&section.ledger(), Default::default(), sender.names(), None).unwrap();
+        let gate = Gate::new(section.policy.clone(), key, sender, Arc::new(|_| false));
+        let (dead, ledger) = (DeadLetters::beside(&section.spool), Arc::new(ledger));
+        Courier::new(self.spool.reader(), Way { gate, sink, dead, ledger, pulse: Pulse::default() })
     }
 
     fn courier(&self, centre: &Running) -> Courier {
@@ -221,8 +225,9 @@ fn batch_of(policy: Policy) -> Value {
     let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).unwrap();
     let gate = Gate::new(policy, SiteKey::fixed(&[3; 32]), sender, Arc::new(|_| false));
     let projected = gate.project(Position(1), alert(1).to_string().as_bytes()).unwrap();
+    let head = Head { sequence: 0, head: Digest::NONE };
     let id = Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id();
-    serde_json::from_slice(gate.batch(id, Position(0), Position(1), &[projected]).json()).unwrap()
+    serde_json::from_slice(gate.batch(head, id, (Position(0), Position(1)), &[projected]).json()).unwrap()
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod explain;
 mod fuzz_seeds;
 mod injection;
 mod killed;
+mod ledger;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;

@@ -11,6 +11,8 @@ mod explain_bytes;
 mod explain_words;
 #[cfg(feature = "libpcap")]
 mod filters;
+mod ledger;
+mod ledger_words;
 pub mod lookup;
 mod manual;
 mod order;
@@ -140,6 +142,7 @@ impl Desk<'_> {
             Command::Doctor { interface, config, set, seconds, json } => {
                 self.doctor(&doctor::Question { interface, config, set, seconds, json })
             }
+            Command::Ledger { what } => self.ledger(what),
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
             Command::Completions { shell } => Ok(manual::completions(shell, self.out).map(|()| exit::SOUND)?),
             Command::Man { words } => match manual::page(&words, self.out) {

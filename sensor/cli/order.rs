@@ -17,7 +17,7 @@ use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
 pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 
 /// The sub-commands, for whoever mistypes one.
-pub(crate) const COMMANDS: [&str; 13] = [
+pub(crate) const COMMANDS: [&str; 14] = [
     "replay",
     "run",
     "check",
@@ -28,6 +28,7 @@ pub(crate) const COMMANDS: [&str; 13] = [
     "status",
     "counters",
     "reload",
+    "ledger",
     "rules",
     "completions",
     "man",
@@ -153,6 +154,7 @@ fn centre(options: &Options, config: &Config) -> Result<Option<Section>, String>
     Ok(Some(Section {
         token: options.token.clone().or_else(|| same.and_then(|centre| centre.token.clone())),
         authority: options.authority.clone().or_else(|| same.and_then(|centre| centre.authority.clone())),
+        receipt_keys: same.and_then(|centre| centre.receipt_keys.clone()),
         policy: ours.map(|centre| centre.policy.clone()).unwrap_or_default(),
         gate: ours.and_then(|centre| centre.gate.clone()),
         url: url.to_owned(),
@@ -180,6 +182,7 @@ mod tests {
             gate: None,
             token: Some("token".into()),
             authority: None,
+            receipt_keys: None,
             spool: "the-sensors-own".into(),
         };
         centre.policy.network_names = true;

@@ -40,6 +40,8 @@ pub struct Config {
     pub events: Events,
     /// Where alerts go; `None`: nothing leaves.
     pub centre: Option<emit::Section>,
+    /// How much of what was sent is kept account of.
+    pub ledger: crate::ledger::Options,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<Metrics>,
     /// Where the running sensor is asked; `None`: nowhere.
@@ -170,6 +172,7 @@ pub(crate) fn check(
         outputs: desk.eve(written.outputs.eve),
         events: desk.events(written.events),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
+        ledger: desk.ledger(&written.ledger),
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
         control: written.control.map(|control| desk.control(control)),
         quarantine: written.quarantine.map(|quarantine| desk.quarantine(quarantine)),
@@ -266,8 +269,9 @@ impl Desk<'_> {
 
     fn centre(&mut self, mut written: emit::Written) -> Option<emit::Section> {
         let before = self.faults.len();
-        let emit::Written { gate, token, authority, .. } = &mut written;
-        for (key, file) in [("gate", gate), ("token", token), ("authority", authority)] {
+        let emit::Written { gate, token, authority, receipt_keys, .. } = &mut written;
+        for (key, file) in [("gate", gate), ("token", token), ("authority", authority), ("receipt_keys", receipt_keys)]
+        {
             let path = format!("centre.{key}");
             if let Some(named) = file.clone() {
                 self.plain_file(&path, named, centre_help(key));
@@ -341,6 +345,7 @@ fn centre_help(key: &str) -> &'static str {
         "gate" => "deploy/gate.yaml is one to start from",
         "token" => "one line, as the centre has handed it out, in a file that not everyone may read",
         "authority" => "a PEM file with at least one certificate",
+        "receipt_keys" => "PEM blocks `BEGIN PUBLIC KEY` (Ed25519), or 64 hexadecimal digits a line",
         _ => "name a folder; it is made if it is not there",
     }
 }

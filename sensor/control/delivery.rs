@@ -12,7 +12,8 @@ use super::Failure;
 use crate::cli::screen;
 use crate::config::Config;
 use crate::emit::{Courier, DeadLetters, Https, Secrets, Section, Way};
-use crate::gate::{Gate, Home, Mode, Sender, SiteKey};
+use crate::gate::{Gate, Home, Mode, Pulse, Sender, SiteKey};
+use crate::ledger::{Keys, Ledger};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
 use crate::spool::{Options, Spool};
@@ -39,6 +40,8 @@ pub(super) struct Prepared {
     spool: Spool,
     key: [u8; 32],
     courier: Courier,
+    #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "a replay is not looked at while it goes on"))]
+    view: (Arc<Ledger>, Pulse),
 }
 
 /// A spool with a courier at work behind it.
@@ -49,6 +52,8 @@ pub(super) struct Delivery {
     courier: JoinHandle<Courier>,
     #[cfg(feature = "libpcap")]
     counts: Arc<crate::emit::Counts>,
+    #[cfg(feature = "libpcap")]
+    view: (Arc<Ledger>, Pulse),
 }
 
 /// What others may know of a delivery while it goes on.
@@ -56,6 +61,8 @@ pub(super) struct Delivery {
 pub(super) struct View {
     pub(super) reader: crate::spool::Reader,
     pub(super) counts: Arc<crate::emit::Counts>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) pulse: Pulse,
 }
 
 /// What a delivery came to that was told to end.
@@ -94,13 +101,20 @@ impl Prepared {
             Arc::new(move |address| networks.is_home(address))
         };
         let sink = Https::open(section).map_err(Failure::Configuration)?;
+        let keys = section.receipt_keys.as_deref().map(Keys::read).transpose().map_err(Failure::Configuration)?;
+        let ledger = Ledger::open(&section.ledger(), config.ledger, sender.names(), keys);
+        let ledger = Arc::new(ledger.map_err(|error| Failure::Io(section.ledger(), error))?);
+        let pulse = Pulse::default();
         let way = Way {
             gate: Gate::new(section.policy.clone(), key.clone(), sender, home),
             sink: Box::new(sink),
             dead: DeadLetters::beside(&section.spool),
+            ledger: Arc::clone(&ledger),
+            pulse: pulse.clone(),
         };
         let courier = Courier::new(spool.reader(), way);
-        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier })
+        let view = (ledger, pulse);
+        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier, view })
     }
 
     /// The key of alert identities.
@@ -112,7 +126,7 @@ impl Prepared {
     pub(super) fn start(self, first: impl FnOnce() + Send + 'static) -> Delivery {
         let Prepared { url, spool, mut courier, .. } = self;
         #[cfg(feature = "libpcap")]
-        let counts = courier.counts();
+        let (counts, view) = (courier.counts(), self.view);
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let courier = thread::spawn(move || {
@@ -127,6 +141,8 @@ impl Prepared {
             courier,
             #[cfg(feature = "libpcap")]
             counts,
+            #[cfg(feature = "libpcap")]
+            view,
         }
     }
 }
@@ -134,7 +150,8 @@ impl Prepared {
 impl Delivery {
     #[cfg(feature = "libpcap")]
     pub(super) fn view(&self) -> View {
-        View { reader: self.spool.reader(), counts: Arc::clone(&self.counts) }
+        let (ledger, pulse) = (Arc::clone(&self.view.0), self.view.1.clone());
+        View { reader: self.spool.reader(), counts: Arc::clone(&self.counts), ledger, pulse }
     }
 
     pub(super) fn spool(&mut self) -> &mut Spool {

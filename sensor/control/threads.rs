@@ -87,7 +87,7 @@ pub(super) fn together(
         let others = [chute.is_some(), doors.metrics.is_some(), doors.control.is_some(), look.delivery.is_some()];
         let threads = workers.len() + 5 + others.into_iter().filter(|other| *other).count();
         let settled = running.settle(threads);
-        let told = if settled.is_ok() { running.control(signals, &wishes) } else { Instant::now() };
+        let told = if settled.is_ok() { running.control(signals, &wishes, look) } else { Instant::now() };
         running.manager.stopping();
         // first nothing more comes, then what came is read to its end
         unkept.store(true, Ordering::Release);

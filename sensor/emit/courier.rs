@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Delivery, Way};
-use crate::gate::{Health, Projected};
+use crate::gate::{Gate, Health, Projected};
 use crate::limits::{DELIVERY_BYTES_MAX, DELIVERY_RECORDS_MAX};
 use crate::spool::{Position, Reader, Record};
 
@@ -22,6 +22,9 @@ const STOP_EVERY: Duration = Duration::from_millis(100);
 
 /// How often the sensor says that it lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
+
+/// How long the first sign of life waits for somebody to look how the sensor is.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// What the courier has done since it started; anyone may read along.
 #[derive(Debug, Default)]
@@ -46,8 +49,6 @@ pub struct Counts {
     pub failures: AtomicU64,
     /// When the centre last committed something, in seconds since 1970; 0: not since the start.
     pub last_commit: AtomicU64,
-    /// Version of the indicator set, for the signs of life; control sets it. 0: unknown.
-    pub set_version: AtomicU64,
 }
 
 /// What a drain came to.
@@ -119,8 +120,12 @@ impl Courier {
 
     /// Delivers until told to stop. What waits then stays in the spool.
     pub fn run(&mut self, stop: &AtomicBool) {
+        let began = Instant::now();
         while !stop.load(Ordering::Acquire) {
-            self.tell_of_life();
+            // the first one says how the sensor is, once anybody has looked
+            if self.way.pulse.get().is_some() || began.elapsed() >= FIRST_LOOK_MAX {
+                self.tell_of_life();
+            }
             match self.step() {
                 Step::Went => {}
                 Step::Idle => self.reader.wait(self.reader.waiting().last, STOP_EVERY),
@@ -164,9 +169,14 @@ impl Courier {
         if run.projected.is_empty() {
             return self.settle(after, run.through, &run);
         }
-        let batch = self.way.gate.batch(self.reader.id(), after, run.through, &run.projected);
+        let (spool, through) = (self.reader.id(), run.through);
+        let message = |gate: &Gate, head| gate.batch(head, spool, (after, through), &run.projected);
         add(&self.counts.attempts, 1);
-        match self.way.sink.deliver(&batch) {
+        let delivery = match self.way.deliver((spool, after, through), run.projected.len(), message) {
+            Ok(delivery) => delivery,
+            Err(error) => return self.later(format!("the ledger cannot be written: {error}"), None),
+        };
+        match delivery {
             Delivery::Delivered { committed: Some(up_to) } if up_to > after && up_to <= run.through => {
                 self.settle(after, up_to, &run)
             }
@@ -254,7 +264,7 @@ impl Courier {
         self.told = Some(Instant::now());
         let (waiting, count) = (self.reader.waiting(), |counter: &AtomicU64| counter.load(Ordering::Relaxed));
         let health = Health {
-            set_version: count(&self.counts.set_version),
+            condition: self.way.pulse.get().unwrap_or_default(),
             waiting: waiting.records(),
             spool_bytes: waiting.bytes,
             oldest_s: waiting.oldest.as_secs(),
@@ -262,7 +272,7 @@ impl Courier {
             withheld: count(&self.counts.withheld),
             refused: count(&self.counts.dead),
         };
-        if self.way.sink.beat(&self.way.gate.heartbeat(&health)).is_err() {
+        if self.way.beat(&health).is_err() {
             add(&self.counts.silent, 1);
         }
     }
@@ -302,7 +312,8 @@ mod tests {
 
     use super::*;
     use crate::emit::{DeadLetters, Sink};
-    use crate::gate::{Batch, Gate, Heartbeat, Mode, Policy, Sender, SiteKey};
+    use crate::gate::{Batch, Heartbeat, Mode, Policy, Pulse, Sender, SiteKey};
+    use crate::ledger::{Kind, Ledger, Receipt};
     use crate::spool::{DEAD_LETTERS, Options, Spool};
 
     /// Answers in turn what it was told to, then commits; remembers the sequences of every attempt.
@@ -322,6 +333,14 @@ mod tests {
 
         fn beat(&mut self, _: &Heartbeat) -> Result<(), String> {
             Ok(())
+        }
+
+        fn destination(&self, _: Kind) -> (&'static str, String) {
+            ("memory", "nowhere".to_owned())
+        }
+
+        fn receipt(&mut self) -> Option<Receipt> {
+            None
         }
     }
 
@@ -348,7 +367,14 @@ mod tests {
         centre.0.lock().unwrap().0 = answers;
         let sender = Sender::new("site", "tap", Mode::Exercise).unwrap();
         let gate = Gate::new(Policy::default(), SiteKey::fixed(&[1; 32]), sender, Arc::new(|_| false));
-        let way = Way { gate, sink: Box::new(centre.clone()), dead: DeadLetters::beside(directory.path()) };
+        let ledger = Ledger::open(&directory.path().join("ledger"), Default::default(), ("site", "tap"), None).unwrap();
+        let way = Way {
+            gate,
+            sink: Box::new(centre.clone()),
+            dead: DeadLetters::beside(directory.path()),
+            ledger: Arc::new(ledger),
+            pulse: Pulse::default(),
+        };
         let courier = Courier::new(spool.reader(), way);
         Scene { directory, spool, centre, courier }
     }

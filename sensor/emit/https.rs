@@ -15,6 +15,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::{Delivery, Section, Sink};
 use crate::gate::{Batch, Heartbeat, read_secret};
+use crate::ledger::{Kind, Receipt};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::spool::Position;
 
@@ -41,6 +42,7 @@ pub struct Https {
     url: String,
     token: Option<PathBuf>,
     authorization: Option<String>,
+    receipt: Option<Receipt>,
 }
 
 /// What the centre answers.
@@ -49,6 +51,7 @@ struct Answer {
     committed: Option<u64>,
     index: Option<usize>,
     error: Option<String>,
+    receipt: Option<Receipt>,
 }
 
 impl Https {
@@ -76,7 +79,8 @@ impl Https {
             .tls_config(tls)
             .build()
             .new_agent();
-        let mut sink = Https { agent, url: section.url.clone(), token: section.token.clone(), authorization: None };
+        let mut sink =
+            Https { agent, url: section.url.clone(), token: section.token.clone(), authorization: None, receipt: None };
         sink.read_token()?;
         Ok(sink)
     }
@@ -101,6 +105,7 @@ impl Https {
 
 impl Sink for Https {
     fn deliver(&mut self, batch: &Batch) -> Delivery {
+        self.receipt = None;
         let (status, headers, body) = match self.post("alerts", batch.json()) {
             Ok(answer) => answer,
             Err(reason) => return Delivery::Later { reason, after: None },
@@ -109,14 +114,27 @@ impl Sink for Https {
             // A token renewed on the disk takes effect without a restart; a broken one shows at the next attempt too.
             let _ = self.read_token();
         }
+        self.receipt = receipt_in(&body);
         understand(status, &headers, &body, batch.positions().len())
     }
 
     fn beat(&mut self, heartbeat: &Heartbeat) -> Result<(), String> {
-        match self.post("heartbeat", heartbeat.json())? {
-            (200..=299, ..) => Ok(()),
-            (status, ..) => Err(format!("the centre answers {status}")),
-        }
+        self.receipt = None;
+        let (status, _, body) = self.post("heartbeat", heartbeat.json())?;
+        self.receipt = receipt_in(&body);
+        if (200..=299).contains(&status) { Ok(()) } else { Err(format!("the centre answers {status}")) }
+    }
+
+    fn destination(&self, kind: Kind) -> (&'static str, String) {
+        let place = match kind {
+            Kind::Alerts => "alerts",
+            Kind::Heartbeat => "heartbeat",
+        };
+        ("https", format!("{}/{place}", self.url))
+    }
+
+    fn receipt(&mut self) -> Option<Receipt> {
+        self.receipt.take()
     }
 }
 
@@ -137,6 +155,11 @@ fn understand(status: u16, headers: &HeaderMap, body: &[u8], records: usize) -> 
             Delivery::Later { reason: format!("the centre answers {status}{said}"), after }
         }
     }
+}
+
+/// The receipt of an answer, if it has one that is spelled as receipts are.
+fn receipt_in(body: &[u8]) -> Option<Receipt> {
+    serde_json::from_slice::<Answer>(body).ok()?.receipt
 }
 
 /// RFC 9110 section 10.2.3, the form in seconds; a date would need two clocks to agree.

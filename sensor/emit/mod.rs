@@ -4,16 +4,19 @@
 
 mod courier;
 mod dead;
+mod entered;
 mod https;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::http::Uri;
 
-use crate::gate::{self, Batch, Heartbeat, Policy};
+use crate::gate::{self, Batch, Heartbeat, Policy, Pulse};
+use crate::ledger::{Keys, Kind, Ledger, Receipt};
 use crate::spool::Position;
 
 pub use courier::{Counts, Courier, Outcome};
@@ -33,12 +36,17 @@ pub struct Written {
     pub token: Option<PathBuf>,
     /// A PEM file of authorities to trust instead of the system's.
     pub authority: Option<PathBuf>,
+    /// A file with the public keys of the centre's receipts. Absent: nobody checks them.
+    pub receipt_keys: Option<PathBuf>,
     /// The spool's directory. Absent: `/var/lib/haetae/spool`.
     pub spool: Option<PathBuf>,
 }
 
 /// Where the spool is when the configuration does not say.
 const SPOOL: &str = "/var/lib/haetae/spool";
+
+/// The ledger's folder in the spool's directory.
+const LEDGER: &str = "ledger";
 
 /// The `centre:` section, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +61,8 @@ pub struct Section {
     pub token: Option<PathBuf>,
     /// The authorities' file.
     pub authority: Option<PathBuf>,
+    /// The file of the receipts' keys.
+    pub receipt_keys: Option<PathBuf>,
     /// The spool's directory.
     pub spool: PathBuf,
 }
@@ -87,6 +97,7 @@ impl Section {
             gate: gate_file,
             token: written.token.map(|path| base.join(path)),
             authority: written.authority.map(|path| base.join(path)),
+            receipt_keys: written.receipt_keys.map(|path| base.join(path)),
             spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
         };
         let mut problems = section.problems(secrets);
@@ -107,6 +118,9 @@ impl Section {
         if let Some(Err(why)) = self.token.as_deref().map(https::read_token) {
             problems.push(("token", why));
         }
+        if let Some(Err(why)) = self.receipt_keys.as_deref().map(Keys::read) {
+            problems.push(("receipt_keys", why));
+        }
         // The system's authorities are asked for only if they will be needed.
         if (sound && self.url.starts_with("https:") || self.authority.is_some())
             && let Err(why) = https::authorities(self.authority.as_deref())
@@ -120,6 +134,11 @@ impl Section {
     pub fn port(&self) -> u16 {
         let otherwise = if self.url.starts_with("https:") { 443 } else { 80 };
         self.url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
+    }
+
+    /// The ledger's directory.
+    pub fn ledger(&self) -> PathBuf {
+        self.spool.join(LEDGER)
     }
 
     /// The file with the site's key: the policy's, or `site.key` beside the spool.
@@ -195,6 +214,12 @@ pub trait Sink: Send {
     /// # Errors
     /// Why it could not be said, for a person.
     fn beat(&mut self, heartbeat: &Heartbeat) -> Result<(), String>;
+
+    /// Its name, and where the next message of a kind goes: for the ledger, so without a secret.
+    fn destination(&self, kind: Kind) -> (&'static str, String);
+
+    /// The receipt that came with the last answer; it is given once.
+    fn receipt(&mut self) -> Option<Receipt>;
 }
 
 /// What a courier needs besides spool and sink.
@@ -205,6 +230,10 @@ pub struct Way {
     pub sink: Box<dyn Sink>,
     /// Where refused records are kept.
     pub dead: DeadLetters,
+    /// What leaves is entered here before it leaves; other ways out may share it.
+    pub ledger: Arc<Ledger>,
+    /// What control knows of the sensor, for the signs of life.
+    pub pulse: Pulse,
 }
 
 #[cfg(test)]
@@ -212,7 +241,8 @@ mod tests {
     use super::*;
 
     fn check(url: &str) -> Result<Section, Vec<Problem>> {
-        let written = Written { url: url.into(), gate: None, token: None, authority: None, spool: None };
+        let written =
+            Written { url: url.into(), gate: None, token: None, authority: None, receipt_keys: None, spool: None };
         Section::check(written, Path::new("/nowhere"), Secrets::Opened)
     }
 
@@ -239,6 +269,7 @@ mod tests {
             gate: gate.map(Into::into),
             token: token.map(Into::into),
             authority: authority.map(Into::into),
+            receipt_keys: None,
             spool: None,
         };
         let key = |written| Section::check(written, Path::new("/nowhere"), Secrets::Opened).unwrap_err()[0].0;

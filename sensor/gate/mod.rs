@@ -4,6 +4,7 @@
 //! A sink takes a [`Batch`] or a [`Heartbeat`], and only the gate makes these: what does not come through here cannot
 //! be sent. Never here: a socket.
 
+mod heartbeat;
 mod policy;
 mod project;
 mod secret;
@@ -15,8 +16,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::ledger::Head;
 use crate::spool::{Position, SpoolId};
 
+pub use heartbeat::{Blind, Condition, Health, Heartbeat, Losses, Pulse};
 pub use policy::{Group, Policy, Written};
 pub use secret::{SiteKey, read_secret};
 
@@ -81,6 +84,11 @@ impl Sender {
         let named = project::is_name(site) && project::is_name(sensor);
         named.then(|| Sender { site: site.to_owned(), sensor: sensor.to_owned(), mode })
     }
+
+    /// Site and sensor.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.site, &self.sensor)
+    }
 }
 
 /// What may leave of one alert.
@@ -133,38 +141,6 @@ impl Batch {
     }
 }
 
-/// A sign of life.
-#[derive(Clone, Debug)]
-pub struct Heartbeat {
-    json: Vec<u8>,
-}
-
-impl Heartbeat {
-    /// The bytes to send.
-    pub fn json(&self) -> &[u8] {
-        &self.json
-    }
-}
-
-/// What a sensor says of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// Version of the indicator set; 0: unknown.
-    pub set_version: u64,
-    /// Records that wait in the spool.
-    pub waiting: u64,
-    /// Bytes of the spool.
-    pub spool_bytes: u64,
-    /// How long the oldest has waited, in seconds.
-    pub oldest_s: u64,
-    /// Delivered since the start.
-    pub delivered: u64,
-    /// Withheld by the gate since the start.
-    pub withheld: u64,
-    /// Refused by the centre since the start.
-    pub refused: u64,
-}
-
 /// The gate of one sender.
 pub struct Gate {
     policy: Policy,
@@ -189,8 +165,19 @@ impl Gate {
         Ok(Projected { position, value: Value::Object(value) })
     }
 
-    /// One delivery: everything in `(after, through]` that may leave.
-    pub fn batch(&self, spool: SpoolId, after: Position, through: Position, records: &[Projected]) -> Batch {
+    /// Who speaks: site and sensor.
+    pub fn speaker(&self) -> (&str, &str) {
+        self.sender.names()
+    }
+
+    /// One delivery: everything in `(after, through]` that may leave; `ledger` is where the ledger stands before it is entered.
+    pub fn batch(
+        &self,
+        ledger: Head,
+        spool: SpoolId,
+        (after, through): (Position, Position),
+        records: &[Projected],
+    ) -> Batch {
         #[derive(Serialize)]
         struct Wire<'a> {
             site: &'a str,
@@ -199,6 +186,7 @@ impl Gate {
             spool: String,
             after: u64,
             through: u64,
+            ledger: Head,
             records: Vec<&'a Value>,
         }
         let wire = Wire {
@@ -208,31 +196,11 @@ impl Gate {
             spool: spool.to_string(),
             after: after.0,
             through: through.0,
+            ledger,
             records: records.iter().map(|record| &record.value).collect(),
         };
         let positions = records.iter().map(Projected::position).collect();
         Batch { after, through, positions, json: serde_json::to_vec(&wire).unwrap_or_default() }
-    }
-
-    /// A sign of life.
-    pub fn heartbeat(&self, health: &Health) -> Heartbeat {
-        #[derive(Serialize)]
-        struct Wire<'a> {
-            site: &'a str,
-            sensor: &'a str,
-            mode: Mode,
-            version: &'a str,
-            #[serde(flatten)]
-            health: &'a Health,
-        }
-        let wire = Wire {
-            site: &self.sender.site,
-            sensor: &self.sender.sensor,
-            mode: self.sender.mode,
-            version: env!("CARGO_PKG_VERSION"),
-            health,
-        };
-        Heartbeat { json: serde_json::to_vec(&wire).unwrap_or_default() }
     }
 }
 

@@ -96,32 +96,29 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// All lines of a file. Only the last line of the last file may be torn.
-    pub fn file(&mut self, name: &str, bytes: &[u8], is_last: bool) -> Vec<Entry> {
-        let mut entries = Vec::new();
+    /// All lines of a file, counted from `first`. Only the last line of the last file may be torn.
+    pub fn file(&mut self, name: &str, first: usize, bytes: &[u8], is_last: bool) {
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         for (at, line) in bytes[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
-            entries.extend(self.line(name, at + 1, &line[..line.len() - 1]));
+            self.line(name, first + at, &line[..line.len() - 1]);
         }
         let torn = bytes.len() - whole;
         match is_last && torn <= LEDGER_ENTRY_BYTES_MAX {
             true => self.report.torn |= torn > 0,
             false if torn > 0 => {
-                let line = bytes[..whole].iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = bytes[..whole].iter().filter(|byte| **byte == b'\n').count() + first;
                 self.find(name, line, "a line that was not written whole".to_owned());
             }
-            false => {}
+            _ => {}
         }
-        entries
     }
 
-    /// The next line, without its line feed; its entry, if it is one.
-    pub fn line(&mut self, file: &str, line: usize, bytes: &[u8]) -> Option<Entry> {
+    /// The next line, without its line feed.
+    pub fn line(&mut self, file: &str, line: usize, bytes: &[u8]) {
         let entry = match Entry::read(bytes) {
             Ok(entry) => entry,
             Err(why) => {
-                self.find(file, line, why);
-                return None;
+                return self.find(file, line, why);
             }
         };
         let digest = Digest::of(bytes);
@@ -146,7 +143,6 @@ impl<'a> Chain<'a> {
             }
             Said::Opened(_) => {}
         }
-        Some(entry)
     }
 
     /// Whether an entry names the one before it.

@@ -16,7 +16,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::limits::{LEDGER_BYTES_DEFAULT, LEDGER_DAYS_DEFAULT, LEDGER_FILE_BYTES_MAX, LEDGER_TO_BYTES_MAX};
 use crate::spool::{Disk, Storage};
@@ -29,10 +29,10 @@ pub use files::{list, read};
 pub use receipt::{Checked, Keys, Receipt, key_id, text};
 
 /// Of 24 hours.
-const DAY: Duration = Duration::from_secs(86_400);
+pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// How a ledger is kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// All files together; above it the oldest go.
     pub bytes_max: u64,
@@ -45,7 +45,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (bytes_max, file_bytes_max) = (LEDGER_BYTES_DEFAULT, LEDGER_FILE_BYTES_MAX);
-        Options { bytes_max, file_bytes_max, time_max: DAY * LEDGER_DAYS_DEFAULT as u32 }
+        Options { bytes_max, file_bytes_max, time_max: DAY * LEDGER_DAYS_DEFAULT }
     }
 }
 
@@ -79,8 +79,8 @@ pub struct Counts {
     pub missing: AtomicU64,
     /// Receipts that no key was there for.
     pub unchecked: AtomicU64,
-    /// When the last receipt came that holds, in seconds since 1970; 0: not since the start.
-    pub last_valid: AtomicU64,
+    /// When the last receipt came that holds, in seconds since the opening.
+    last_valid_s: AtomicU64,
 }
 
 /// What is about to leave.
@@ -116,6 +116,7 @@ pub struct Ledger {
     writer: Mutex<Writer>,
     keys: Option<Keys>,
     counts: Arc<Counts>,
+    opened: Instant,
 }
 
 impl Ledger {
@@ -146,7 +147,7 @@ impl Ledger {
             let answer = Answer::Unknown;
             writer.put_off(Said::Outcome(Outcome { of, answer, committed: None, receipt: None, checked: None }));
         }
-        let ledger = Ledger { writer: Mutex::new(writer), keys, counts: Arc::default() };
+        let ledger = Ledger { writer: Mutex::new(writer), keys, counts: Arc::default(), opened: Instant::now() };
         let mut writer = ledger.writer();
         // if the disk has no room now, that is said when something is to leave
         let _later = ledger.done(&mut writer, Writer::settle);
@@ -164,9 +165,10 @@ impl Ledger {
         self.writer().head()
     }
 
-    /// Whether receipts are checked, so that an answer without one counts for nothing.
-    pub fn asks_for_receipts(&self) -> bool {
-        self.keys.is_some()
+    /// How long ago a receipt came that holds, or the ledger was opened; `None`: no key is there to check any.
+    pub fn since_valid(&self) -> Option<Duration> {
+        let last = Duration::from_secs(self.counts.last_valid_s.load(Ordering::Acquire));
+        self.keys.as_ref().map(|_| self.opened.elapsed().saturating_sub(last))
     }
 
     /// Enters what is about to leave. `message` is made of the head that it says; its bytes are those that `bytes` shows. Only
@@ -240,7 +242,7 @@ impl Ledger {
         let counter = match checked {
             None => return,
             Some(Checked::Valid) => {
-                counts.last_valid.store(since_1970().as_secs(), Ordering::Release);
+                counts.last_valid_s.store(self.opened.elapsed().as_secs(), Ordering::Release);
                 &counts.valid
             }
             Some(Checked::Wrong) => &counts.wrong,

@@ -6,6 +6,7 @@
 pub mod certificates;
 pub mod contract;
 pub mod ledger;
+pub mod receipts;
 #[cfg(test)]
 pub mod running;
 pub mod server;

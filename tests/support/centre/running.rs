@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::certificates;
 use super::ledger::Book;
+use super::receipts::{RECEIPT_KEYS, Signing};
 use super::server::{Behaviour, Server, announce};
 
 /// The variable that makes this test binary a centre.
@@ -42,7 +43,7 @@ impl Running {
         let behaviour = &setting.behaviour;
         let told = json!({"directory": directory, "port": setting.port, "refuse": behaviour.refuse,
             "fail_after_commit": behaviour.fail_after_commit, "busy": behaviour.busy,
-            "records_max": behaviour.records_max, "slow_ms": behaviour.slow.as_millis() as u64});
+            "records_max": behaviour.records_max, "signing": format!("{:?}", behaviour.signing), "slow_ms": behaviour.slow.as_millis() as u64});
         let mut child = Command::new(std::env::current_exe().expect("the test binary has a path"))
             .args(["--exact", &test_name(), "--nocapture"])
             .env(SETTING, told.to_string())
@@ -64,6 +65,11 @@ impl Running {
     /// What to put under `centre.authority`.
     pub fn authority(&self) -> PathBuf {
         self.directory.join(certificates::AUTHORITY)
+    }
+
+    /// What to put under `centre.receipt_keys`.
+    pub fn receipt_keys(&self) -> PathBuf {
+        self.directory.join(RECEIPT_KEYS)
     }
 
     /// A file with the token, to put under `centre.token`.
@@ -130,6 +136,11 @@ fn the_centre_of_other_tests() {
         busy: number("busy"),
         records_max: number("records_max") as usize,
         slow: Duration::from_millis(number("slow_ms")),
+        signing: match told["signing"].as_str() {
+            Some("None") => Signing::None,
+            Some("Wrong") => Signing::Wrong,
+            _ => Signing::Every,
+        },
         print: false,
     };
     let server = Server::open(&directory, TOKEN, behaviour).unwrap();
