@@ -28,6 +28,7 @@ pub mod flow;
 pub mod gate;
 pub mod indicator;
 pub mod ledger;
+pub mod merge;
 pub mod networks;
 pub mod observable;
 pub mod protocol;

@@ -312,6 +312,17 @@ pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Flushes whose time is remembered, to tell the age of the oldest waiting record.
 pub const SPOOL_MARKS_MAX: usize = 1024;
 
+// ---- merge
+
+/// Contacts whose repeats are merged at a time. A site under attack has thousands; with a waiting alert each takes some 2 KiB.
+pub const MERGE_CONTACTS_MAX: usize = 16_384;
+
+/// Open flows whose alert was merged, some 60 bytes each: what they come to in the end is added to their contact.
+pub const MERGE_FLOWS_MAX: usize = 262_144;
+
+/// The first update of a contact goes no sooner after what was said; each later one waits twice as long as the one before.
+pub const UPDATE_WAIT_MIN: Span = Span::seconds(10);
+
 /// One delivery: large enough to drain quickly, small enough that a repeat after a lost answer costs little.
 pub const DELIVERY_RECORDS_MAX: usize = 256;
 

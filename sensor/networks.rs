@@ -60,7 +60,7 @@ pub struct WrittenProxy {
 }
 
 /// Which way a contact goes, from the one who asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// From inside to outside.
     Outbound,

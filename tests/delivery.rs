@@ -80,7 +80,7 @@ impl Site {
         let ledger = Ledger::open(&section.ledger(), Default::default(), sender.names(), None).unwrap();
         let gate = Gate::new(section.policy.clone(), key, sender, Arc::new(|_| false));
         let (dead, ledger) = (DeadLetters::beside(&section.spool), Arc::new(ledger));
-        Courier::new(self.spool.reader(), Way { gate, sink, dead, ledger, pulse: Pulse::default() })
+        Courier::new(self.spool.readers(), Way { gate, sink, dead, ledger, pulse: Pulse::default() })
     }
 
     fn courier(&self, centre: &Running) -> Courier {

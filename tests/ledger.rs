@@ -80,7 +80,7 @@ impl Site {
             ledger: Arc::clone(&ledger),
             pulse: Pulse::default(),
         };
-        (Courier::new(self.spool.reader(), way), ledger)
+        (Courier::new(self.spool.readers(), way), ledger)
     }
 }
 

@@ -55,6 +55,7 @@ static USES: &[(&str, &[&str])] = &[
     ("indicator", &["observable", "pages"]),
     ("feed", &["indicator", "observable"]),
     ("alert", &["flow", "indicator", "observable", "networks"]),
+    ("merge", &["alert", "indicator", "networks", "observable"]),
     ("gate", &["indicator", "networks", "spool", "ledger"]),
     ("emit", &["spool", "gate", "ledger"]),
     (
@@ -73,7 +74,7 @@ static USES: &[(&str, &[&str])] = &[
             "metrics",
         ],
     ),
-    ("collector", &["worker", "alert", "spool", "metrics"]),
+    ("collector", &["worker", "alert", "merge", "spool", "metrics"]),
     ("config", &["networks", "emit", "feed", "gate", "ledger", "leash"]),
     // Looks at a port before the path does, and asks the configuration what the port is for.
     ("doctor", &["capture", "decode", "networks", "config", "alert", "cli"]),
@@ -105,6 +106,7 @@ static NEVER: &[(&str, &[&[&str]])] = &[
     ("observable", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("indicator", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("alert", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
+    ("merge", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     ("networks", &[CLOCK, FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),
     // The worker may time its stages for the counters; no time of its own reaches an alert or event.
     ("worker", &[FILES, SOCKETS, THREADS, ENVIRONMENT, PRINTING]),

@@ -11,17 +11,20 @@ pub mod language;
 pub mod nest;
 pub mod reading;
 pub mod record;
+mod repeats;
 pub mod screen;
 pub mod words;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
+
+pub use repeats::Repeats;
 
 use crate::flow::{Ended, FlowView, Scene};
 use crate::indicator::{Entry, Ioc, Severity};
@@ -98,6 +101,8 @@ pub struct Alert {
     pub count: u64,
     /// Whether the machine's clock was in doubt when it was first sighted: its times are the sensor's own.
     pub clock_suspect: bool,
+    /// Set in an update, which stands for other alerts: count, times and bytes are theirs together.
+    pub repeats: Option<Repeats>,
 }
 
 /// The field in which EVE has X-Forwarded-For.
@@ -129,6 +134,7 @@ impl Alert {
             last: sighting.scene.time,
             count: 0,
             clock_suspect: sighting.clock_suspect,
+            repeats: None,
         };
         alert.again(&sighting);
         alert.iocs = sighting.iocs;
@@ -344,7 +350,11 @@ impl Contacts {
 /// The same number for the same indicator in every generation of the set, which an [`Entry`] is not: a flow that lives
 /// through a reload does not raise twice, nor hides behind another indicator's number.
 fn indicator(sighting: &Sighting<'_>) -> u64 {
-    let Some(ioc) = sighting.iocs.first() else { return u64::from(sighting.entry.0) };
+    number(&sighting.iocs, sighting.entry)
+}
+
+fn number(iocs: &[Ioc], entry: Entry) -> u64 {
+    let Some(ioc) = iocs.first() else { return u64::from(entry.0) };
     let mut hasher = SipHasher13::new();
     hasher.write(ioc.kind.as_bytes());
     hasher.write_u8(0);

@@ -122,6 +122,9 @@ impl Desk {
 
     /// The identity of a contact: 16 hexadecimal digits, the same in all its revisions.
     pub fn id(&self, alert: &Alert) -> String {
+        if let Some(repeats) = &alert.repeats {
+            return self.sign("update", &[repeats.first.as_bytes(), &repeats.update.to_be_bytes()], ID_BYTES);
+        }
         let flow = &alert.flow;
         let (kind, value) = indicator(alert);
         let ends = format!(
@@ -204,6 +207,11 @@ impl Desk {
         object.number("revision", u64::from(alert.revision));
         object.flag("final", alert.is_final());
         object.text("incident", &self.incident(alert, near));
+        if let Some(repeats) = &alert.repeats {
+            let mut object = object.object("repeats");
+            object.text("first", &repeats.first);
+            object.number("alerts", repeats.alerts);
+        }
         object.text("mode", site.mode.name());
         let slash = if site.sensor.is_empty() { "" } else { "/" };
         object.text("sensor", &format!("{}{slash}{}", site.id, site.sensor));

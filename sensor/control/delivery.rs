@@ -59,7 +59,7 @@ pub(super) struct Delivery {
 /// What others may know of a delivery while it goes on.
 #[cfg(feature = "libpcap")]
 pub(super) struct View {
-    pub(super) reader: crate::spool::Reader,
+    pub(super) readers: crate::spool::Readers,
     pub(super) counts: Arc<crate::emit::Counts>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) pulse: Pulse,
@@ -112,7 +112,7 @@ impl Prepared {
             ledger: Arc::clone(&ledger),
             pulse: pulse.clone(),
         };
-        let courier = Courier::new(spool.reader(), way);
+        let courier = Courier::new(spool.readers(), way);
         let view = (ledger, pulse);
         Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier, view })
     }
@@ -151,7 +151,7 @@ impl Delivery {
     #[cfg(feature = "libpcap")]
     pub(super) fn view(&self) -> View {
         let (ledger, pulse) = (Arc::clone(&self.view.0), self.view.1.clone());
-        View { reader: self.spool.reader(), counts: Arc::clone(&self.counts), ledger, pulse }
+        View { readers: self.spool.readers(), counts: Arc::clone(&self.counts), ledger, pulse }
     }
 
     pub(super) fn spool(&mut self) -> &mut Spool {
@@ -169,7 +169,7 @@ impl Delivery {
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Left {
             committed: count(&self.counts.delivered),
-            waiting: self.spool.reader().waiting().records(),
+            waiting: self.spool.readers().waiting().records(),
             held_back: count(&self.counts.withheld) + count(&self.counts.dead),
         }
     }

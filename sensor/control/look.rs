@@ -182,7 +182,7 @@ impl Look<'_> {
     }
 
     fn spool(&self, view: &View) -> SpoolState {
-        let waiting = view.reader.waiting();
+        let waiting = view.readers.waiting();
         SpoolState {
             records: waiting.records(),
             bytes: waiting.bytes,
@@ -235,7 +235,7 @@ impl View {
     }
 
     fn state(&self) -> DeliveryState {
-        let waiting = self.reader.waiting();
+        let waiting = self.readers.waiting();
         DeliveryState {
             delivered: count(&self.counts.delivered),
             retries: count(&self.counts.later),

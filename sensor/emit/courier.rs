@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::{Delivery, Way};
 use crate::gate::{Gate, Health, Projected};
 use crate::limits::{DELIVERY_BYTES_MAX, DELIVERY_RECORDS_MAX};
-use crate::spool::{Position, Reader, Record};
+use crate::spool::{Position, Reader, Readers, Record};
 
 /// The first wait after a failure; it doubles.
 const WAIT_MIN: Duration = Duration::from_millis(50);
@@ -78,21 +78,29 @@ enum Step {
 
 /// The courier of one spool and one sink.
 pub struct Courier {
-    reader: Reader,
+    readers: Readers,
     way: Way,
     counts: Arc<Counts>,
     /// Failures in a row.
     failures: u32,
-    /// Records of one attempt, at most.
-    records_max: usize,
-    /// Records of the current run that the centre refused.
-    refused: Vec<Position>,
+    /// Of each lane, what was learned of its next run.
+    lanes: Vec<Lane>,
     reason: Option<String>,
     told: Option<Instant>,
 }
 
-/// A run of the spool: what of it may leave, and what not.
+/// What was learned of a lane's next run.
+struct Lane {
+    /// Records of one attempt, at most.
+    records_max: usize,
+    /// Records of the current run that the centre refused.
+    refused: Vec<Position>,
+}
+
+/// A run of a lane: what of it may leave, and what not.
 struct Run {
+    lane: usize,
+    after: Position,
     through: Position,
     records: Vec<Record>,
     projected: Vec<Projected>,
@@ -100,17 +108,10 @@ struct Run {
 
 impl Courier {
     /// A courier between a spool and a sink.
-    pub fn new(reader: Reader, way: Way) -> Courier {
-        Courier {
-            reader,
-            way,
-            counts: Arc::default(),
-            failures: 0,
-            records_max: DELIVERY_RECORDS_MAX,
-            refused: Vec::new(),
-            reason: None,
-            told: None,
-        }
+    pub fn new(mut readers: Readers, way: Way) -> Courier {
+        let fresh = |_: &Reader| Lane { records_max: DELIVERY_RECORDS_MAX, refused: Vec::new() };
+        let lanes = readers.lanes().iter().map(fresh).collect();
+        Courier { readers, way, counts: Arc::default(), failures: 0, lanes, reason: None, told: None }
     }
 
     /// What it has done; to be read from any thread.
@@ -128,7 +129,7 @@ impl Courier {
             }
             match self.step() {
                 Step::Went => {}
-                Step::Idle => self.reader.wait(self.reader.waiting().last, STOP_EVERY),
+                Step::Idle => self.readers.wait(STOP_EVERY),
                 Step::Wait(time) => pause(time, stop),
             }
         }
@@ -153,81 +154,92 @@ impl Courier {
             delivered: count(&self.counts.delivered),
             withheld: count(&self.counts.withheld),
             dead: count(&self.counts.dead),
-            left: self.reader.waiting().records(),
+            left: self.readers.waiting().records(),
             reason: self.reason.clone(),
         }
     }
 
-    /// One run of the spool, one attempt.
+    /// One run of the most urgent lane that has one, one attempt.
     fn step(&mut self) -> Step {
-        let after = self.reader.waiting().watermark;
-        let run = match self.next_run(after) {
-            Ok(Some(run)) => run,
-            Ok(None) => return Step::Idle,
-            Err(error) => return self.later(format!("the spool cannot be read: {error}"), None),
-        };
-        if run.projected.is_empty() {
-            return self.settle(after, run.through, &run);
+        // Looked before reading: what is appended meanwhile must not be slept upon.
+        self.readers.look();
+        for lane in 0..self.lanes.len() {
+            match self.next_run(lane) {
+                Ok(Some(run)) => return self.attempt(&run),
+                Ok(None) => {}
+                Err(error) => return self.later(format!("the spool cannot be read: {error}"), None),
+            }
         }
-        let (spool, through) = (self.reader.id(), run.through);
-        let message = |gate: &Gate, head| gate.batch(head, spool, (after, through), &run.projected);
+        Step::Idle
+    }
+
+    fn attempt(&mut self, run: &Run) -> Step {
+        let (after, through) = (run.after, run.through);
+        if run.projected.is_empty() {
+            return self.settle(through, run);
+        }
+        let place = (self.readers.lanes()[run.lane].id(), after, through);
+        let message = |gate: &Gate, head| gate.batch(head, place.0, (after, through), &run.projected);
         add(&self.counts.attempts, 1);
-        let delivery = match self.way.deliver((spool, after, through), run.projected.len(), message) {
+        let delivery = match self.way.deliver(place, run.projected.len(), message) {
             Ok(delivery) => delivery,
             Err(error) => return self.later(format!("the ledger cannot be written: {error}"), None),
         };
         match delivery {
-            Delivery::Delivered { committed: Some(up_to) } if up_to > after && up_to <= run.through => {
-                self.settle(after, up_to, &run)
+            Delivery::Delivered { committed: Some(up_to) } if up_to > after && up_to <= through => {
+                self.settle(up_to, run)
             }
             Delivery::Delivered { committed } => {
                 add(&self.counts.wrong_answers, 1);
                 let said = committed.map_or_else(|| "nothing".to_owned(), |up_to| up_to.0.to_string());
-                let (from, to) = (after.0 + 1, run.through.0);
+                let (from, to) = (after.0 + 1, through.0);
                 self.later(format!("sent records {from} to {to}; the centre says that it committed {said}"), None)
             }
             Delivery::Later { reason, after } => self.later(reason, after),
             Delivery::Smaller if run.projected.len() > 1 => {
-                self.records_max = (run.records.len() / 2).max(1);
+                self.lanes[run.lane].records_max = (run.records.len() / 2).max(1);
                 Step::Went
             }
-            Delivery::Smaller => self.refuse(&run, 0, "too large for the centre"),
-            Delivery::Never { reason, which } => self.refuse(&run, which, &reason),
+            Delivery::Smaller => self.refuse(run, 0, "too large for the centre"),
+            Delivery::Never { reason, which } => self.refuse(run, which, &reason),
         }
     }
 
-    /// What stands behind the watermark, projected.
-    fn next_run(&mut self, after: Position) -> std::io::Result<Option<Run>> {
+    /// What stands behind the lane's watermark, projected.
+    fn next_run(&mut self, lane: usize) -> std::io::Result<Option<Run>> {
+        let (reader, learned) = (&mut self.readers.lanes()[lane], &self.lanes[lane]);
         // Asked before reading: what is appended meanwhile must not be taken for read.
-        let last = self.reader.waiting().last;
-        let records = self.reader.read(after.next(), self.records_max, DELIVERY_BYTES_MAX)?;
+        let waiting = reader.waiting();
+        let after = waiting.watermark;
+        let records = reader.read(after.next(), learned.records_max, DELIVERY_BYTES_MAX)?;
         // Without a record there may still be positions: of damaged ones, which must not hold up what comes after.
-        let through = records.last().map_or(last, |record| record.position);
+        let through = records.last().map_or(waiting.last, |record| record.position);
         let projected = records
             .iter()
-            .filter(|record| !self.refused.contains(&record.position))
+            .filter(|record| !learned.refused.contains(&record.position))
             .filter_map(|record| self.way.gate.project(record.position, &record.payload).ok())
             .collect();
-        Ok((through > after).then_some(Run { through, records, projected }))
+        Ok((through > after).then_some(Run { lane, after, through, records, projected }))
     }
 
-    /// The records in `(after, up_to]` need not be delivered any more.
-    fn settle(&mut self, after: Position, up_to: Position, run: &Run) -> Step {
-        if let Err(error) = self.reader.commit(up_to) {
+    /// The run's records up to `up_to` need not be delivered any more.
+    fn settle(&mut self, up_to: Position, run: &Run) -> Step {
+        if let Err(error) = self.readers.lanes()[run.lane].commit(up_to) {
             return self.later(format!("the watermark cannot be written: {error}"), None);
         }
+        let learned = &mut self.lanes[run.lane];
         let there = run.records.iter().filter(|record| record.position <= up_to).count() as u64;
         let delivered = run.projected.iter().filter(|record| record.position() <= up_to).count() as u64;
-        let dead = self.refused.iter().filter(|position| **position <= up_to).count() as u64;
+        let dead = learned.refused.iter().filter(|position| **position <= up_to).count() as u64;
+        learned.refused.retain(|position| *position > up_to);
+        learned.records_max = (learned.records_max * 2).min(DELIVERY_RECORDS_MAX);
         add(&self.counts.delivered, delivered);
         if delivered > 0 {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.counts.last_commit.store(now.as_secs(), Ordering::Release);
         }
         add(&self.counts.withheld, there.saturating_sub(delivered + dead));
-        add(&self.counts.damaged, (up_to.0 - after.0).saturating_sub(there));
-        self.refused.retain(|position| *position > up_to);
-        self.records_max = (self.records_max * 2).min(DELIVERY_RECORDS_MAX);
+        add(&self.counts.damaged, (up_to.0 - run.after.0).saturating_sub(there));
         (self.failures, self.reason) = (0, None);
         self.counts.failures.store(0, Ordering::Release);
         Step::Went
@@ -244,7 +256,7 @@ impl Courier {
             return self.later(format!("a refused record cannot be kept: {error}"), None);
         }
         add(&self.counts.dead, 1);
-        self.refused.push(record.position);
+        self.lanes[run.lane].refused.push(record.position);
         Step::Went
     }
 
@@ -262,7 +274,7 @@ impl Courier {
             return;
         }
         self.told = Some(Instant::now());
-        let (waiting, count) = (self.reader.waiting(), |counter: &AtomicU64| counter.load(Ordering::Relaxed));
+        let (waiting, count) = (self.readers.waiting(), |counter: &AtomicU64| counter.load(Ordering::Relaxed));
         let health = Health {
             condition: self.way.pulse.get().unwrap_or_default(),
             waiting: waiting.records(),
@@ -375,7 +387,7 @@ mod tests {
             ledger: Arc::new(ledger),
             pulse: Pulse::default(),
         };
-        let courier = Courier::new(spool.reader(), way);
+        let courier = Courier::new(spool.readers(), way);
         Scene { directory, spool, centre, courier }
     }
 
@@ -410,7 +422,7 @@ mod tests {
         let mut scene = scene(&alerts(3), Vec::new());
         assert_eq!(scene.drain(), Outcome { delivered: 3, ..Outcome::default() });
         assert_eq!(scene.attempts(), [[1, 2, 3]]);
-        assert_eq!(scene.spool.reader().waiting().records(), 0);
+        assert_eq!(scene.spool.readers().waiting().records(), 0);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use cursor::Cursor;
 use segment::{FRAME_BYTES, Flush, HEADER_BYTES, Header, write_frame};
 use shared::{Key, Segment, Shared, State};
 
-pub use reader::{Reader, Record, Waiting};
+pub use reader::{Reader, Readers, Record, Waiting};
 pub use recover::Recovery;
 pub use storage::{Disk, Entry, Growing, Storage};
 
@@ -186,6 +186,11 @@ impl Spool {
     /// The reader's side.
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.shared), Arc::clone(&self.storage))
+    }
+
+    /// The readers of all lanes.
+    pub fn readers(&self) -> Readers {
+        Readers::new(vec![self.reader()])
     }
 
     /// Takes a record. It is durable, and visible to the reader, only after the next [`Spool::sync`] that succeeds.

@@ -40,6 +40,50 @@ impl Waiting {
     }
 }
 
+/// The readers of all lanes, the most urgent first.
+pub struct Readers {
+    lanes: Vec<Reader>,
+    /// The last durable record of each lane when somebody last looked.
+    seen: Vec<Position>,
+}
+
+impl Readers {
+    pub(super) fn new(lanes: Vec<Reader>) -> Self {
+        let seen = vec![Position::default(); lanes.len()];
+        Readers { lanes, seen }
+    }
+
+    /// Each lane's reader.
+    pub fn lanes(&mut self) -> &mut [Reader] {
+        &mut self.lanes
+    }
+
+    /// What waits in all lanes: their sum, and the age of the oldest. Watermark and last record are of no one lane, so they
+    /// stand for counts.
+    pub fn waiting(&self) -> Waiting {
+        self.lanes.iter().map(Reader::waiting).fold(Waiting::default(), |all, one| Waiting {
+            watermark: Position(all.watermark.0.saturating_add(one.watermark.0)),
+            last: Position(all.last.0.saturating_add(one.last.0)),
+            bytes: all.bytes + one.bytes,
+            oldest: all.oldest.max(one.oldest),
+        })
+    }
+
+    /// Remembers how far each lane has come: what is durable later ends the next [`Readers::wait`].
+    pub fn look(&mut self) {
+        for (seen, lane) in self.seen.iter_mut().zip(&self.lanes) {
+            *seen = lane.waiting().last;
+        }
+    }
+
+    /// Waits until something is durable that was not at the last look, at most this long.
+    pub fn wait(&self, at_most: Duration) {
+        if let (Some(lane), Some(seen)) = (self.lanes.first(), self.seen.first()) {
+            lane.wait(*seen, at_most);
+        }
+    }
+}
+
 /// The reader.
 pub struct Reader {
     shared: Arc<Shared>,
