@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::ledger_words::LedgerCommand;
+use super::values::{batch, output, seconds, workers};
 use crate::config::{Output, Pace, Workers};
 use crate::leash::Provoke;
-use crate::limits::{BATCH_FRAMES_MAX, DOCTOR_SECONDS_MAX};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -380,30 +380,6 @@ pub(crate) struct Options {
 pub(crate) enum Mode {
     /// Not an incident: the alerts say `mode: exercise`.
     Exercise,
-}
-
-pub(super) fn output(text: &str) -> Result<Output, String> {
-    match text {
-        "" => Err("a file name, or - for standard output".to_string()),
-        "-" => Ok(Output::Stdout),
-        _ => Ok(Output::File(PathBuf::from(text))),
-    }
-}
-
-fn seconds(text: &str) -> Result<u64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (1..=DOCTOR_SECONDS_MAX).contains(seconds));
-    seconds.ok_or(format!("1 to {DOCTOR_SECONDS_MAX}"))
-}
-
-fn workers(text: &str) -> Result<Workers, String> {
-    text.parse().map_err(|problem: String| problem.replace('\n', ": "))
-}
-
-fn batch(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(frames) if (1..=BATCH_FRAMES_MAX).contains(&frames) => Ok(frames),
-        _ => Err(format!("1 to {BATCH_FRAMES_MAX}")),
-    }
 }
 
 #[cfg(test)]

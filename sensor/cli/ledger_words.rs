@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::arguments::output;
+use super::values::output;
 use crate::config::Output;
 use crate::ledger::Digest;
 

@@ -20,6 +20,7 @@ mod progress;
 pub mod rules;
 pub mod running;
 pub mod screen;
+mod values;
 
 use std::ffi::OsString;
 use std::io::Write;

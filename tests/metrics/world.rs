@@ -11,8 +11,8 @@ use haetae::alert::record::Mode;
 use haetae::decode::{Fate, FragmentCounts, Malformed};
 use haetae::flow::{Counts, StreamCounts};
 use haetae::metrics::{
-    Board, DeliveryState, Fates, Link, OutputState, QuarantineState, Queue, Ring, STAGES, Server, SetState, Sight,
-    SpoolState, Tally,
+    Board, DeliveryState, Fates, LedgerState, Link, OutputState, QuarantineState, Queue, Ring, STAGES, Server,
+    SetState, Sight, SpoolState, Tally,
 };
 use haetae::observable::KINDS;
 
@@ -88,6 +88,13 @@ pub fn well(seconds: f64) -> Sight {
             last_commit: Some((STARTED + seconds) as u64),
             reachable: true,
             ..DeliveryState::default()
+        }),
+        ledger: Some(LedgerState {
+            entries: counted(seconds, 4),
+            bytes: 100_000,
+            valid: counted(seconds, 2),
+            since_valid: Some(Duration::from_secs(3)),
+            ..LedgerState::default()
         }),
         ..Sight::default()
     }
@@ -173,6 +180,15 @@ pub fn ill(seconds: f64) -> Sight {
             retries: counted(seconds, 1),
             lag: Duration::from_secs(20_000),
             ..DeliveryState::default()
+        }),
+        ledger: Some(LedgerState {
+            failures: counted(seconds, 1),
+            failing: true,
+            wrong: counted(seconds, 1),
+            missing: counted(seconds, 1),
+            unchecked: counted(seconds, 1),
+            since_valid: Some(Duration::from_secs(20_000)),
+            ..LedgerState::default()
         }),
         not_ready: vec!["tap1 cannot be read".to_owned(), "no indicator is loaded".to_owned()],
         clock_suspect: true,
