@@ -14,7 +14,7 @@ use super::{Desk, Stop, exit};
 use crate::config::{Output, Refused};
 use crate::control::Failure;
 use crate::emit::Section;
-use crate::ledger::{Attempt, Chain, Checked, Digest, Entry, Keys, Kind, Outcome, Report, Said, list, read};
+use crate::ledger::{self, Attempt, Chain, Checked, Digest, Entry, Keys, Kind, Outcome, Report, Said, list, read};
 use crate::limits::LEDGER_BYTES_SETTABLE_MAX;
 use crate::spool::{Disk, Storage};
 
@@ -32,7 +32,14 @@ struct Verification<'a> {
 impl Desk<'_> {
     pub(super) fn ledger(&mut self, what: LedgerCommand) -> Result<u8, Stop> {
         match what {
-            LedgerCommand::Show { last, since, json, place } => {
+            LedgerCommand::Show { message: Some(sequence), place, .. } => {
+                let folder = self.folder(&place)?;
+                match ledger::message(&folder, sequence) {
+                    Ok(bytes) => Ok(self.out.write_all(&bytes).map(|()| exit::SOUND)?),
+                    Err(error) => self.failed(&Failure::Io(format!("the message of entry {sequence}").into(), error)),
+                }
+            }
+            LedgerCommand::Show { last, since, json, place, .. } => {
                 let files = self.files(&place)?;
                 self.show(&files, (last, since.as_deref()), json)
             }
@@ -58,17 +65,19 @@ impl Desk<'_> {
         }
     }
 
+    fn folder(&mut self, place: &LedgerPlace) -> Result<PathBuf, Stop> {
+        if let Some(folder) = &place.ledger {
+            return Ok(folder.clone());
+        }
+        match self.centre(place)? {
+            Some(centre) => Ok(centre.ledger()),
+            None => Err(Stop(self.usage("which ledger? --ledger DIR, or -c FILE with a `centre:`")?)),
+        }
+    }
+
     /// The ledger's files, in order.
     fn files(&mut self, place: &LedgerPlace) -> Result<Vec<PathBuf>, Stop> {
-        let folder = match &place.ledger {
-            Some(folder) => folder.clone(),
-            None => match self.centre(place)? {
-                Some(centre) => centre.ledger(),
-                None => {
-                    return Err(Stop(self.usage("which ledger? --ledger DIR, or -c FILE with a `centre:`")?));
-                }
-            },
-        };
+        let folder = self.folder(place)?;
         match list(&Disk, &folder) {
             Ok(files) => Ok(files),
             Err(error) => Err(Stop(self.failed(&Failure::Io(folder, error))?)),
@@ -125,7 +134,9 @@ impl Desk<'_> {
             Ok(keys) => keys,
             Err(why) => return self.failed(&Failure::Configuration(format!("--receipt-keys: {why}"))),
         };
-        let mut chain = Chain::new(keys.as_ref(), wanted.known);
+        let folder = if wanted.file.is_none() { Some(self.folder(place)?) } else { None };
+        let kept = |sequence| folder.as_deref().and_then(|folder| ledger::digest(folder, sequence));
+        let mut chain = Chain::new(keys.as_ref(), wanted.known).with_kept(&kept);
         match &wanted.file {
             Some(file) => {
                 let bytes = match Disk.read(file, 0, LEDGER_BYTES_SETTABLE_MAX) {
@@ -168,6 +179,9 @@ impl Desk<'_> {
         let messages = counted(report.attempts, ["message", "messages"]);
         writeln!(self.out, "entries {first} to {last}; {messages} of {} bytes were sent", report.bytes)?;
         writeln!(self.out, "the last entry's digest, to be kept elsewhere: {last}:{head}")?;
+        if report.kept > 0 {
+            writeln!(self.out, "{} kept and compared", counted(report.kept, ["message was", "messages were"]))?;
+        }
         let receipts = &report.receipts;
         let (valid, wrong, missing) = (receipts.valid, receipts.wrong, receipts.missing);
         match (has_keys, report.covered) {
@@ -277,6 +291,7 @@ fn in_json(report: &Report) -> serde_json::Value {
         "head": report.head,
         "entries": report.entries,
         "messages": report.attempts,
+        "kept": report.kept,
         "bytes": report.bytes,
         "receipts": {"valid": receipts.valid, "wrong": receipts.wrong, "missing": receipts.missing,
             "unchecked": receipts.unchecked, "unpaired": receipts.unpaired},

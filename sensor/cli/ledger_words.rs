@@ -24,6 +24,9 @@ pub(crate) enum LedgerCommand {
         /// Print them as they are in the ledger
         #[arg(long)]
         json: bool,
+        /// Print the message of an entry instead, byte for byte as it left (`ledger.keep` says how many are kept)
+        #[arg(long, value_name = "SEQUENCE", conflicts_with_all = ["since", "json"])]
+        message: Option<u64>,
         #[command(flatten)]
         place: LedgerPlace,
     },

@@ -18,6 +18,7 @@ use crate::limits::{
 pub(crate) struct WrittenLedger {
     pub(crate) size: Option<Size>,
     pub(crate) days: Option<u32>,
+    pub(crate) keep: Option<Size>,
 }
 
 impl Desk<'_> {
@@ -30,8 +31,12 @@ impl Desk<'_> {
         if !(1..=LEDGER_DAYS_MAX).contains(&days) {
             self.fault("ledger.days", format!("{days} is out of range"), &format!("1 to {LEDGER_DAYS_MAX}"));
         }
+        let Size(keep_bytes_max) = written.keep.unwrap_or(Size(0));
+        if keep_bytes_max > LEDGER_BYTES_SETTABLE_MAX {
+            self.fault("ledger.keep", format!("{keep_bytes_max} bytes are out of range"), "0 (none) to 64GiB");
+        }
         let time_max: Duration = DAY.saturating_mul(days);
-        Options { bytes_max, time_max, ..Options::default() }
+        Options { bytes_max, time_max, keep_bytes_max, ..Options::default() }
     }
 }
 
@@ -46,7 +51,7 @@ mod tests {
         assert_eq!(read("").expect("it is sound").ledger, Options::default());
         let kept = read("ledger: { size: 16MiB, days: 1 }\n").expect("it is sound").ledger;
         assert_eq!((kept.bytes_max, kept.time_max), (16 << 20, DAY));
-        for odd in ["{ size: 15MiB }", "{ size: 65GiB }", "{ days: 0 }", "{ days: 36501 }"] {
+        for odd in ["{ size: 15MiB }", "{ size: 65GiB }", "{ days: 0 }", "{ keep: 65GiB }", "{ days: 36501 }"] {
             let refused = read(&format!("ledger: {odd}\n"));
             assert!(matches!(&refused, Err(Refused::Faulty(faults)) if faults.len() == 1), "{odd}: {refused:?}");
         }

@@ -44,6 +44,8 @@ pub struct Report {
     pub attempts: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Those that were kept, and so compared.
+    pub kept: u64,
     /// The first entry that is there, and the last; `None`: there is none.
     pub range: Option<(u64, u64)>,
     /// The digest of the last line.
@@ -73,6 +75,8 @@ pub struct Chain<'a> {
     keys: Option<&'a Keys>,
     /// Heads that somebody else has kept.
     known: &'a [(u64, Digest)],
+    /// What was kept of messages.
+    kept: &'a dyn Fn(u64) -> Option<Digest>,
     last: Option<(u64, Digest)>,
     gaps: Vec<Gap>,
     forgotten: Vec<Forgotten>,
@@ -87,6 +91,7 @@ impl<'a> Chain<'a> {
         Chain {
             keys,
             known,
+            kept: &|_| None,
             last: None,
             gaps: Vec::new(),
             forgotten: Vec::new(),
@@ -94,6 +99,11 @@ impl<'a> Chain<'a> {
             first: 0,
             report: Report::default(),
         }
+    }
+
+    /// Compares messages that were kept as well: `kept` gives the digest of an entry's.
+    pub fn with_kept(self, kept: &'a dyn Fn(u64) -> Option<Digest>) -> Chain<'a> {
+        Chain { kept, ..self }
     }
 
     /// All lines of a file, counted from `first`. Only the last line of the last file may be torn.
@@ -135,7 +145,7 @@ impl<'a> Chain<'a> {
         let first = self.report.range.map_or(entry.sequence, |(first, _)| first);
         self.report.range = Some((first, entry.sequence));
         match &entry.said {
-            Said::Attempt(attempt) => self.attempt(&entry, attempt),
+            Said::Attempt(attempt) => self.attempt(file, line, &entry, attempt),
             Said::Outcome(outcome) => self.outcome(file, line, outcome),
             Said::Forgotten(forgotten) => self.forgotten.push(forgotten.clone()),
             Said::Opened(opened) if opened.cut_bytes > LEDGER_ENTRY_BYTES_MAX as u64 + 1 => {
@@ -170,9 +180,15 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn attempt(&mut self, entry: &Entry, attempt: &Attempt) {
+    fn attempt(&mut self, file: &str, line: usize, entry: &Entry, attempt: &Attempt) {
         self.report.attempts += 1;
         self.report.bytes += attempt.bytes;
+        if let Some(kept) = (self.kept)(entry.sequence) {
+            self.report.kept += 1;
+            if kept != attempt.sha256 {
+                self.find(file, line, format!("the message that was kept of entry {} is another", entry.sequence));
+            }
+        }
         let before = Head { sequence: entry.sequence.saturating_sub(1), head: entry.previous };
         self.open.insert(entry.sequence, (attempt.clone(), before));
         if self.open.len() > LEDGER_OPEN_MAX {

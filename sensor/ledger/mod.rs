@@ -9,6 +9,7 @@
 mod chain;
 mod entry;
 mod files;
+mod kept;
 mod receipt;
 mod writer;
 
@@ -21,11 +22,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::limits::{LEDGER_BYTES_DEFAULT, LEDGER_DAYS_DEFAULT, LEDGER_FILE_BYTES_MAX, LEDGER_TO_BYTES_MAX};
 use crate::spool::{Disk, Storage};
 use crate::time::Timestamp;
+use kept::Kept;
 use writer::Writer;
 
 pub use chain::{Chain, Finding, Receipts, Report};
 pub use entry::{Answer, Attempt, Digest, Entry, Forgotten, Head, Kind, Opened, Outcome, Run, Said};
 pub use files::{list, read};
+pub use kept::{digest, message};
 pub use receipt::{Checked, Keys, Receipt, key_id, text};
 
 /// Of 24 hours.
@@ -40,12 +43,14 @@ pub struct Options {
     pub file_bytes_max: u64,
     /// Entries older than this may go, whole files at a time.
     pub time_max: Duration,
+    /// Messages themselves, kept beside it; 0: none are.
+    pub keep_bytes_max: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (bytes_max, file_bytes_max) = (LEDGER_BYTES_DEFAULT, LEDGER_FILE_BYTES_MAX);
-        Options { bytes_max, file_bytes_max, time_max: DAY * LEDGER_DAYS_DEFAULT }
+        Options { bytes_max, file_bytes_max, time_max: DAY * LEDGER_DAYS_DEFAULT, keep_bytes_max: 0 }
     }
 }
 
@@ -69,6 +74,8 @@ pub struct Counts {
     pub bytes: AtomicU64,
     /// Entries that the disk refused.
     pub failures: AtomicU64,
+    /// Messages that were to be kept beside it, and could not be.
+    pub unkept: AtomicU64,
     /// 1 while the disk's last answer was no: nothing leaves.
     pub failing: AtomicU64,
     /// Receipts that hold.
@@ -115,6 +122,7 @@ pub struct Ticket {
 pub struct Ledger {
     writer: Mutex<Writer>,
     keys: Option<Keys>,
+    kept: Option<Mutex<Kept>>,
     counts: Arc<Counts>,
     opened: Instant,
 }
@@ -126,7 +134,9 @@ impl Ledger {
     /// # Errors
     /// The directory cannot be read or made, or another process holds it. A disk that takes no entry now is asked again later.
     pub fn open(directory: &Path, options: Options, who: (&str, &str), keys: Option<Keys>) -> io::Result<Ledger> {
-        Ledger::open_on(Arc::new(Disk), directory, options, who, keys)
+        let mut ledger = Ledger::open_on(Arc::new(Disk), directory, options, who, keys)?;
+        ledger.kept = Kept::open(directory, options.keep_bytes_max)?.map(Mutex::new);
+        Ok(ledger)
     }
 
     /// [`Ledger::open`] on a disk of the caller's; `who`: site and sensor.
@@ -147,7 +157,8 @@ impl Ledger {
             let answer = Answer::Unknown;
             writer.put_off(Said::Outcome(Outcome { of, answer, committed: None, receipt: None, checked: None }));
         }
-        let ledger = Ledger { writer: Mutex::new(writer), keys, counts: Arc::default(), opened: Instant::now() };
+        let ledger =
+            Ledger { writer: Mutex::new(writer), keys, kept: None, counts: Arc::default(), opened: Instant::now() };
         let mut writer = ledger.writer();
         // if the disk has no room now, that is said when something is to leave
         let _later = ledger.done(&mut writer, Writer::settle);
@@ -180,7 +191,7 @@ impl Ledger {
         &self,
         leaving: &Leaving<'_>,
         message: impl FnOnce(Head) -> M,
-        bytes: impl FnOnce(&M) -> &[u8],
+        bytes: impl Fn(&M) -> &[u8],
     ) -> io::Result<(Ticket, M)> {
         let mut writer = self.writer();
         self.done(&mut writer, Writer::settle)?;
@@ -202,6 +213,7 @@ impl Ledger {
         };
         let said = Said::Attempt(attempt.clone());
         let sequence = self.done(&mut writer, |writer| writer.write(said))?;
+        self.keep(sequence, bytes(&message));
         Ok((Ticket { sequence, before, attempt }, message))
     }
 
@@ -221,6 +233,12 @@ impl Ledger {
         // what the disk refuses now is entered before anything else leaves
         let _later = self.done(&mut writer, Writer::settle);
         answer
+    }
+
+    fn keep(&self, sequence: u64, message: &[u8]) {
+        let Some(kept) = &self.kept else { return };
+        let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).keep(sequence, message);
+        self.counts.unkept.fetch_add(u64::from(kept.is_err()), Ordering::Relaxed);
     }
 
     fn check(&self, ticket: &Ticket, committed: Option<u64>, receipt: Option<&Receipt>) -> Option<Checked> {

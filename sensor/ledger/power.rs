@@ -10,7 +10,7 @@ use super::*;
 use crate::spool::simulated::{Faults, Random, Simulated};
 use crate::spool::{Entry as Place, Growing, Storage};
 
-const OPTIONS: Options = Options { bytes_max: 20_000, file_bytes_max: 4_000, time_max: DAY };
+const OPTIONS: Options = Options { bytes_max: 20_000, file_bytes_max: 4_000, time_max: DAY, keep_bytes_max: 0 };
 
 /// What must be true at any time: what was sent, by its digest, and by the sequence under which it was entered.
 #[derive(Default)]
