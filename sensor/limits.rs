@@ -819,7 +819,7 @@ pub const LEDGER_DAYS_DEFAULT: u32 = 400;
 pub const LEDGER_DAYS_MAX: u32 = 36_500;
 
 /// The address of whom something is sent to, as the ledger has it; longer ones are cut.
-pub const LEDGER_TO_BYTES_MAX: usize = 512;
+pub const LEDGER_TO_LETTERS_MAX: usize = 512;
 
 /// What does not hold in a ledger is told one by one up to here, then counted.
 pub const LEDGER_FINDINGS_MAX: usize = 100;

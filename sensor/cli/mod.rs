@@ -331,21 +331,6 @@ impl Desk<'_> {
         }
     }
 
-    fn test_rules(&mut self, site: &Site) -> Result<u8, Stop> {
-        let config = self.config(site, "no rule was tested")?;
-        let paths = order::rules(site, &config);
-        if paths.is_empty() {
-            return self.usage("which rules? -S RULES, or -c FILE with `rules:`");
-        }
-        self.all_there(&paths)?;
-        let replay = Replay { rules: paths, config, workers: 1, batch: order::BATCH_DEFAULT, ..Replay::default() };
-        match rules::run(replay, self.out, self.complaints) {
-            Ok(true) => Ok(exit::SOUND),
-            Ok(false) => Ok(exit::MATCHED),
-            Err(failure) => self.failed(&failure),
-        }
-    }
-
     /// Stops at the first path that cannot be used, before anything is begun.
     fn all_there<'p>(&mut self, paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<(), Stop> {
         for path in paths.into_iter().filter(|path| *path != std::path::Path::new(STANDARD_INPUT)) {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::limits::{LEDGER_BYTES_DEFAULT, LEDGER_DAYS_DEFAULT, LEDGER_FILE_BYTES_MAX, LEDGER_TO_BYTES_MAX};
+use crate::limits::{LEDGER_BYTES_DEFAULT, LEDGER_DAYS_DEFAULT, LEDGER_FILE_BYTES_MAX, LEDGER_TO_LETTERS_MAX};
 use crate::spool::{Disk, Storage};
 use crate::time::Timestamp;
 use kept::Kept;
@@ -198,13 +198,11 @@ impl Ledger {
         let before = writer.head();
         let message = message(before);
         let sent = bytes(&message);
-        let mut to = leaving.to.to_owned();
-        to.truncate(to.floor_char_boundary(LEDGER_TO_BYTES_MAX));
         let attempt = Attempt {
             site: leaving.site.to_owned(),
             sensor: leaving.sensor.to_owned(),
             sink: leaving.sink.to_owned(),
-            to,
+            to: leaving.to.chars().take(LEDGER_TO_LETTERS_MAX).collect(),
             kind: leaving.kind,
             run: leaving.run.clone(),
             records: leaving.records,

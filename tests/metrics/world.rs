@@ -181,18 +181,23 @@ pub fn ill(seconds: f64) -> Sight {
             lag: Duration::from_secs(20_000),
             ..DeliveryState::default()
         }),
-        ledger: Some(LedgerState {
-            failures: counted(seconds, 1),
-            failing: true,
-            wrong: counted(seconds, 1),
-            missing: counted(seconds, 1),
-            unchecked: counted(seconds, 1),
-            since_valid: Some(Duration::from_secs(20_000)),
-            ..LedgerState::default()
-        }),
+        ledger: Some(ill_ledger(seconds)),
         not_ready: vec!["tap1 cannot be read".to_owned(), "no indicator is loaded".to_owned()],
         clock_suspect: true,
         ..well(seconds)
+    }
+}
+
+/// Nothing is entered, and nobody signs.
+fn ill_ledger(seconds: f64) -> LedgerState {
+    LedgerState {
+        failures: counted(seconds, 1),
+        failing: true,
+        wrong: counted(seconds, 1),
+        missing: counted(seconds, 1),
+        unchecked: counted(seconds, 1),
+        since_valid: Some(Duration::from_secs(20_000)),
+        ..LedgerState::default()
     }
 }
 
