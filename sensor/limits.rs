@@ -324,10 +324,19 @@ pub const MERGE_FLOWS_MAX: usize = 262_144;
 pub const UPDATE_WAIT_MIN: Span = Span::seconds(10);
 
 /// One delivery: large enough to drain quickly, small enough that a repeat after a lost answer costs little.
-pub const DELIVERY_RECORDS_MAX: usize = 256;
+pub const DELIVERY_RECORDS_MAX: usize = 512;
 
 /// One delivery in bytes of local records; what goes out is smaller.
-pub const DELIVERY_BYTES_MAX: usize = 1024 * 1024;
+pub const DELIVERY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Endpoints of one centre: what is beyond is a mistake, and each costs a wait when all are down.
+pub const ENDPOINTS_MAX: usize = 8;
+
+/// A file of certificates or revocations: the lists of large authorities have some MiB.
+pub const CREDENTIAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Records of one lane that the centre refused one by one before it was seen to take any: who refuses so many refuses all.
+pub const SUSPECTS_MAX: usize = 64;
 
 /// An answer of the centre: a number, or a reason.
 pub const ANSWER_BYTES_MAX: u64 = 64 * 1024;
@@ -829,3 +838,15 @@ pub const LEDGER_OPEN_MAX: usize = 10_000;
 
 /// Public keys of one centre at once: the one in use, the next, and old ones whose receipts are still to be checked.
 pub const RECEIPT_KEYS_MAX: usize = 64;
+/// What may stand before a listed name in what was seen of it: names of services are shorter, and what is longer is how data
+/// goes through a resolver.
+pub const WIRE_NAME_FRONT_BYTES_MAX: usize = 32;
+
+/// A name that `haetae reveal` looks for in what the site has written down; names have up to 255 bytes (RFC 1035 section 2.3.4).
+pub const REVEAL_TEXT_BYTES_MAX: usize = 255;
+
+/// What it reads of a file at once.
+pub const REVEAL_READ_BYTES: usize = 1 << 20;
+
+/// Texts that it remembers having tried: logs say the same thing again and again.
+pub const REVEAL_REMEMBERED_MAX: usize = 1 << 18;

@@ -4,7 +4,7 @@
 //! its part, which way does a contact go. Never here: a name look-up, an interface, a guess from traffic.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Deserialize;
 
@@ -250,6 +250,27 @@ impl Networks {
             return Some(true);
         }
         self.is_home(destination).then_some(false)
+    }
+
+    /// The IPv4 addresses that the section speaks of, as ranges of first and last: home first, then those who speak for others.
+    pub fn fours(&self) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+        let four = |number: u128| Ipv4Addr::from(number as u32);
+        let all = [&self.home, &self.resolvers, &self.proxies, &self.nat].into_iter().flat_map(|ranges| &ranges.four);
+        all.map(|(first, last)| (four(*first), four(*last))).collect()
+    }
+
+    /// The IPv6 addresses that the section names one by one; whole networks of them are too many to be counted.
+    pub fn sixes(&self) -> Vec<Ipv6Addr> {
+        let named =
+            self.named.iter().filter(|(network, _)| !network.four).map(|(network, _)| (network.first, network.last));
+        let all = [&self.home, &self.resolvers, &self.proxies, &self.nat].into_iter().flat_map(|ranges| &ranges.six);
+        let single = all.copied().chain(named).filter(|(first, last)| first == last);
+        single.map(|(first, _)| Ipv6Addr::from(first)).collect()
+    }
+
+    /// The names of networks.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.named.iter().map(|(_, name)| name.as_str())
     }
 
     /// Home, or an address that means nothing beyond its own link: a broadcast never goes outside.

@@ -64,6 +64,10 @@ fn what_makes_no_sense_is_a_usage_error_that_says_why() {
         (&["doctor", "tap0", "--seconds", "3601"], "1 to 3600"),
         (&["lookup", "bad.example"], "-S RULES"),
         (&["lookup", "bad.example", "-S", "r", "--running"], "either -S or --running"),
+        (&["reveal"], "required"),
+        (&["reveal", "10.77.0.2"], "no token"),
+        (&["reveal", "h-abcdefghijkl"], "of which site?"),
+        (&["revael"], "did you mean `reveal`?"),
         (&["statsu"], "did you mean `status`?"),
         (&["rules", "test"], "-S RULES"),
         (&["rules"], "Usage"),
@@ -163,7 +167,8 @@ fn the_schema_knows_every_section() {
     let schema: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
     assert_eq!(code, 0);
     let sections: Vec<_> = schema["properties"].as_object().expect("sections").keys().map(String::as_str).collect();
-    let all = "site networks capture rules outputs events centre ledger metrics control quarantine logs limits sandbox";
+    let all =
+        "site networks capture rules outputs events centre ledger sinks metrics control quarantine logs limits sandbox";
     assert_eq!(sections, all.split(' ').collect::<Vec<_>>());
 }
 

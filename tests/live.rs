@@ -17,6 +17,7 @@ mod shunt;
 mod soak;
 mod socket;
 mod squeezed;
+mod taint;
 mod unit;
 mod xdp;
 

@@ -166,6 +166,38 @@ fn what_is_wrong_with_the_gate_file_is_told_with_its_place_there() {
         ("network_names: true\nnetwork_names: false\n", "2:1", "error: gate: duplicate", "given once"),
         ("tlp_max:\n\tgreen\n", "2:2", "error: gate: ", "spaces"),
         ("key: key.open\n", "1:6", "error: gate: key: ", "chmod 600"),
+        (
+            "pap_max: red\n",
+            "1:10",
+            "error: gate: pap_max: `red`: what is marked so never leaves to centre",
+            "clear, green, amber",
+        ),
+        (
+            "pap_max: amber+strict\n",
+            "1:10",
+            "error: gate: pap_max: `amber+strict` is not one of",
+            "clear, green, amber",
+        ),
+        ("sinks: { pigeon: {} }\n", "1:10", "error: gate: sinks.pigeon: unknown option", "misp"),
+        ("sinks:\n  taxii:\n    tlp: red\n", "3:5", "error: gate: sinks.taxii.tlp: unknown option", "tlp_max"),
+        (
+            "sinks: { misp: { tlp_max: red } }\n",
+            "1:27",
+            "error: gate: sinks.misp.tlp_max: `red`: what is marked so never",
+            "clear",
+        ),
+        (
+            "sinks:\n  taxii:\n    leave: [time, asset]\n",
+            "3:19",
+            "error: gate: sinks.taxii.leave[1]: `asset` has no place",
+            "any of time",
+        ),
+        (
+            "sinks: { cef: { leave: [payload] } }\n",
+            "1:25",
+            "error: gate: sinks.cef.leave[0]: `payload` is not known here",
+            "one of time",
+        ),
         ("leave: [time, time]\n", "1:15", "error: gate: leave[1]: is given twice", "once"),
     ];
     for (text, place, begin, help) in cases {
@@ -176,7 +208,13 @@ fn what_is_wrong_with_the_gate_file_is_told_with_its_place_there() {
         let sound = code == 78 && said.len() == 3 && said[0].starts_with(begin) && said[1].starts_with(&at);
         assert!(sound && said[1].contains(help), "{text}{complaints}");
     }
-    for text in ["", "# nothing\n", "tlp_max: red\nleave: []\n", "key: not.yet\n"] {
+    for text in [
+        "",
+        "# nothing\n",
+        "tlp_max: red\nleave: []\n",
+        "sinks: { syslog: { pap_max: red, leave: [query] }, misp: {} }\n",
+        "key: not.yet\n",
+    ] {
         fs::write(&gate, text).expect("a file");
         assert_eq!(checked(&folder.path().join("haetae.yaml"), config.as_bytes()).0, 0, "{text}");
     }

@@ -245,6 +245,9 @@ fn metadata(mut object: Object<'_>, alert: &Alert) {
     if let Some(tlp) = statements().map(|statement| statement.tlp).max() {
         object.texts("tlp", [tlp.name()]);
     }
+    if let Some(pap) = statements().map(|statement| statement.pap).max() {
+        object.texts("pap", [pap.name()]);
+    }
     if let Some(confidence) = statements().map(|statement| statement.confidence).max() {
         object.texts("confidence", [confidence.to_string().as_str()]);
     }
@@ -263,7 +266,11 @@ fn write_ioc(object: &mut Object<'_>, ioc: &Ioc, alert: &Alert) {
     if !ioc.statement.source.is_empty() {
         object.text("source", &ioc.statement.source);
     }
+    if ioc.statement.source_is_file {
+        object.flag("source_is_file", true);
+    }
     object.text("tlp", ioc.statement.tlp.name());
+    object.text("pap", ioc.statement.pap.name());
     object.number("confidence", u64::from(ioc.statement.confidence));
     if let Some(until) = ioc.statement.valid_until {
         object.text("valid_until", &until.rfc3339());
@@ -342,6 +349,7 @@ mod tests {
     use super::super::sample::{flow, ip, scene, tls_met};
     use super::*;
     use crate::flow::{Ended, FlowView};
+    use crate::indicator::{Pap, Statement, Tlp};
 
     fn desk() -> Desk {
         let (id, sensor, language) = ("site-0017".to_owned(), "tap-a".to_owned(), "ko".to_owned());
@@ -362,12 +370,26 @@ mod tests {
     }
 
     #[test]
+    fn of_several_words_the_strictest_marking_holds() {
+        let (_, mut last) = first_and_last(flow(7));
+        for (tlp, pap) in [(Tlp::Green, Pap::Red), (Tlp::Red, Pap::Clear)] {
+            let mut ioc = last.iocs[0].clone();
+            ioc.statement = Arc::new(Statement { tlp, pap, ..Statement::clone(&ioc.statement) });
+            last.iocs.push(ioc);
+        }
+        let record = parsed(&last);
+        let metadata = &record["alert"]["metadata"];
+        assert_eq!((&metadata["tlp"], &metadata["pap"]), (&json!(["red"]), &json!(["red"])));
+        assert_eq!(record["alert"]["context"]["ioc"][1]["pap"], "red");
+    }
+
+    #[test]
     fn the_record_says_who_which_way_how_far_and_why() {
         let (_, last) = first_and_last(flow(7));
         let record = parsed(&last);
         assert_eq!(record["alert"]["signature"], "10.77.0.2 sent 18.4 kB to c2.bad.example (ransomware)");
         assert_eq!(record["alert"]["severity"], 1);
-        assert_eq!(record["alert"]["metadata"], json!({"tlp": ["amber"], "confidence": ["85"]}));
+        assert_eq!(record["alert"]["metadata"], json!({"tlp": ["amber"], "pap": ["amber"], "confidence": ["85"]}));
         assert_eq!(record["tls"], json!({"sni": "c2.bad.example"}));
         let ioc = &record["alert"]["context"]["ioc"][0];
         assert_eq!((&ioc["type"], &ioc["value"]), (&json!("domain_suffix"), &json!("bad.example")));

@@ -27,14 +27,14 @@ Examples:
   haetae status                                    how the running sensor is; also counters, reload
   haetae explain ID -r a.pcap -S rules/            one alert, from its bytes to the decision
   haetae ledger show; haetae ledger verify         what left this machine, and whether its account holds
+  haetae reveal h-k3f7q2abcdef -c haetae.yaml      which inside host the centre speaks of
   haetae rules test -S rules/                      run the tests that rule files bring along
   haetae doctor tap0 -c haetae.yaml                what is wrong with a tap, a machine, a configuration, and what to type
 
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
-Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a running sensor that
-is not ready or did not reload; 2 usage; 65 damaged capture with --strict,
-a ledger that does not hold; 69 no running sensor; 70 a fault of the sensor;
+Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a token of nobody here, a running sensor that
+is not ready or did not reload; 2 usage; 65 damaged capture with --strict, a ledger that does not hold; 69 no running sensor; 70 a fault of the sensor;
 71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
 What is said twice: the file, then the environment, then --set has the last word.";
@@ -162,6 +162,21 @@ pub(crate) enum Command {
         list: bool,
         #[command(flatten)]
         site: Site,
+    },
+    /// Say which inside host or name a token of this site stands for; takes the site's key, on this machine
+    #[command(
+        after_help = "Every IPv4 address of `networks:` is tried. IPv6 addresses and names are found if the configuration names them, \
+                      or the event log or the spool still has them."
+    )]
+    Reveal {
+        /// The token, as the centre has it: h- or n-, and 12 letters
+        token: String,
+        /// Configuration that says where the key is (default: HAETAE_CONFIG)
+        #[arg(short = 'c', value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Override an option of the configuration: --set site.key=/media/key/site.key
+        #[arg(long, value_name = "A.B=C")]
+        set: Vec<String>,
     },
     /// Look at an interface, this machine and some seconds of traffic: what is wrong, and what to type
     Doctor {

@@ -9,7 +9,7 @@ use crate::control::Failure;
 pub const SOUND: u8 = 0;
 /// An indicator was met and `--fail-on-match` was given; or a rule test failed.
 pub const MATCHED: u8 = 1;
-/// No alert of the captures has the id that was asked for, or several have.
+/// No alert of the captures has the id that was asked for, or several have; nothing at this site has the token.
 pub const UNKNOWN: u8 = 1;
 /// The doctor found something of severity `error`.
 pub const ILL: u8 = 1;

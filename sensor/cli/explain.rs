@@ -254,10 +254,11 @@ impl Page<'_> {
             let named = if source.source.is_empty() { "a source without a name" } else { &source.source };
             let labels = value(source.labels.join(", ").as_bytes());
             self.say(format!(
-                "     source {}{id}: {} ({labels}), TLP:{}, confidence {}: {}",
+                "     source {}{id}: {} ({labels}), TLP:{}, PAP:{}, confidence {}: {}",
                 value(named.as_bytes()),
                 source.severity.name(),
                 source.tlp.name(),
+                source.pap.name(),
                 source.confidence,
                 words::verdict(&judged)
             ));

@@ -8,12 +8,30 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
+use super::arguments::Site;
 use super::screen::{counted, plain};
+use super::{Desk, Stop, exit, order};
 use crate::config::Config;
 use crate::control::Failure;
 use crate::feed;
 use crate::indicator::Explained;
 use crate::time::Timestamp;
+
+impl Desk<'_> {
+    pub(super) fn lookup(&mut self, value: &str, json: bool, site: &Site) -> Result<u8, Stop> {
+        let config = self.config(site, "nothing was looked up")?;
+        let rules = order::rules(site, &config);
+        if rules.is_empty() {
+            return self
+                .usage("look it up where? -S RULES, -c FILE with `rules:`, or --running for the running sensor");
+        }
+        self.all_there(&rules)?;
+        match run(value, &rules, &config, (site.verbose > 0, json), self.out, self.complaints) {
+            Ok(()) => Ok(exit::SOUND),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+}
 
 /// Loads the rules, looks the value up, prints what is known.
 ///
@@ -88,6 +106,7 @@ pub fn record(entry: &Explained) -> Value {
             "id": word.id,
             "source": said.source,
             "tlp": said.tlp.name(),
+            "pap": said.pap.name(),
             "severity": said.severity.name(),
             "confidence": said.confidence,
             "labels": said.labels,
@@ -141,6 +160,7 @@ fn write_word(out: &mut dyn Write, word: &Value, language: &str) -> io::Result<(
         listed("labels"),
         format!("source {}", text(&word["source"])),
         format!("TLP:{}", text(&word["tlp"]).to_uppercase()),
+        format!("PAP:{}", text(&word["pap"]).to_uppercase()),
         format!("confidence {}", word["confidence"].as_u64().unwrap_or_default()),
     ];
     parts.extend(with("valid_from", &|from| format!("valid from {from}")));
@@ -200,7 +220,7 @@ mod tests {
         assert_eq!(
             text(&[known]),
             "c2.bad.example: domain_suffix bad.example\n  \
-             critical; ransomware; source S2W; TLP:AMBER; confidence 85\n  \
+             critical; ransomware; source S2W; TLP:AMBER; PAP:AMBER; confidence 85\n  \
              raises nothing: expired\n  next: 격리하십시오.\n"
         );
     }

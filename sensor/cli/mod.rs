@@ -17,6 +17,7 @@ pub mod lookup;
 mod manual;
 mod order;
 mod progress;
+pub mod reveal;
 pub mod rules;
 pub mod running;
 pub mod screen;
@@ -140,6 +141,7 @@ impl Desk<'_> {
                 self.ask(arguments::Running { socket, config: site.config, json }, Question::Lookup(&value))
             }
             Command::Explain { id, paths, site, .. } => self.explain(id.as_deref(), paths, &site),
+            Command::Reveal { token, config, set } => self.reveal(&token, config, &set),
             Command::Doctor { interface, config, set, seconds, json } => {
                 self.doctor(&doctor::Question { interface, config, set, seconds, json })
             }
@@ -294,16 +296,20 @@ impl Desk<'_> {
         }
     }
 
-    fn lookup(&mut self, value: &str, json: bool, site: &Site) -> Result<u8, Stop> {
-        let config = self.config(site, "nothing was looked up")?;
-        let rules = order::rules(site, &config);
-        if rules.is_empty() {
-            return self
-                .usage("look it up where? -S RULES, -c FILE with `rules:`, or --running for the running sensor");
-        }
-        self.all_there(&rules)?;
-        match lookup::run(value, &rules, &config, (site.verbose > 0, json), self.out, self.complaints) {
-            Ok(()) => Ok(exit::SOUND),
+    fn reveal(&mut self, token: &str, config: Option<PathBuf>, sets: &[String]) -> Result<u8, Stop> {
+        let Some(token) = crate::gate::Token::parse(token) else {
+            return self.usage("this is no token: h- or n-, and 12 letters");
+        };
+        let Some(file) = self.chosen(config) else {
+            return self.usage("of which site? -c FILE, or HAETAE_CONFIG");
+        };
+        // whoever may not read the site's secrets is told no more than that
+        let config = match crate::config::load_again(Some(&file), sets, self.environment) {
+            Ok(config) => config,
+            Err(refused) => return Ok(self.refused(refused, "nothing was revealed")?),
+        };
+        match reveal::run(token, &config, self.out, self.complaints) {
+            Ok(code) => Ok(code),
             Err(failure) => self.failed(&failure),
         }
     }

@@ -10,7 +10,7 @@ use super::screen::quoted;
 use crate::capture::file::STANDARD_INPUT;
 use crate::config::fault::suggest;
 use crate::config::{Config, Output, Replay, Report, Workers};
-use crate::emit::{Section, check_url};
+use crate::emit::{Named, Section, check_url};
 use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
 
 /// Frames of a batch if nothing else is said: what `BATCH_FRAMES_MAX` allows, a quarter of it keeps lines in cache.
@@ -19,6 +19,7 @@ pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 /// The sub-commands, for whoever mistypes one.
 pub(crate) const COMMANDS: [&str; 14] = [
     "replay",
+    "reveal",
     "run",
     "check",
     "config",
@@ -28,7 +29,6 @@ pub(crate) const COMMANDS: [&str; 14] = [
     "status",
     "counters",
     "reload",
-    "ledger",
     "rules",
     "completions",
     "man",
@@ -149,12 +149,18 @@ fn centre(options: &Options, config: &Config) -> Result<Option<Section>, String>
     // Not the sensor's own: an exercise must not wait among incidents.
     let spool = options.spool.clone();
     let spool = spool.ok_or("--centre needs --spool DIR: alerts wait there until the centre has committed them")?;
-    // A token and an authority belong to the centre that the configuration names; another URL gets neither.
+    // Token, authority and certificate belong to the centre that the configuration names; another URL gets neither.
     let same = ours.filter(|centre| centre.url == url);
+    let known = same.map(|centre| centre.files.clone()).unwrap_or_default();
     Ok(Some(Section {
-        token: options.token.clone().or_else(|| same.and_then(|centre| centre.token.clone())),
-        authority: options.authority.clone().or_else(|| same.and_then(|centre| centre.authority.clone())),
+        files: Named {
+            token: options.token.clone().or(known.token),
+            authority: options.authority.clone().or(known.authority),
+            ..known
+        },
         receipt_keys: same.and_then(|centre| centre.receipt_keys.clone()),
+        // An exercise is no emergency: it waits for the first.
+        fallbacks: Vec::new(),
         policy: ours.map(|centre| centre.policy.clone()).unwrap_or_default(),
         gate: ours.and_then(|centre| centre.gate.clone()),
         url: url.to_owned(),
@@ -180,9 +186,9 @@ mod tests {
             url: "https://centre.example".into(),
             policy: Policy::default(),
             gate: None,
-            token: Some("token".into()),
-            authority: None,
+            fallbacks: Vec::new(),
             receipt_keys: None,
+            files: Named { token: Some("token".into()), ..Named::default() },
             spool: "the-sensors-own".into(),
         };
         centre.policy.network_names = true;
@@ -199,9 +205,9 @@ mod tests {
         let delivered =
             |words: &[&str]| ordered(words, with_centre()).expect("it is sound").centre.expect("it delivers");
         let centre = delivered(&["--as", "exercise", "--spool", "s"]);
-        assert_eq!((&*centre.url, centre.token), ("https://centre.example", Some("token".into())));
+        assert_eq!((&*centre.url, centre.files.token), ("https://centre.example", Some("token".into())));
         let centre = delivered(&["--as", "exercise", "--spool", "s", "--centre", "http://127.0.0.1:9/"]);
-        assert_eq!((centre.token, centre.policy.network_names), (None, true), "a token goes to no other centre");
+        assert_eq!((centre.files.token, centre.policy.network_names), (None, true), "a token goes to no other centre");
         assert_eq!((&*centre.url, centre.spool), ("http://127.0.0.1:9", "s".into()));
     }
 

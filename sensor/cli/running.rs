@@ -259,7 +259,11 @@ fn status(out: &mut dyn Write, answer: &Value) -> io::Result<()> {
             let [waiting, bytes, delivered, dead] =
                 ["waiting", "waiting_bytes", "delivered", "dead"].map(|name| grouped(number(&delivery[name])));
             let oldest = span(delivery["oldest_seconds"].as_f64().unwrap_or_default());
-            let reached = if delivery["reachable"] == true { "reachable" } else { "NOT REACHABLE" };
+            let reached = match (delivery["reachable"] == true, delivery["reason"].as_str()) {
+                (true, _) => "reachable".to_owned(),
+                (false, None) => "NOT REACHABLE".to_owned(),
+                (false, Some(reason)) => format!("NOT REACHABLE ({reason})"),
+            };
             writeln!(
                 out,
                 "delivery  centre {reached}; {waiting} waiting ({bytes} bytes, the oldest {oldest}), {delivered} delivered, {dead} dead letters"

@@ -42,6 +42,8 @@ pub struct Config {
     pub centre: Option<emit::Section>,
     /// How much of what was sent is kept account of.
     pub ledger: crate::ledger::Options,
+    /// Who else hears of alerts.
+    pub sinks: Vec<emit::sinks::Section>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics: Option<Metrics>,
     /// Where the running sensor is asked; `None`: nowhere.
@@ -164,6 +166,7 @@ pub(crate) fn check(
         let help = "without `networks: { home: [...] }` nothing says what is inside and must not leave";
         desk.fault("networks", "is missing, and `centre` needs it".to_string(), help);
     }
+    let has_centre = written.centre.is_some();
     Config {
         site: desk.site(written.site),
         networks: written.networks.map(|networks| desk.networks(networks)),
@@ -171,6 +174,7 @@ pub(crate) fn check(
         rules: desk.rules(written.rules),
         outputs: desk.eve(written.outputs.eve),
         events: desk.events(written.events),
+        sinks: desk.sinks(written.sinks.unwrap_or_default(), has_centre),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
         ledger: desk.ledger(&written.ledger),
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
@@ -269,9 +273,17 @@ impl Desk<'_> {
 
     fn centre(&mut self, mut written: emit::Written) -> Option<emit::Section> {
         let before = self.faults.len();
-        let emit::Written { gate, token, authority, receipt_keys, .. } = &mut written;
-        for (key, file) in [("gate", gate), ("token", token), ("authority", authority), ("receipt_keys", receipt_keys)]
-        {
+        let emit::Written { gate, token, authority, certificate, key, revocations, receipt_keys, .. } = &mut written;
+        let files = [
+            ("gate", gate),
+            ("token", token),
+            ("authority", authority),
+            ("certificate", certificate),
+            ("key", key),
+            ("revocations", revocations),
+            ("receipt_keys", receipt_keys),
+        ];
+        for (key, file) in files {
             let path = format!("centre.{key}");
             if let Some(named) = file.clone() {
                 self.plain_file(&path, named, centre_help(key));
@@ -280,6 +292,10 @@ impl Desk<'_> {
             if self.told(&path) {
                 *file = None;
             }
+        }
+        // One without the other would be told as well, and it is the other that is wrong.
+        if self.told("centre.certificate") || self.told("centre.key") {
+            (written.certificate, written.key) = (None, None);
         }
         if let Some(spool) = &written.spool {
             self.makeable("centre.spool", spool.clone(), centre_help("spool"));
@@ -344,8 +360,14 @@ fn centre_help(key: &str) -> &'static str {
         "url" => "write https://host/path; http:// goes to loopback alone, and a password into a `token` file",
         "gate" => "deploy/gate.yaml is one to start from",
         "token" => "one line, as the centre has handed it out, in a file that not everyone may read",
+        "fallbacks" => "other endpoints of the same centre, written as `url` is",
         "authority" => "a PEM file with at least one certificate",
         "receipt_keys" => "PEM blocks `BEGIN PUBLIC KEY` (Ed25519), or 64 hexadecimal digits a line",
+        "certificate" => "a PEM file with the sensor's own certificate first; `key` is its key",
+        "key" => "a PEM file with the key of `certificate`, which not everyone may read",
+        "revocations" => {
+            "a PEM file of lists of revoked certificates (X509 CRL), one for each authority of the centre's chain"
+        }
         _ => "name a folder; it is made if it is not there",
     }
 }

@@ -12,6 +12,7 @@ pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
         ("outputs.eve.path", before.outputs.path == after.outputs.path),
         ("centre", before.centre == after.centre),
         ("ledger", before.ledger == after.ledger),
+        ("sinks", before.sinks == after.sinks),
         ("metrics", before.metrics == after.metrics),
         ("control", before.control == after.control),
         ("quarantine", before.quarantine == after.quarantine),

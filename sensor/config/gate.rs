@@ -41,10 +41,6 @@ fn within(tree: &Tree, file: &Path, secrets: Secrets, faults: &mut Vec<Fault>) {
         let place = tree.place(path);
         faults.push(Fault { path: path.to_string(), problem, place, help: help.to_string() });
     };
-    let groups = written.leave.clone().unwrap_or_default();
-    for (at, group) in groups.iter().enumerate().filter(|(at, group)| groups[..*at].contains(group)) {
-        fault(&format!("leave[{at}]"), format!("is given twice: {group:?}").to_lowercase(), "once is enough");
-    }
     match Policy::check(written, file.parent().unwrap_or(Path::new(""))) {
         Ok(policy) => {
             // One that is not there yet is made.
@@ -54,6 +50,6 @@ fn within(tree: &Tree, file: &Path, secrets: Secrets, faults: &mut Vec<Fault>) {
                 fault("key", error.to_string(), KEY_HELP);
             }
         }
-        Err((key, problem)) => fault(key, problem, "clear, green, amber, amber+strict or red"),
+        Err(mistakes) => mistakes.iter().for_each(|wrong| fault(&wrong.key, wrong.problem.clone(), &wrong.help)),
     }
 }

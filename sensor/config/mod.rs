@@ -21,6 +21,7 @@ mod read;
 pub mod replay;
 mod schema;
 mod shape;
+mod sinks;
 mod tree;
 mod trouble;
 mod written;

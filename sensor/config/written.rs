@@ -39,6 +39,8 @@ pub struct Written {
     /// How much of what was sent is kept account of.
     #[serde(default)]
     pub(crate) ledger: WrittenLedger,
+    /// Who else hears of alerts; absent: nobody.
+    pub(crate) sinks: Option<emit::sinks::Written>,
     /// Where metrics are served; absent: nowhere.
     pub(crate) metrics: Option<live::WrittenMetrics>,
     /// Where the running sensor is asked; absent: nowhere.

@@ -283,5 +283,10 @@ fn delivery(sight: &Sight) -> Value {
         "retries": delivery.retries,
         "last_commit": delivery.last_commit,
         "reachable": delivery.reachable,
+        "reason": delivery.reason,
+        "endpoint": delivery.endpoint,
+        "certificate_until": delivery.own_until,
+        "centre_certificate_until": delivery.centre_until,
+        "clock_ahead_seconds": delivery.clock_ahead,
     })
 }

@@ -13,7 +13,7 @@ use super::run::Service;
 use crate::broker::Short;
 use crate::capture::live::Keeper;
 use crate::config::{self, Config};
-use crate::emit::Section;
+use crate::emit::{self, Section};
 use crate::limits::SANDBOX_TIME_MAX;
 use crate::sandbox::{Layer, Plan, Rights, Role, Sandbox, Wanted};
 
@@ -58,10 +58,11 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
     let mut uplink = named(&NAMES);
     if let Some(centre) = &config.centre {
         uplink.extend(around(Path::new("/etc/resolv.conf")));
-        uplink.extend(centre.token.iter().flat_map(|token| around(token)));
+        uplink.extend(centre.files.all().flat_map(|file| around(file)));
+        uplink.extend(config.sinks.iter().filter_map(|sink| sink.authority()).flat_map(around));
     }
     let key = config.site.key.clone().or_else(|| config.centre.as_ref().map(Section::key));
-    let token = config.centre.as_ref().and_then(|centre| centre.token.clone());
+    let secrets = config.centre.iter().flat_map(|centre| centre.files.secrets()).cloned();
     let plan = Plan {
         control,
         keeper: [&named(&INTERFACES)[..], &named(&[ROUTES])].concat(),
@@ -72,9 +73,14 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
             .and_then(|control| std::path::absolute(&control.socket).ok()?.parent().map(Into::into)),
         spool: config.centre.as_ref().map(|centre| centre.spool.clone()),
         uplink,
-        ports: config.centre.iter().flat_map(|centre| [centre.port(), DOMAIN]).collect(),
+        ports: config
+            .centre
+            .iter()
+            .flat_map(|centre| [centre.ports(), vec![DOMAIN]].concat())
+            .chain(config.sinks.iter().map(emit::sinks::Section::port))
+            .collect(),
         rights,
-        secrets: key.into_iter().chain(token).collect(),
+        secrets: key.into_iter().chain(secrets).collect(),
     };
     Sandbox::new(wanted, plan)
 }

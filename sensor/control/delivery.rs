@@ -38,7 +38,7 @@ pub(super) fn own_key(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
 pub(super) struct Prepared {
     url: String,
     spool: Spool,
-    key: [u8; 32],
+    key: zeroize::Zeroizing<[u8; 32]>,
     courier: Courier,
     #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "a replay is not looked at while it goes on"))]
     view: (Arc<Ledger>, Pulse),
@@ -90,6 +90,9 @@ impl Prepared {
         }
         let options = Options { bytes_max: config.limits.spool_bytes_max, ..Options::default() };
         let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        // from here on keys and the centre's token are in memory
+        #[cfg(feature = "libpcap")]
+        let _as_far_as_it_goes = crate::sandbox::hide();
         let key = config.site.key.clone().unwrap_or_else(|| section.key());
         let key = SiteKey::open(&key).map_err(|error| Failure::Io(key, error))?;
         let site = if config.site.id.is_empty() { UNNAMED_SITE } else { &config.site.id };
@@ -100,14 +103,14 @@ impl Prepared {
             let networks = Arc::clone(networks);
             Arc::new(move |address| networks.is_home(address))
         };
-        let sink = Https::open(section).map_err(Failure::Configuration)?;
+        let sinks = Https::open(section).map_err(Failure::Configuration)?;
         let keys = section.receipt_keys.as_deref().map(Keys::read).transpose().map_err(Failure::Configuration)?;
         let ledger = Ledger::open(&section.ledger(), config.ledger, sender.names(), keys);
         let ledger = Arc::new(ledger.map_err(|error| Failure::Io(section.ledger(), error))?);
         let pulse = Pulse::default();
         let way = Way {
             gate: Gate::new(section.policy.clone(), key.clone(), sender, home),
-            sink: Box::new(sink),
+            sinks,
             dead: DeadLetters::beside(&section.spool),
             ledger: Arc::clone(&ledger),
             pulse: pulse.clone(),
@@ -119,7 +122,7 @@ impl Prepared {
 
     /// The key of alert identities.
     pub(super) fn key(&self) -> &[u8] {
-        &self.key
+        &self.key[..]
     }
 
     /// Sets the courier to work: what an earlier run left is delivered too. `first` is what its thread does first.

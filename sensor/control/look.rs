@@ -14,6 +14,7 @@ use crate::alert::record::Mode;
 use crate::broker::Up;
 use crate::capture;
 use crate::collector::Progress;
+use crate::emit::Attempt;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
 use crate::metrics::{
@@ -239,11 +240,17 @@ impl View {
         DeliveryState {
             delivered: count(&self.counts.delivered),
             retries: count(&self.counts.later),
+            attempts: Attempt::ALL.map(|attempt| self.counts.attempts(attempt)),
+            endpoint: count(&self.counts.endpoint),
+            own_until: Some(count(&self.counts.own_until)).filter(|until| *until > 0),
+            centre_until: Some(count(&self.counts.centre_until)).filter(|until| *until > 0),
+            clock_ahead: self.counts.clock_ahead.load(Ordering::Acquire),
             withheld: count(&self.counts.withheld),
             dead: count(&self.counts.dead),
             last_commit: Some(count(&self.counts.last_commit)).filter(|at| *at > 0),
             lag: if waiting.records() > 0 { waiting.oldest } else { Duration::ZERO },
             reachable: count(&self.counts.failures) == 0,
+            reason: self.counts.reason(),
         }
     }
 }

@@ -99,8 +99,9 @@ impl Key {
     pub(super) fn all(config: &Config) -> Vec<Key> {
         let site = config.site.key.clone().map(|path| ("site.key", path));
         let centre = config.centre.iter().flat_map(|centre| {
-            let token = centre.token.clone().map(|path| ("centre.token", path));
-            token.into_iter().chain([("the site's key", centre.key())])
+            let named = [("centre.token", &centre.files.token), ("centre.key", &centre.files.key)];
+            let named = named.into_iter().filter_map(|(option, path)| Some((option, path.clone()?)));
+            named.chain([("the site's key", centre.key())])
         });
         let files = site.into_iter().chain(centre);
         let mode = |path: &Path| fs::metadata(path).ok().map(|file| file.mode() & 0o777);

@@ -3,8 +3,9 @@
 //! In: how to make a message of the ledger's head. Out: what became of it. Never here: a wait, a second attempt.
 
 use std::io;
+use std::time::Duration;
 
-use super::{Delivery, Way};
+use super::{Delivery, Trouble, Way};
 use crate::gate::{Batch, Gate, Health};
 use crate::ledger::{Answer, Head, Kind, Leaving, Run};
 use crate::spool::{Position, SpoolId};
@@ -13,22 +14,27 @@ use crate::spool::{Position, SpoolId};
 const NO_RECEIPT: &str = "the centre's answer has no receipt that one of its keys has signed for what was sent";
 
 impl Way {
-    /// One attempt to deliver what lies in `(after, through]`.
+    /// One attempt to deliver what lies in `(after, through]`, to one of the endpoints.
     ///
     /// # Errors
     /// The ledger cannot be written: nothing was sent.
     pub(super) fn deliver(
         &mut self,
+        (which, patience): (usize, Duration),
         (spool, after, through): (SpoolId, Position, Position),
         records: usize,
         message: impl FnOnce(&Gate, Head) -> Batch,
     ) -> io::Result<Delivery> {
-        let (site, sensor) = self.gate.speaker();
-        let (sink, to) = self.sink.destination(Kind::Alerts);
-        let run = Some(Run { spool: spool.to_string(), after: after.0, through: through.0 });
-        let leaving = Leaving { site, sensor, sink, to: &to, kind: Kind::Alerts, run, records: records as u64 };
-        let (ticket, batch) = self.ledger.enter(&leaving, |head| message(&self.gate, head), Batch::json)?;
-        let delivery = self.sink.deliver(&batch);
+        let sink = &mut self.sinks[which];
+        let leaving = Leaving {
+            run: Some(Run { spool: spool.to_string(), after: after.0, through: through.0 }),
+            records: records as u64,
+            ..leaving(&self.gate, Kind::Alerts, sink.gives_receipts())
+        };
+        let (name, to) = sink.destination(Kind::Alerts);
+        let (ticket, batch) =
+            self.ledger.enter(&leaving, (name, &to), |head| message(&self.gate, head), Batch::bytes)?;
+        let delivery = sink.deliver(&batch, patience);
         let said = match &delivery {
             Delivery::Delivered { committed } => *committed,
             _ => None,
@@ -38,37 +44,42 @@ impl Way {
                 Answer::Committed
             }
             Delivery::Delivered { .. } => Answer::Unbelieved,
-            Delivery::Later { .. } => Answer::Later,
-            Delivery::Smaller => Answer::TooLarge,
-            Delivery::Never { .. } => Answer::Refused,
+            Delivery::Later { .. } | Delivery::Again { .. } => Answer::Later,
+            Delivery::Smaller { .. } => Answer::TooLarge,
+            Delivery::Unclear { .. } | Delivery::Never { .. } => Answer::Refused,
         };
-        let receipt = self.sink.receipt();
+        let receipt = sink.receipt();
         match (answer, self.ledger.settle(ticket, answer, said.map(|up_to| up_to.0), receipt)) {
             (Answer::Committed, Answer::Unbelieved) => {
-                Ok(Delivery::Later { reason: NO_RECEIPT.to_owned(), after: None })
+                Ok(Delivery::Later { trouble: Trouble::Other, reason: NO_RECEIPT.to_owned(), after: None })
             }
             _ => Ok(delivery),
         }
     }
 
-    /// One sign of life.
+    /// One sign of life, to one of the endpoints.
     ///
     /// # Errors
     /// Why nobody is known to have heard it, for a person.
-    pub(super) fn beat(&mut self, health: &Health) -> Result<(), String> {
-        let (site, sensor) = self.gate.speaker();
-        let (sink, to) = self.sink.destination(Kind::Heartbeat);
-        let leaving = Leaving { site, sensor, sink, to: &to, kind: Kind::Heartbeat, run: None, records: 0 };
-        let entered =
-            self.ledger.enter(&leaving, |head| self.gate.heartbeat(head, health), |heartbeat| heartbeat.json());
+    pub(super) fn beat(&mut self, which: usize, health: &Health, patience: Duration) -> Result<(), String> {
+        let sink = &mut self.sinks[which];
+        let leaving = leaving(&self.gate, Kind::Heartbeat, sink.gives_receipts());
+        let (name, to) = sink.destination(Kind::Heartbeat);
+        let message = |head| self.gate.heartbeat(head, health);
+        let entered = self.ledger.enter(&leaving, (name, &to), message, |heartbeat| heartbeat.json());
         let (ticket, heartbeat) = entered.map_err(|error| format!("the ledger cannot be written: {error}"))?;
-        let heard = self.sink.beat(&heartbeat);
+        let heard = sink.beat(&heartbeat, patience);
         let answer = if heard.is_ok() { Answer::Heard } else { Answer::Later };
-        let receipt = self.sink.receipt();
+        let receipt = sink.receipt();
         match (heard, self.ledger.settle(ticket, answer, None, receipt)) {
             (Ok(()), Answer::Heard) => Ok(()),
             (Ok(()), _) => Err(NO_RECEIPT.to_owned()),
             (Err(why), _) => Err(why),
         }
     }
+}
+
+fn leaving(gate: &Gate, kind: Kind, is_receipted: bool) -> Leaving<'_> {
+    let (site, sensor) = gate.sender().names();
+    Leaving { site, sensor, kind, is_receipted, run: None, records: 0 }
 }

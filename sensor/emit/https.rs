@@ -1,128 +1,204 @@
-//! The HTTPS sink: one POST to the centre, its answer read as `deploy/ingest.yaml` says. Never here: a redirect
+//! The HTTPS sink: one POST to one endpoint of the centre, its answer read as `deploy/ingest.yaml` says. Never here: a redirect
 //! followed, a proxy taken from the environment, a certificate not verified, or a second attempt.
 
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
-use serde::Deserialize;
-use ureq::Agent;
-use ureq::http::{HeaderMap, Response};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use rustls::{AlertDescription, CertificateError};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::{Agent, Error};
+use zstd::bulk::Compressor;
 
-use super::{Delivery, Section, Sink};
-use crate::gate::{Batch, Heartbeat, read_secret};
+use super::answer::Answer;
+use super::credentials::Credentials;
+use super::{Delivery, Facts, Section, Sink, Trouble};
+use crate::gate::{Batch, Heartbeat};
 use crate::ledger::{Kind, Receipt};
 use crate::limits::ANSWER_BYTES_MAX;
-use crate::spool::Position;
 
-/// Where systems keep the authorities they trust: Debian, Fedora, SUSE, Alpine.
-static SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+/// An endpoint that does not take the connection by then, TLS included, is down: another may be tried before ten seconds are
+/// over.
+const CONNECT_MAX: Duration = Duration::from_secs(4);
 
-/// A centre that does not take the connection by then is down.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// A connection is made anew after this long: a certificate is looked at when a connection begins, and not again.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 
-/// A whole attempt. Longer than a slow disk at the centre takes, short enough to notice a connection gone dead.
-const ATTEMPT_MAX: Duration = Duration::from_secs(60);
+/// What is smaller is not worth the packing.
+const PACKED_BYTES_MIN: usize = 512;
 
-/// The centre may ask for patience, but not for ever.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Of zstd's levels the fastest that packs alerts tenfold.
+const PACKING_LEVEL: i32 = 1;
 
-/// The centre, over HTTPS.
+/// One endpoint of the centre, over HTTPS.
 pub struct Https {
-    agent: Agent,
     url: String,
-    token: Option<PathBuf>,
-    authorization: Option<String>,
+    credentials: Arc<Mutex<Credentials>>,
+    line: Option<Line>,
+    packing: Packing,
+    /// Until when the centre's certificate holds, in seconds since 1970; 0: none was seen.
+    until: Arc<AtomicU64>,
+    clock_ahead: Option<i64>,
     receipt: Option<Receipt>,
 }
 
-/// What the centre answers.
-#[derive(Deserialize)]
-struct Answer {
-    committed: Option<u64>,
-    index: Option<usize>,
-    error: Option<String>,
-    receipt: Option<Receipt>,
+/// Connections made with what held at that time.
+struct Line {
+    agent: Agent,
+    authorization: Option<String>,
+    generation: u64,
+    since: Instant,
+}
+
+/// Whether the endpoint takes packed batches.
+enum Packing {
+    /// It was sent one, and nothing is known yet.
+    Tried(Compressor<'static>),
+    /// It has taken one.
+    Taken(Compressor<'static>),
+    /// It does not.
+    Refused,
 }
 
 impl Https {
-    /// Reads token and authorities; connects to nothing yet.
+    /// A sink for each endpoint of the section, in its order; token, authorities and our certificate are read, and nothing is
+    /// connected to yet.
     ///
     /// # Errors
     /// What is wrong with a file, for a person.
-    pub fn open(section: &Section) -> Result<Https, String> {
-        let roots = match section.url.starts_with("https:") {
-            true => authorities(section.authority.as_deref())?,
-            false => Vec::new(),
+    pub fn open(section: &Section) -> Result<Vec<Box<dyn Sink>>, String> {
+        let said = |wrong: Vec<(&str, String)>| {
+            let said: Vec<String> = wrong.into_iter().map(|(key, why)| format!("centre.{key}: {why}")).collect();
+            said.join("; ")
         };
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT_MAX))
-            .timeout_global(Some(ATTEMPT_MAX))
-            .user_agent(concat!("haetae/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build()
-            .new_agent();
-        let mut sink =
-            Https { agent, url: section.url.clone(), token: section.token.clone(), authorization: None, receipt: None };
-        sink.read_token()?;
-        Ok(sink)
+        let credentials = Credentials::open(section.files.clone(), section.secured()).map_err(said)?;
+        let credentials = Arc::new(Mutex::new(credentials));
+        let sink = |url: &String| -> Result<Box<dyn Sink>, String> {
+            let packer = Compressor::new(PACKING_LEVEL).map_err(|error| format!("zstd: {error}"))?;
+            Ok(Box::new(Https {
+                url: url.clone(),
+                credentials: Arc::clone(&credentials),
+                line: None,
+                packing: Packing::Tried(packer),
+                until: Arc::default(),
+                clock_ahead: None,
+                receipt: None,
+            }))
+        };
+        section.endpoints().map(sink).collect()
     }
 
-    fn read_token(&mut self) -> Result<(), String> {
-        let token = self.token.as_deref().map(read_token).transpose()?;
-        self.authorization = token.map(|token| format!("Bearer {token}"));
-        Ok(())
+    fn credentials(&self) -> MutexGuard<'_, Credentials> {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn post(&self, to: &str, body: &[u8]) -> Result<(u16, HeaderMap, Vec<u8>), String> {
-        let mut request = self.agent.post(format!("{}/{to}", self.url)).header("Content-Type", "application/json");
-        if let Some(authorization) = &self.authorization {
+    /// Connections by what the files say now.
+    fn line(&mut self) -> &Line {
+        let (held, generation) = {
+            let mut credentials = self.credentials();
+            credentials.refresh(false);
+            let (held, generation) = credentials.held();
+            (held.clone(), generation)
+        };
+        let good = |line: &Line| line.generation == generation && line.since.elapsed() < CONNECTION_AGE_MAX;
+        let line = self.line.take().filter(good).unwrap_or_else(|| Line {
+            agent: agent(held.tls.filter(|_| self.url.starts_with("https:")), &self.until),
+            authorization: held.authorization,
+            generation,
+            since: Instant::now(),
+        });
+        self.line.insert(line)
+    }
+
+    fn post(&mut self, to: &str, body: &[u8], packed: bool, patience: Duration) -> Result<Answer, Delivery> {
+        self.receipt = None;
+        let url = format!("{}/{to}", self.url);
+        let line = self.line();
+        let mut request = line.agent.post(url).header("Content-Type", "application/json");
+        if packed {
+            request = request.header("Content-Encoding", "zstd");
+        }
+        if let Some(authorization) = &line.authorization {
             request = request.header("Authorization", authorization);
         }
-        let response = request.send(body).map_err(|error| format!("{}: {error}", self.url))?;
-        let (parts, mut body): (_, ureq::Body) = Response::into_parts(response);
-        let bytes = body.with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
-        Ok((parts.status.as_u16(), parts.headers, bytes.map_err(|error| format!("{}: {error}", self.url))?))
+        let answer = request.config().timeout_global(Some(patience)).build().send(body).and_then(|response| {
+            let (parts, mut body) = response.into_parts();
+            let body = body.with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
+            Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        });
+        match answer {
+            Ok(answer) => {
+                self.clock_ahead = answer.clock_ahead().or(self.clock_ahead);
+                self.receipt = answer.receipt();
+                if matches!(answer.status, 401 | 403) {
+                    self.credentials().refresh(true);
+                }
+                Ok(answer)
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn failed(&mut self, error: &Error) -> Delivery {
+        let (trouble, why) = why(error);
+        self.line = None;
+        let mut reason = format!("{}: {why}", self.url);
+        let mut credentials = self.credentials();
+        if trouble == Trouble::Certificate {
+            credentials.refresh(true);
+        }
+        if let Some(trouble) = credentials.trouble() {
+            reason = format!("{reason} (and {trouble})");
+        }
+        Delivery::Later { trouble, reason, after: None }
+    }
+
+    /// The bytes packed, where that pays and the endpoint is not known to refuse them.
+    fn packed(&mut self, json: &[u8]) -> Option<Vec<u8>> {
+        match &mut self.packing {
+            Packing::Tried(packer) | Packing::Taken(packer) if json.len() >= PACKED_BYTES_MIN => {
+                packer.compress(json).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// What the answer to a packed batch says of packing; whether the batch is to go again as it is.
+    fn learn_of_packing(&mut self, status: u16) -> bool {
+        let known = std::mem::replace(&mut self.packing, Packing::Refused);
+        self.packing = match (known, status) {
+            // Whoever does not know what packing is finds no JSON (400).
+            (_, 415) | (Packing::Tried(_), 400) => return true,
+            (Packing::Tried(packer) | Packing::Taken(packer), 200) => Packing::Taken(packer),
+            (known, _) => known,
+        };
+        false
     }
 }
 
 impl Sink for Https {
-    fn deliver(&mut self, batch: &Batch) -> Delivery {
-        self.receipt = None;
-        let (status, headers, body) = match self.post("alerts", batch.json()) {
+    fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery {
+        let packed = self.packed(batch.json());
+        let is_packed = packed.is_some();
+        let answer = match self.post("alerts", packed.as_deref().unwrap_or(batch.json()), is_packed, patience) {
             Ok(answer) => answer,
-            Err(reason) => return Delivery::Later { reason, after: None },
+            Err(failed) => return failed,
         };
-        if matches!(status, 401 | 403) {
-            // A token renewed on the disk takes effect without a restart; a broken one shows at the next attempt too.
-            let _ = self.read_token();
+        if is_packed && self.learn_of_packing(answer.status) {
+            return Delivery::Again { reason: format!("{} takes nothing packed", self.url) };
         }
-        self.receipt = receipt_in(&body);
-        understand(status, &headers, &body, batch.positions().len())
+        answer.understood(batch.positions().len())
     }
 
-    fn beat(&mut self, heartbeat: &Heartbeat) -> Result<(), String> {
-        self.receipt = None;
-        let (status, _, body) = self.post("heartbeat", heartbeat.json())?;
-        self.receipt = receipt_in(&body);
-        if (200..=299).contains(&status) { Ok(()) } else { Err(format!("the centre answers {status}")) }
+    fn beat(&mut self, heartbeat: &Heartbeat, patience: Duration) -> Result<(), String> {
+        match self.post("heartbeat", heartbeat.json(), false, patience) {
+            Ok(Answer { status: 200..=299, .. }) => Ok(()),
+            Ok(answer) => Err(format!("{}: the centre answers {}", self.url, answer.status)),
+            Err(Delivery::Later { reason, .. }) => Err(reason),
+            Err(_) => Err("no answer".to_owned()),
+        }
     }
 
     fn destination(&self, kind: Kind) -> (&'static str, String) {
@@ -133,122 +209,91 @@ impl Sink for Https {
         ("https", format!("{}/{place}", self.url))
     }
 
+    fn gives_receipts(&self) -> bool {
+        true
+    }
+
     fn receipt(&mut self) -> Option<Receipt> {
         self.receipt.take()
     }
-}
 
-/// What an answer means. Whatever is not clearly one of the other three means later: nothing is ever given up for an
-/// answer that could come from a proxy on the way.
-fn understand(status: u16, headers: &HeaderMap, body: &[u8], records: usize) -> Delivery {
-    let answer: Option<Answer> = serde_json::from_slice(body).ok();
-    let after = retry_after(headers);
-    match (status, answer) {
-        (200, Some(answer)) => Delivery::Delivered { committed: answer.committed.map(Position) },
-        (413, _) => Delivery::Smaller,
-        (422, Some(Answer { index: Some(which), error, .. })) if which < records => {
-            Delivery::Never { reason: error.unwrap_or_else(|| "refused by the centre".to_owned()), which }
-        }
-        (401 | 403, _) => Delivery::Later { reason: format!("the centre refuses the token ({status})"), after },
-        (_, answer) => {
-            let said = answer.and_then(|answer| answer.error).map(|error| format!(": {error}")).unwrap_or_default();
-            Delivery::Later { reason: format!("the centre answers {status}{said}"), after }
+    fn facts(&self) -> Facts {
+        Facts {
+            own_until: self.credentials().held().0.until,
+            centre_until: Some(self.until.load(Ordering::Acquire)).filter(|until| *until > 0),
+            clock_ahead: self.clock_ahead,
         }
     }
 }
 
-/// The receipt of an answer, if it has one that is spelled as receipts are.
-fn receipt_in(body: &[u8]) -> Option<Receipt> {
-    serde_json::from_slice::<Answer>(body).ok()?.receipt
-}
-
-/// RFC 9110 section 10.2.3, the form in seconds; a date would need two clocks to agree.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
-
-/// The token in a file: one line of visible characters.
-pub(super) fn read_token(path: &Path) -> Result<String, String> {
-    let bytes = read_secret(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let token = String::from_utf8(bytes).unwrap_or_default().trim().to_owned();
-    let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    visible.then_some(token).ok_or_else(|| format!("{}: not one line of visible characters", path.display()))
-}
-
-/// The authorities in a PEM file, or the system's.
-pub(super) fn authorities(path: Option<&Path>) -> Result<Vec<Certificate<'static>>, String> {
-    let system = || SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
-    let path = path.or_else(system).ok_or("the system has no bundle of authorities; name one")?;
-    let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| said(&error))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_reader_iter(BufReader::new(file)).collect();
-    let found = found.map_err(|error| said(&error))?;
-    if found.is_empty() {
-        return Err(said(&"no certificate in it"));
-    }
-    Ok(found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn answer(status: u16, retry: Option<&str>, body: &str) -> Delivery {
-        let mut headers = HeaderMap::new();
-        if let Some(retry) = retry {
-            headers.insert("retry-after", retry.parse().unwrap());
+/// Whoever speaks HTTP for us.
+fn agent(tls: Option<Arc<rustls::ClientConfig>>, until: &Arc<AtomicU64>) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_connect(Some(CONNECT_MAX))
+        .max_idle_connections(1)
+        .user_agent(concat!("haetae/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let (resolver, tcp) = (DefaultResolver::default(), ().chain(TcpConnector::default()));
+    match tls {
+        Some(config_of_tls) => {
+            let tls = super::tls::Tls { config: config_of_tls, until: Arc::clone(until) };
+            Agent::with_parts(config, tcp.chain(tls), resolver)
         }
-        understand(status, &headers, body.as_bytes(), 2)
+        None => Agent::with_parts(config, tcp, resolver),
     }
+}
 
-    fn is_later(delivery: &Delivery) -> bool {
-        matches!(delivery, Delivery::Later { .. })
+/// What kept a request from an answer, and the same for a person.
+fn why(error: &Error) -> (Trouble, String) {
+    let of_tls = match error {
+        Error::Rustls(of_tls) => Some(of_tls),
+        Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => error.source().and_then(|inner| inner.downcast_ref()),
+    };
+    match (error, of_tls) {
+        (_, Some(of_tls)) => (Trouble::Certificate, why_not_trusted(of_tls)),
+        (Error::Tls(why), _) => (Trouble::Certificate, (*why).to_owned()),
+        (Error::Timeout(at), _) => (Trouble::Slow, format!("no answer in time ({at})")),
+        (Error::HostNotFound, _) => (Trouble::Unreachable, "the name does not resolve".to_owned()),
+        (Error::Io(error), _) if error.kind() == std::io::ErrorKind::TimedOut => (Trouble::Slow, error.to_string()),
+        (Error::Io(_) | Error::ConnectionFailed, _) => (Trouble::Unreachable, error.to_string()),
+        _ => (Trouble::Other, error.to_string()),
     }
+}
 
-    #[test]
-    fn only_a_number_settles_anything() {
-        assert_eq!(answer(200, None, r#"{"committed":7}"#), Delivery::Delivered { committed: Some(Position(7)) });
-        assert_eq!(answer(200, None, "{}"), Delivery::Delivered { committed: None });
-        for (status, body) in [(200, ""), (200, "<html>"), (204, ""), (302, ""), (404, ""), (400, "{}"), (500, "")] {
-            assert!(is_later(&answer(status, None, body)), "{status} {body}");
+fn why_not_trusted(error: &rustls::Error) -> String {
+    use rustls::Error::{AlertReceived, InvalidCertificate};
+    let day = |seconds: u64| {
+        let at = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        at.map_or_else(|| "?".to_owned(), |at| at.to_string())
+    };
+    match error {
+        InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => format!(
+            "the centre's certificate ended at {}, and our clock says {}: one of the two is wrong",
+            day(not_after.as_secs()),
+            day(time.as_secs())
+        ),
+        InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => format!(
+            "the centre's certificate begins at {}, and our clock says {}: one of the two is wrong",
+            day(not_before.as_secs()),
+            day(time.as_secs())
+        ),
+        InvalidCertificate(CertificateError::Revoked) => "the centre's certificate is revoked".to_owned(),
+        InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
+            "`revocations` does not speak of the authority that issued the centre's certificate".to_owned()
         }
-    }
-
-    #[test]
-    fn a_refusal_counts_only_if_it_names_a_record_of_the_batch() {
-        let never = Delivery::Never { reason: "src_ip".into(), which: 1 };
-        assert_eq!(answer(422, None, r#"{"error":"src_ip","index":1}"#), never);
-        assert!(is_later(&answer(422, None, r#"{"error":"src_ip","index":2}"#)));
-        assert!(is_later(&answer(422, None, "")));
-        assert_eq!(answer(413, None, ""), Delivery::Smaller);
-    }
-
-    #[test]
-    fn the_centre_says_when_to_come_again() {
-        let after = |retry| match answer(503, Some(retry), "") {
-            Delivery::Later { after, .. } => after,
-            _ => None,
-        };
-        assert_eq!(after("7"), Some(Duration::from_secs(7)));
-        assert_eq!(after("99999999"), Some(RETRY_AFTER_MAX));
-        assert_eq!(after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
-    }
-
-    #[test]
-    fn a_token_is_one_line_and_not_for_everyone() {
-        let directory = tempfile::TempDir::new().unwrap();
-        let path = directory.path().join("token");
-        let put = |text: &str, mode| {
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            read_token(&path)
-        };
-        assert_eq!(put("s3cret\n", 0o640), Ok("s3cret".to_owned()));
-        assert!(put("s3cret\n", 0o644).unwrap_err().contains("everyone may read it"));
-        assert!(put("two\nlines\n", 0o600).is_err());
-        assert!(put("", 0o600).is_err());
+        InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "the centre's certificate is of an authority that is not trusted here".to_owned()
+        }
+        InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+            format!("the centre's certificate is another's: {error}")
+        }
+        AlertReceived(AlertDescription::CertificateRequired) => "the centre asks for our certificate".to_owned(),
+        AlertReceived(alert) => format!("the centre ends the connection: {alert:?} (is our certificate in order?)"),
+        _ => error.to_string(),
     }
 }

@@ -2,10 +2,19 @@
 //! The [`Courier`] owns waiting, repeating and the watermark. Never here: a byte that did not come through the gate, and
 //! a record given up because somebody did not answer.
 
+mod answer;
+mod counts;
 mod courier;
+mod credentials;
 mod dead;
+mod endpoints;
 mod entered;
 mod https;
+mod lane;
+pub mod sinks;
+pub mod syslog;
+mod tls;
+mod validity;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,25 +26,37 @@ use ureq::http::Uri;
 
 use crate::gate::{self, Batch, Heartbeat, Policy, Pulse};
 use crate::ledger::{Keys, Kind, Ledger, Receipt};
+use crate::limits::ENDPOINTS_MAX;
 use crate::spool::Position;
 
-pub use courier::{Counts, Courier, Outcome};
+pub use counts::{Attempt, Counts};
+pub use courier::{Courier, Outcome};
+pub use credentials::Named;
 pub use dead::DeadLetters;
 pub use https::Https;
+pub use syslog::Syslog;
 
 /// The `centre:` section as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
     /// Where alerts go: `https://...`; `http://` for loopback only. Alerts are posted to `<url>/alerts`, signs of life
     /// to `<url>/heartbeat`.
     pub url: String,
+    /// Other endpoints of the same centre, tried in this order while `url` gives trouble. Absent: none.
+    pub fallbacks: Option<Vec<String>>,
     /// The member's gate file. Absent: the safe defaults of `deploy/gate.yaml`.
     pub gate: Option<PathBuf>,
     /// A file with the bearer token; not readable by everyone.
     pub token: Option<PathBuf>,
     /// A PEM file of authorities to trust instead of the system's.
     pub authority: Option<PathBuf>,
+    /// A PEM file with the sensor's own certificate, for mutual TLS.
+    pub certificate: Option<PathBuf>,
+    /// A PEM file with its key; not readable by everyone.
+    pub key: Option<PathBuf>,
+    /// A PEM file of lists of revoked certificates, one for every authority of the centre's chain.
+    pub revocations: Option<PathBuf>,
     /// A file with the public keys of the centre's receipts. Absent: nobody checks them.
     pub receipt_keys: Option<PathBuf>,
     /// The spool's directory. Absent: `/var/lib/haetae/spool`.
@@ -53,14 +74,14 @@ const LEDGER: &str = "ledger";
 pub struct Section {
     /// Without a slash at its end.
     pub url: String,
+    /// As `url`.
+    pub fallbacks: Vec<String>,
     /// What may leave.
     pub policy: Policy,
     /// The file that says so; `None`: the defaults.
     pub gate: Option<PathBuf>,
-    /// The token's file.
-    pub token: Option<PathBuf>,
-    /// The authorities' file.
-    pub authority: Option<PathBuf>,
+    /// Whom to trust, and who we are.
+    pub files: Named,
     /// The file of the receipts' keys.
     pub receipt_keys: Option<PathBuf>,
     /// The spool's directory.
@@ -91,13 +112,20 @@ impl Section {
             Ok(policy) => (policy.unwrap_or_default(), None),
             Err(why) => (Policy::default(), Some(("gate", why))),
         };
+        let (bare, at) = (|url: &str| url.trim_end_matches('/').to_owned(), |path: PathBuf| base.join(path));
         let section = Section {
-            url: written.url.trim_end_matches('/').to_owned(),
+            url: bare(&written.url),
+            fallbacks: written.fallbacks.iter().flatten().map(|url| bare(url)).collect(),
             policy,
             gate: gate_file,
-            token: written.token.map(|path| base.join(path)),
-            authority: written.authority.map(|path| base.join(path)),
-            receipt_keys: written.receipt_keys.map(|path| base.join(path)),
+            files: Named {
+                token: written.token.map(at),
+                authority: written.authority.map(at),
+                certificate: written.certificate.map(at),
+                key: written.key.map(at),
+                revocations: written.revocations.map(at),
+            },
+            receipt_keys: written.receipt_keys.map(at),
             spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
         };
         let mut problems = section.problems(secrets);
@@ -105,35 +133,49 @@ impl Section {
         if problems.is_empty() { Ok(section) } else { Err(problems) }
     }
 
-    /// What is wrong with the URL and the files that are named, as of now.
+    /// What is wrong with the URLs and the files that are named, as of now.
     pub fn problems(&self, secrets: Secrets) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let sound = check_url(&self.url).map_err(|why| problems.push(("url", why))).is_ok();
+        let mut problems: Vec<Problem> = check_url(&self.url).err().into_iter().map(|why| ("url", why)).collect();
+        for (at, url) in self.fallbacks.iter().enumerate() {
+            match check_url(url) {
+                Err(why) => problems.push(("fallbacks", why)),
+                Ok(()) if self.endpoints().take(1 + at).any(|before| before == url) => {
+                    problems.push(("fallbacks", format!("`{url}` is given twice")));
+                }
+                Ok(()) => {}
+            }
+        }
+        if self.fallbacks.len() >= ENDPOINTS_MAX {
+            problems.push(("fallbacks", format!("more than {} in all", ENDPOINTS_MAX - 1)));
+        }
         if self.spool.is_file() {
             problems.push(("spool", format!("{}: is a file", self.spool.display())));
         }
-        if secrets == Secrets::Unopened {
-            return problems;
-        }
-        if let Some(Err(why)) = self.token.as_deref().map(https::read_token) {
-            problems.push(("token", why));
-        }
-        if let Some(Err(why)) = self.receipt_keys.as_deref().map(Keys::read) {
-            problems.push(("receipt_keys", why));
-        }
-        // The system's authorities are asked for only if they will be needed.
-        if (sound && self.url.starts_with("https:") || self.authority.is_some())
-            && let Err(why) = https::authorities(self.authority.as_deref())
-        {
-            problems.push(("authority", why));
+        if secrets == Secrets::Opened {
+            problems.extend(self.files.read(self.secured()).err().into_iter().flatten());
+            let keys = self.receipt_keys.as_deref().map(Keys::read);
+            problems.extend(keys.and_then(Result::err).map(|why| ("receipt_keys", why)));
         }
         problems
     }
 
-    /// The port of the centre.
-    pub fn port(&self) -> u16 {
-        let otherwise = if self.url.starts_with("https:") { 443 } else { 80 };
-        self.url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
+    /// Where alerts go: the first, and what stands in for it.
+    pub fn endpoints(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.url).chain(&self.fallbacks)
+    }
+
+    /// Whether there is a connection over TLS to be made. The system's authorities are asked for only then.
+    pub fn secured(&self) -> bool {
+        self.endpoints().any(|url| url.starts_with("https:") && check_url(url).is_ok())
+    }
+
+    /// The ports of the endpoints.
+    pub fn ports(&self) -> Vec<u16> {
+        let port = |url: &String| {
+            let otherwise = if url.starts_with("https:") { 443 } else { 80 };
+            url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
+        };
+        self.endpoints().map(port).collect()
     }
 
     /// The ledger's directory.
@@ -188,13 +230,28 @@ pub enum Delivery {
     },
     /// Not now.
     Later {
+        /// What kind of trouble it is.
+        trouble: Trouble,
         /// Why, for a person.
         reason: String,
         /// When the centre wants to be asked again.
         after: Option<Duration>,
     },
+    /// At once, for the sink has learned how the centre wants it.
+    Again {
+        /// What it learned, for a person.
+        reason: String,
+    },
     /// Too much at once.
-    Smaller,
+    Smaller {
+        /// What the centre said, for a person.
+        reason: String,
+    },
+    /// One of these, never; but which, it does not say. It may as well be somebody on the way who takes nothing at all.
+    Unclear {
+        /// What it said, for a person.
+        reason: String,
+    },
     /// This record, never; the others of the batch were not taken either.
     Never {
         /// Why, for a person.
@@ -204,30 +261,72 @@ pub enum Delivery {
     },
 }
 
-/// A way out. It tries once and never waits beyond its time limits.
-pub trait Sink: Send {
-    /// Tries to deliver.
-    fn deliver(&mut self, batch: &Batch) -> Delivery;
+/// Why an attempt has to be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no connection.
+    Unreachable,
+    /// One of the two certificates does not hold.
+    Certificate,
+    /// No answer in time.
+    Slow,
+    /// The token is not taken.
+    Token,
+    /// The centre asks this sensor for patience: the other endpoints need not be asked.
+    Busy,
+    /// The endpoint says that it is not there for anybody.
+    Down,
+    /// Any other answer.
+    Other,
+}
 
-    /// Says that the sensor lives.
+/// What a sink has learned of the other side and of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Until when our certificate holds, in seconds since 1970; `None`: we have none.
+    pub own_until: Option<u64>,
+    /// Until when the certificate held that the centre last showed.
+    pub centre_until: Option<u64>,
+    /// How far our clock is ahead of the centre's, in seconds, if it told its own.
+    pub clock_ahead: Option<i64>,
+}
+
+/// A way out to one endpoint. It tries once and never waits beyond its time limits.
+pub trait Sink: Send {
+    /// Tries to deliver; gives up when `patience` is over.
+    fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery;
+
+    /// Says that the sensor lives; gives up when `patience` is over.
     ///
     /// # Errors
     /// Why it could not be said, for a person.
-    fn beat(&mut self, heartbeat: &Heartbeat) -> Result<(), String>;
+    fn beat(&mut self, heartbeat: &Heartbeat, patience: Duration) -> Result<(), String>;
 
     /// Its name, and where the next message of a kind goes: for the ledger, so without a secret.
     fn destination(&self, kind: Kind) -> (&'static str, String);
 
+    /// Whether the other side signs for what it takes.
+    fn gives_receipts(&self) -> bool {
+        false
+    }
+
     /// The receipt that came with the last answer; it is given once.
-    fn receipt(&mut self) -> Option<Receipt>;
+    fn receipt(&mut self) -> Option<Receipt> {
+        None
+    }
+
+    /// What it has learned.
+    fn facts(&self) -> Facts {
+        Facts::default()
+    }
 }
 
-/// What a courier needs besides spool and sink.
+/// What a courier needs besides a spool.
 pub struct Way {
     /// The gate.
     pub gate: gate::Gate,
-    /// The way out.
-    pub sink: Box<dyn Sink>,
+    /// The ways out, the preferred one first; all lead to one centre.
+    pub sinks: Vec<Box<dyn Sink>>,
     /// Where refused records are kept.
     pub dead: DeadLetters,
     /// What leaves is entered here before it leaves; other ways out may share it.
@@ -241,9 +340,7 @@ mod tests {
     use super::*;
 
     fn check(url: &str) -> Result<Section, Vec<Problem>> {
-        let written =
-            Written { url: url.into(), gate: None, token: None, authority: None, receipt_keys: None, spool: None };
-        Section::check(written, Path::new("/nowhere"), Secrets::Opened)
+        Section::check(Written { url: url.into(), ..Written::default() }, Path::new("/nowhere"), Secrets::Opened)
     }
 
     #[test]
@@ -258,6 +355,19 @@ mod tests {
     }
 
     #[test]
+    fn fallbacks_are_checked_as_the_first_is_and_are_others() {
+        let problems = |fallbacks: &[&str]| {
+            let fallbacks = Some(fallbacks.iter().map(|url| (*url).to_owned()).collect());
+            let written = Written { url: "http://localhost/v1".into(), fallbacks, ..Written::default() };
+            Section::check(written, Path::new("/nowhere"), Secrets::Opened).map(|section| section.ports())
+        };
+        assert_eq!(problems(&["http://localhost:81/v1/", "http://[::1]:82"]), Ok(vec![80, 81, 82]));
+        for fallbacks in [&["http://localhost/v1/"][..], &["http://there/"], &["http://[::1]"; 9], &[""]] {
+            assert_eq!(problems(fallbacks).unwrap_err()[0].0, "fallbacks", "{fallbacks:?}");
+        }
+    }
+
+    #[test]
     fn the_key_lies_beside_the_spool() {
         assert_eq!(check("http://localhost").unwrap().key(), Path::new("/var/lib/haetae/site.key"));
     }
@@ -269,8 +379,7 @@ mod tests {
             gate: gate.map(Into::into),
             token: token.map(Into::into),
             authority: authority.map(Into::into),
-            receipt_keys: None,
-            spool: None,
+            ..Written::default()
         };
         let key = |written| Section::check(written, Path::new("/nowhere"), Secrets::Opened).unwrap_err()[0].0;
         assert_eq!(key(written(Some("gate.yaml"), None, None)), "gate");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::names::{self, Reading};
-use super::words::word;
+use super::words::{self, word};
 use super::{NotLoaded, Refusal, poison};
 use crate::indicator::{Builder, Said, Statement};
 use crate::limits::{FEED_WORD_BYTES_MAX, REFUSAL_REASONS_MAX, REFUSALS_KEPT_MAX};
@@ -68,10 +68,10 @@ impl<'a> Intake<'a> {
         self.file
     }
 
-    /// What holds where a file says nothing: its own name as source, amber, half confident.
+    /// What holds where a file says nothing: its own name as source, amber in both markings, half confident.
     pub(super) fn unsaid(&self) -> Statement {
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
-        Statement { source: name.into_owned(), confidence: 50, ..Statement::default() }
+        Statement { source: name.into_owned(), source_is_file: true, confidence: 50, ..Statement::default() }
     }
 
     /// Refuses one line.
@@ -97,7 +97,11 @@ impl<'a> Intake<'a> {
     }
 
     /// Makes a statement known; one that never holds, because it ends before it begins, is a slip.
-    pub(super) fn say(&mut self, line: u64, statement: Statement) -> Option<Said> {
+    pub(super) fn say(&mut self, line: u64, mut statement: Statement) -> Option<Said> {
+        if let Err(reason) = words::mark(&mut statement) {
+            self.refuse(line, format!("labels: {reason}"));
+            return None;
+        }
         if let (Some(from), Some(until)) = (statement.valid_from, statement.valid_until)
             && from >= until
         {

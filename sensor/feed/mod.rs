@@ -24,7 +24,7 @@ use crate::indicator::{Builder, IndicatorSet};
 use crate::limits::FEED_FILE_BYTES_MAX;
 use intake::{Intake, Refusals};
 
-pub use crate::indicator::Tlp;
+pub use crate::indicator::{Pap, Tlp};
 
 /// An entry that was not taken: `rules/apt.csv:17: domain: label longer than 63 bytes`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -66,6 +66,38 @@ fn a_yaml_file_gives_its_good_indicators_and_a_line_for_each_bad_one() {
 }
 
 #[test]
+fn every_format_says_what_may_be_done_with_an_indicator_and_tags_make_it_stricter() {
+    let marking = |name: &str, text: &str| {
+        let loaded = loaded(name, text.as_bytes());
+        assert_eq!(reasons(&loaded), []);
+        let said = &loaded.set.explain("bad.example", None)[0].words[0].statement;
+        (said.tlp, said.pap, loaded.set.version().to_owned())
+    };
+    let unsaid = marking("a.csv", "type,value\ndomain,bad.example\n");
+    assert_eq!((unsaid.0, unsaid.1), (Tlp::Amber, Pap::Amber));
+    let files = [
+        ("a.csv", "type,value,pap\ndomain,bad.example,RED\n"),
+        ("a.csv", "type,value,pap,labels\ndomain,bad.example,clear,c2;PAP:RED\n"),
+        ("a.jsonl", "{\"type\":\"domain\",\"value\":\"bad.example\",\"pap\":\"PAP:RED\"}\n"),
+        ("a.jsonl", "{\"type\":\"domain\",\"value\":\"bad.example\",\"labels\":[\"pap:red\"]}\n"),
+        ("a.yaml", "format: haetae/1\nindicators:\n  - { domain: bad.example, pap: red }\n"),
+        ("a.yaml", "format: haetae/1\nindicators:\n  - { domain: bad.example, labels: [\"PAP:RED\"], pap: clear }\n"),
+        (
+            "a.yaml",
+            "format: haetae/1\ndefaults: { labels: [\"pap:red\"] }\nindicators:\n  - { domain: bad.example, labels: [c2] }\n",
+        ),
+    ];
+    for (name, text) in files {
+        let (tlp, pap, version) = marking(name, text);
+        assert_eq!((tlp, pap), (Tlp::Amber, Pap::Red), "{text}");
+        assert_ne!(version, unsaid.2, "another marking is another set: {text}");
+    }
+    let wrong = loaded("a.csv", b"type,value,labels\ndomain,bad.example,pap:purple\nip,203.0.113.9,tlp:ex\n");
+    let expected = [(2, "labels: one of clear, green, amber, red"), (3, "labels: no TLP of version 2")];
+    assert_eq!(reasons(&wrong), expected);
+}
+
+#[test]
 fn a_yaml_file_carries_its_tests() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("set.yaml"), YAML).unwrap();

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::indicator::{Severity, Statement, Tlp};
+use crate::indicator::{Pap, Severity, Statement, Tlp};
 use crate::limits::FEED_WORD_BYTES_MAX;
 use crate::observable::address::Port;
 use crate::observable::places;
@@ -20,9 +20,10 @@ pub(super) struct Word {
 }
 
 /// Every word. `id` is none: it is said of one indicator only.
-pub(super) static WORDS: [Word; 14] = [
-    Word { name: "source", read: |said, text| put(bounded(text), &mut said.source) },
-    Word { name: "tlp", read: |said, text| found(Tlp::from_name(text), &mut said.tlp, "no TLP of version 2") },
+pub(super) static WORDS: [Word; 15] = [
+    Word { name: "source", read: source },
+    Word { name: "tlp", read: |said, text| found(Tlp::from_name(text), &mut said.tlp, NO_TLP) },
+    Word { name: "pap", read: |said, text| found(Pap::from_name(text), &mut said.pap, NO_PAP) },
     Word { name: "confidence", read: confidence },
     Word { name: "severity", read: |said, text| found(Severity::from_name(text), &mut said.severity, SEVERITIES) },
     Word { name: "labels", read: |said, text| put(parted(text), &mut said.labels) },
@@ -39,6 +40,10 @@ pub(super) static WORDS: [Word; 14] = [
 
 const PORT: &str = "a port and its protocol (3333/tcp), or a port alone";
 
+const NO_TLP: &str = "no TLP of version 2";
+
+const NO_PAP: &str = "one of clear, green, amber, red";
+
 const SEVERITIES: &str = "one of low, medium, high, critical";
 
 /// The word with this name.
@@ -49,6 +54,11 @@ pub(super) fn word(name: &str) -> Option<&'static Word> {
 fn bounded(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     if text.len() > FEED_WORD_BYTES_MAX { Err("longer than 512 bytes") } else { Ok(text.to_owned()) }
+}
+
+fn source(said: &mut Statement, text: &str) -> Result<(), Reason> {
+    said.source_is_file = false;
+    put(bounded(text), &mut said.source)
 }
 
 fn put<T>(value: Result<T, &'static str>, place: &mut T) -> Result<(), Reason> {
@@ -69,6 +79,24 @@ fn confidence(said: &mut Statement, text: &str) -> Result<(), Reason> {
 /// In one column or text, labels and sectors are parted by `;` or `|`.
 fn parted(text: &str) -> Result<Vec<String>, &'static str> {
     text.split([';', '|']).map(bounded).filter(|part| part.as_ref() != Ok(&String::new())).collect()
+}
+
+/// Labels that are tags of markings (`TLP:RED`, `PAP:AMBER`) mark and are labels no longer. They make a statement stricter and
+/// never laxer, whatever else is said of it and in whatever order.
+pub(super) fn mark(said: &mut Statement) -> Result<(), Reason> {
+    let (mut tlp, mut pap, mut wrong) = (said.tlp, said.pap, None);
+    said.labels.retain(|label| {
+        let scheme = label.get(..4).map(str::to_ascii_lowercase);
+        let known = match scheme.as_deref() {
+            Some("tlp:") => Tlp::from_name(label).map(|level| tlp = tlp.max(level)).ok_or(NO_TLP),
+            Some("pap:") => Pap::from_name(label).map(|level| pap = pap.max(level)).ok_or(NO_PAP),
+            _ => return true,
+        };
+        wrong = wrong.or(known.err());
+        false
+    });
+    (said.tlp, said.pap) = (tlp, pap);
+    wrong.map_or(Ok(()), |wrong| Err(wrong.into()))
 }
 
 /// A set: neither order nor case nor repetition makes another statement.
@@ -155,6 +183,8 @@ mod tests {
         assert_eq!(said("port", "3333/icmp"), Err(PORT.to_owned()));
         assert_eq!(said("port", "65536"), Err(PORT.to_owned()));
         assert_eq!(said("tlp", "TLP:AMBER+STRICT").unwrap().tlp, Tlp::AmberStrict);
+        assert_eq!(said("pap", "PAP:RED").unwrap().pap, Pap::Red);
+        assert_eq!(said("pap", "amber+strict"), Err(NO_PAP.to_owned()));
         assert_eq!(said("tlp", "white").unwrap().tlp, Tlp::Clear);
         assert_eq!(said("tlp", "purple"), Err("no TLP of version 2".to_owned()));
         assert_eq!(said("sectors", "Health; finance;health"), said("sectors", "finance|HEALTH"));
@@ -163,6 +193,17 @@ mod tests {
         assert_eq!(said("labels", "ransomware; c2").unwrap().labels, ["ransomware", "c2"]);
         assert_eq!(said("confidence", "101"), Err("a number from 0 to 100".to_owned()));
         assert_eq!(said("severity", "Critical").unwrap().severity, Severity::Critical);
+    }
+
+    #[test]
+    fn tags_of_markings_among_the_labels_make_stricter_and_never_laxer() {
+        let marked = |text: &str| {
+            let mut said = said("labels", text).unwrap();
+            mark(&mut said).map(|()| (said.labels, said.tlp, said.pap)).map_err(Cow::into_owned)
+        };
+        assert_eq!(marked("c2; PAP:RED; tlp:red").unwrap(), (vec!["c2".to_owned()], Tlp::Red, Pap::Red));
+        assert_eq!(marked("tlp:white|pap:clear").unwrap(), (vec![], Tlp::Amber, Pap::Amber));
+        assert_eq!(marked("pap:purple; c2"), Err(NO_PAP.to_owned()));
     }
 
     #[test]

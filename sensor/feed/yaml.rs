@@ -112,7 +112,13 @@ fn read_defaults(at: At, into: &mut Statement, intake: &mut Intake<'_>) -> bool 
         intake.refuse(line, "defaults: not a map");
         return false;
     };
-    entries.iter().fold(true, |good, (key, value)| read_word(key, value, into, intake) && good)
+    let good = entries.iter().fold(true, |good, (key, value)| read_word(key, value, into, intake) && good);
+    // before an indicator puts other labels in the place of these
+    let marked = words::mark(into);
+    if let Err(reason) = &marked {
+        intake.refuse(line, format!("labels: {reason}"));
+    }
+    good && marked.is_ok()
 }
 
 /// One word in YAML: lists are labels and sectors, `next` is a map by language.

@@ -118,7 +118,7 @@ impl Pulse {
 }
 
 impl Gate {
-    /// A sign of life; `ledger` is where the ledger stands before it is entered.
+    /// A sign of life. It holds no indicator: no marking limits it. `ledger` is where the ledger stands before it is entered.
     pub fn heartbeat(&self, ledger: Head, health: &Health) -> Heartbeat {
         #[derive(Serialize)]
         struct Wire<'a> {
@@ -130,7 +130,7 @@ impl Gate {
             #[serde(flatten)]
             health: &'a Health,
         }
-        let (site, sensor) = self.speaker();
+        let (site, sensor) = self.sender.names();
         let (mode, version) = (self.sender.mode, env!("CARGO_PKG_VERSION"));
         let wire = Wire { site, sensor, mode, version, ledger, health };
         Heartbeat { json: serde_json::to_vec(&wire).unwrap_or_default() }

@@ -4,14 +4,22 @@
 //! A sink takes a [`Batch`] or a [`Heartbeat`], and only the gate makes these: what does not come through here cannot
 //! be sent. Never here: a socket.
 
+mod form;
 mod heartbeat;
 mod policy;
 mod project;
+mod reveal;
 mod secret;
+mod sentence;
+mod shape;
+mod sink;
+mod syslog;
+mod token;
+mod view;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,9 +27,14 @@ use serde_json::Value;
 use crate::ledger::Head;
 use crate::spool::{Position, SpoolId};
 
+pub use form::{Envelope, Message};
 pub use heartbeat::{Blind, Condition, Health, Heartbeat, Losses, Pulse};
-pub use policy::{Group, Policy, Written};
+pub use policy::{Limits, Mistake, Policy, Written, WrittenSink};
+pub use reveal::Question;
 pub use secret::{SiteKey, read_secret};
+pub use sink::{ALWAYS, CEF, CENTRE, GROUPS, Group, MISP, NATS, OF_RED, SINKS, SYSLOG, Sink, TAXII, WrittenSinks};
+pub use token::{Of, Token};
+pub use view::{Met, Shed};
 
 /// Says whether an address is the site's own.
 pub type Home = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
@@ -37,8 +50,10 @@ pub enum Withheld {
     NoIdentity,
     /// Of a replay that was not meant as an exercise: it must not reach anyone by accident.
     Replay,
-    /// On an indicator above the policy's TLP.
+    /// On an indicator above the TLP that may leave to this sink.
     AboveTlp,
+    /// On an indicator above the PAP that may leave to this sink.
+    AbovePap,
 }
 
 impl Withheld {
@@ -50,6 +65,7 @@ impl Withheld {
             Withheld::NoIdentity => "no_identity",
             Withheld::Replay => "replay",
             Withheld::AboveTlp => "above_tlp",
+            Withheld::AbovePap => "above_pap",
         }
     }
 }
@@ -81,17 +97,32 @@ pub struct Sender {
 impl Sender {
     /// A site, a sensor of it, and how it is meant. `None` when a name is not 1 to 64 of `A-Z a-z 0-9 . _ -`.
     pub fn new(site: &str, sensor: &str, mode: Mode) -> Option<Sender> {
-        let named = project::is_name(site) && project::is_name(sensor);
+        let named = shape::is_name(site) && shape::is_name(sensor);
         named.then(|| Sender { site: site.to_owned(), sensor: sensor.to_owned(), mode })
+    }
+
+    /// The site's name.
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// The sensor's name.
+    pub fn sensor(&self) -> &str {
+        &self.sensor
     }
 
     /// Site and sensor.
     pub fn names(&self) -> (&str, &str) {
         (&self.site, &self.sensor)
     }
+
+    /// How it is meant.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
 }
 
-/// What may leave of one alert.
+/// What may leave of one alert to one sink. A dialect is made of this and of nothing else; `view.rs` has its fields.
 #[derive(Clone, Debug)]
 pub struct Projected {
     position: Position,
@@ -116,10 +147,19 @@ pub struct Batch {
     after: Position,
     through: Position,
     positions: Vec<Position>,
-    json: Vec<u8>,
+    messages: Vec<Message>,
+    all: OnceLock<Vec<u8>>,
 }
 
 impl Batch {
+    /// The bytes of all messages, one behind the other: what the ledger's digest is of.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.messages[..] {
+            [one] => one.bytes(),
+            several => self.all.get_or_init(|| several.iter().flat_map(Message::bytes).copied().collect()),
+        }
+    }
+
     /// Everything up to here was settled before.
     pub fn after(&self) -> Position {
         self.after
@@ -135,24 +175,45 @@ impl Batch {
         &self.positions
     }
 
-    /// The bytes to send.
+    /// What to send, in order.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The bytes to send, where all go at once.
     pub fn json(&self) -> &[u8] {
-        &self.json
+        self.messages.first().map_or(&[], Message::bytes)
     }
 }
 
-/// The gate of one sender.
+/// The gate between one sender and one sink.
 pub struct Gate {
-    policy: Policy,
+    sink: &'static Sink,
+    limits: Limits,
     key: SiteKey,
     sender: Sender,
     home: Home,
 }
 
 impl Gate {
-    /// A gate that obeys `policy`, names hosts under `key` and holds back what is at `home`.
+    /// The gate to the alliance's ingest endpoint: it obeys `policy`, names hosts under `key` and holds back what is at `home`.
     pub fn new(policy: Policy, key: SiteKey, sender: Sender, home: Home) -> Gate {
-        Gate { policy, key, sender, home }
+        Gate::of(&CENTRE, &policy, key, sender, home)
+    }
+
+    /// The gate to a sink of the table.
+    pub fn of(sink: &'static Sink, policy: &Policy, key: SiteKey, sender: Sender, home: Home) -> Gate {
+        Gate { sink, limits: policy.limits(sink), key, sender, home }
+    }
+
+    /// To whom.
+    pub fn sink(&self) -> &'static Sink {
+        self.sink
+    }
+
+    /// Who speaks through it.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
     }
 
     /// What may leave of a record.
@@ -165,12 +226,8 @@ impl Gate {
         Ok(Projected { position, value: Value::Object(value) })
     }
 
-    /// Who speaks: site and sensor.
-    pub fn speaker(&self) -> (&str, &str) {
-        self.sender.names()
-    }
-
-    /// One delivery: everything in `(after, through]` that may leave; `ledger` is where the ledger stands before it is entered.
+    /// One delivery: everything in `(after, through]` that may leave, in the sink's form.
+    /// `ledger` is where the ledger stands before it is entered.
     pub fn batch(
         &self,
         ledger: Head,
@@ -178,29 +235,9 @@ impl Gate {
         (after, through): (Position, Position),
         records: &[Projected],
     ) -> Batch {
-        #[derive(Serialize)]
-        struct Wire<'a> {
-            site: &'a str,
-            sensor: &'a str,
-            mode: Mode,
-            spool: String,
-            after: u64,
-            through: u64,
-            ledger: Head,
-            records: Vec<&'a Value>,
-        }
-        let wire = Wire {
-            site: &self.sender.site,
-            sensor: &self.sender.sensor,
-            mode: self.sender.mode,
-            spool: spool.to_string(),
-            after: after.0,
-            through: through.0,
-            ledger,
-            records: records.iter().map(|record| &record.value).collect(),
-        };
+        let envelope = Envelope { sender: &self.sender, ledger, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
-        Batch { after, through, positions, json: serde_json::to_vec(&wire).unwrap_or_default() }
+        Batch { after, through, positions, messages: (self.sink.form)(&envelope, records), all: OnceLock::new() }
     }
 }
 

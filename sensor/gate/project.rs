@@ -5,14 +5,18 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use super::policy::tlp;
+use super::sentence::sentence;
+use super::shape::{
+    address_in, below, confidence, filled, flag, is_name, is_printable, is_private, is_reference, is_words, one_of,
+    put, request, time, url, within,
+};
 use super::{Gate, Group, Withheld};
-use crate::indicator::Tlp;
+use crate::indicator::{Pap, Tlp};
 use crate::limits::{WIRE_ANSWERS_MAX, WIRE_INDICATORS_MAX};
 use crate::spool::Position;
 
 /// The words that say how far it went, and how the sentence says it.
-static STAGES: [(&str, &str); 9] = [
+pub(super) static STAGES: [(&str, &str); 9] = [
     ("asked", "asked for"),
     ("answered", "was given an address for"),
     ("nxdomain", "asked for a name that is not there:"),
@@ -26,6 +30,9 @@ static STAGES: [(&str, &str); 9] = [
 static DIRECTIONS: [&str; 5] = ["outbound", "inbound", "internal", "external", "unknown"];
 static ROLES: [&str; 6] = ["client", "server", "resolver", "proxy", "nat", "unknown"];
 static MODES: [&str; 2] = ["live", "exercise"];
+
+/// The lanes of the spool, and the bytes of what was shed.
+static SHED: [&str; 4] = ["critical", "normal", "low", "bytes"];
 
 /// Builds what may leave.
 pub(super) fn project(gate: &Gate, position: Position, record: &Value) -> Result<Map<String, Value>, Withheld> {
@@ -41,28 +48,69 @@ pub(super) fn project(gate: &Gate, position: Position, record: &Value) -> Result
     if own["mode"] == "replay" {
         return Err(Withheld::Replay);
     }
-    let marking = marking(alert);
-    if marking > gate.policy.tlp_max {
+    let (tlp, pap) = marking(alert);
+    if tlp > gate.limits.tlp_max {
         return Err(Withheld::AboveTlp);
     }
+    if pap > gate.limits.pap_max {
+        return Err(Withheld::AbovePap);
+    }
+    let secret = tlp == Tlp::Red;
     let mut out = Map::new();
     out.insert("sequence".into(), position.0.into());
     out.insert("id".into(), id.into());
     out.insert("revision".into(), revision.into());
     put(&mut out, "final", flag(&own["final"]));
     put(&mut out, "incident", own["incident"].as_str().filter(|text| is_name(text)));
+    put(&mut out, "repeats", repeats(&own["repeats"]));
     put(&mut out, "mode", one_of(&own["mode"], &MODES));
-    if gate.policy.lets(Group::Time) {
+    if gate.limits.lets(Group::Time) {
         put(&mut out, "timestamp", time(&record["timestamp"]));
     }
     put(&mut out, "severity", alert["severity"].as_u64().filter(|severity| (1..=4).contains(severity)));
-    put(&mut out, "category", alert["category"].as_str().filter(|text| is_words(text)));
-    out.insert("tlp".into(), spelled(marking).into());
-    put(&mut out, "confidence", confidence(&alert["metadata"]["confidence"]));
-    let scene = Scene { gate, record, own, secret: marking == Tlp::Red };
+    // Both are what the indicator's source says of it.
+    if !secret {
+        put(&mut out, "category", alert["category"].as_str().filter(|text| is_words(text)));
+    }
+    out.insert("tlp".into(), tlp.name().into());
+    out.insert("pap".into(), pap.name().into());
+    if !secret {
+        put(&mut out, "confidence", confidence(&alert["metadata"]["confidence"]));
+    }
+    let scene = Scene { gate, record, own, iocs: iocs(alert), secret };
     scene.add(&mut out);
     out.insert("signature".into(), sentence(&out).into());
     Ok(out)
+}
+
+/// What an update stands for: the first alert of its contact, and how many came since.
+fn repeats(repeats: &Value) -> Option<Value> {
+    let first = repeats["first"].as_str().filter(|id| is_name(id))?;
+    Some(json!({"first": first, "alerts": repeats["alerts"].as_u64()?}))
+}
+
+/// Who speaks of what was met; nobody in what the sensor says of itself.
+fn iocs(alert: &Value) -> &[Value] {
+    match &alert["context"]["ioc"] {
+        Value::Null => &[],
+        Value::Array(list) => list,
+        one => std::slice::from_ref(one),
+    }
+}
+
+/// The strictest markings that the record speaks of. An unknown word is taken for red, none for amber; of a record about no
+/// indicator none is to be kept.
+fn marking(alert: &Value) -> (Tlp, Pap) {
+    let iocs = iocs(alert);
+    let words = |name: &str| -> Vec<Option<&str>> {
+        let whole = alert["metadata"][name].as_array().map_or(&[][..], Vec::as_slice);
+        let all = whole.iter().chain(iocs.iter().map(|ioc| &ioc[name])).filter(|word| !word.is_null());
+        all.map(Value::as_str).collect()
+    };
+    let tlp = words("tlp").into_iter().map(|word| word.and_then(Tlp::from_name).unwrap_or(Tlp::Red)).max();
+    let pap = words("pap").into_iter().map(|word| word.and_then(Pap::from_name).unwrap_or(Pap::Red)).max();
+    let unsaid = if iocs.is_empty() { (Tlp::Clear, Pap::Clear) } else { (Tlp::Amber, Pap::Amber) };
+    (tlp.unwrap_or(unsaid.0), pap.unwrap_or(unsaid.1))
 }
 
 /// A record as the groups of the policy look at it.
@@ -70,13 +118,14 @@ struct Scene<'a> {
     gate: &'a Gate,
     record: &'a Value,
     own: &'a Value,
+    iocs: &'a [Value],
     /// Of the indicators nothing but their ids may leave, nor what would tell them.
     secret: bool,
 }
 
 impl Scene<'_> {
     fn lets(&self, group: Group) -> bool {
-        self.gate.policy.lets(group)
+        self.gate.limits.lets(group)
     }
 
     fn add(&self, out: &mut Map<String, Value>) {
@@ -86,6 +135,7 @@ impl Scene<'_> {
             put(out, "direction", one_of(&self.own["direction"], &DIRECTIONS));
         }
         out.insert("indicators".into(), self.indicators());
+        put(out, "shed", self.shed());
         if self.lets(Group::Peer) && !self.secret {
             put(out, "peer", self.peer());
         }
@@ -115,47 +165,62 @@ impl Scene<'_> {
     }
 
     fn indicators(&self) -> Value {
-        let ioc = &self.record["alert"]["context"]["ioc"];
-        let list = ioc.as_array().map_or_else(|| std::slice::from_ref(ioc), Vec::as_slice);
-        list.iter().take(WIRE_INDICATORS_MAX).filter_map(|ioc| self.indicator(ioc)).map(Value::Object).collect()
+        let list = self.iocs.iter().take(WIRE_INDICATORS_MAX);
+        list.filter_map(|ioc| self.indicator(ioc)).map(Value::Object).collect()
     }
 
     fn indicator(&self, ioc: &Value) -> Option<Map<String, Value>> {
         let kind = ioc["type"].as_str().filter(|kind| is_name(kind))?;
+        let value = ioc["value"].as_str().filter(|text| is_printable(text));
         let mut new = Map::new();
         new.insert("type".into(), kind.into());
-        put(&mut new, "id", ioc["id"].as_str().filter(|text| is_reference(text)));
-        put(&mut new, "source", ioc["source"].as_str().filter(|text| is_words(text)));
+        // A source may name an indicator by its value.
+        let told =
+            |text: &&str| self.secret && value.is_none_or(|value| text.to_lowercase().contains(&value.to_lowercase()));
+        put(&mut new, "id", ioc["id"].as_str().filter(|text| is_reference(text) && !told(text)));
+        // A file's name is the site's, and no source's.
+        let named =
+            ioc["source"].as_str().filter(|text| ioc["source_is_file"] != true && is_words(text) && !told(text));
+        put(&mut new, "source", named);
         put(&mut new, "valid_until", time(&ioc["valid_until"]));
-        let value = ioc["value"].as_str().filter(|text| is_printable(text));
         if let Some(value) = value.filter(|_| !self.secret) {
             new.insert("value".into(), value.into());
             if self.lets(Group::Seen) {
-                put(&mut new, "seen_in", ioc["seen_in"].as_str().filter(|text| is_name(text)));
-                put(&mut new, "seen", ioc["seen"].as_str().and_then(|seen| self.seen(kind, value, seen)));
+                let place = ioc["seen_in"].as_str().filter(|text| is_name(text));
+                put(&mut new, "seen_in", place);
+                put(&mut new, "seen", ioc["seen"].as_str().and_then(|seen| self.seen((kind, value), place, seen)));
             }
         }
         Some(new)
     }
 
-    /// What was seen, if it says no more about the site than the indicator does.
-    fn seen(&self, kind: &str, value: &str, seen: &str) -> Option<String> {
-        if seen == value {
-            return Some(seen.to_owned());
-        }
+    /// What was seen, if it says no more about the site than the indicator does, or as the policy lets it.
+    fn seen(&self, (kind, value): (&str, &str), place: Option<&str>, seen: &str) -> Option<String> {
         match kind {
-            "domain" | "domain_suffix" => below(value, seen).then(|| seen.to_ascii_lowercase()),
+            _ if seen == value => Some(seen.to_owned()),
+            "domain" | "domain_suffix" => below(value, seen),
             "ip" => (seen.parse::<IpAddr>().ok()? == value.parse::<IpAddr>().ok()?).then(|| seen.to_owned()),
             "cidr" => {
                 let address = seen.parse().ok().filter(|address| within(value, *address))?;
                 (!self.inside(address)).then(|| address.to_string())
             }
-            "url" => {
-                let bare = bare_url(seen)?;
-                (bare_url(value)?.split('/').nth(2) == bare.split('/').nth(2)).then_some(bare)
-            }
+            "url" => url(value, seen, self.lets(Group::Query)),
+            "pattern" if place == Some("http.url") && self.lets(Group::Query) => request(seen),
             _ => None,
         }
+    }
+
+    /// What the sensor says of alerts that it had no room for; nothing but numbers and times.
+    fn shed(&self) -> Option<Value> {
+        let shed = self.own["shed"].as_object().filter(|_| self.iocs.is_empty())?;
+        let mut new = Map::new();
+        for name in SHED {
+            new.insert(name.into(), shed.get(name).and_then(Value::as_u64).unwrap_or_default().into());
+        }
+        for name in ["first", "last"].into_iter().filter(|_| self.lets(Group::Time)) {
+            put(&mut new, name, shed.get(name).and_then(time));
+        }
+        filled(new)
     }
 
     /// Whether an address may be the site's own. Private ones count: they tell about some inside, whosever it is.
@@ -193,17 +258,25 @@ impl Scene<'_> {
 
     fn asset(&self) -> Option<Value> {
         let asset = &self.own["asset"];
-        let mut new = Map::new();
+        let (key, mut new) = (&self.gate.key, Map::new());
         put(&mut new, "token", self.token(&asset["ip"]));
+        put(&mut new, "name", asset["name"].as_str().map(|name| key.name(name).to_string()));
         put(&mut new, "role", one_of(&asset["role"], &ROLES));
-        if self.gate.policy.network_names {
-            put(&mut new, "network", asset["network"].as_str().filter(|text| is_name(text)));
-        }
+        let network = asset["network"].as_str().map(|network| match is_name(network) {
+            true if self.gate.limits.network_names => network.to_owned(),
+            _ => key.name(network).to_string(),
+        });
+        put(&mut new, "network", network);
         filled(new)
     }
 
+    /// An inside host's token; none for one that an indicator of the alert names in clear, or that alert would tell whose token
+    /// it is in all others.
     fn token(&self, address: &Value) -> Option<String> {
-        Some(self.gate.key.host(self.address(address)?))
+        let address = self.address(address)?;
+        let names = |text: &Value| text.as_str().and_then(address_in) == Some(address);
+        let named = |ioc: &Value| names(&ioc["seen"]) || names(&ioc["value"]);
+        (!self.iocs.iter().any(named)).then(|| self.gate.key.host(address).to_string())
     }
 
     fn contact(&self) -> Option<Value> {
@@ -237,154 +310,5 @@ impl Scene<'_> {
         let nat = flag(&via["nat"]);
         let known = via.is_object();
         known.then(|| json!({"proxy": !via["proxy"].is_null(), "nat": nat.unwrap_or(false)}))
-    }
-}
-
-/// The strictest marking that the record speaks of. An unknown word is taken for red, none for amber.
-fn marking(alert: &Value) -> Tlp {
-    let ioc = &alert["context"]["ioc"];
-    let list = ioc.as_array().map_or_else(|| std::slice::from_ref(ioc), Vec::as_slice);
-    let whole = alert["metadata"]["tlp"].as_array().map_or(&[][..], Vec::as_slice);
-    let words = whole.iter().chain(list.iter().map(|ioc| &ioc["tlp"])).filter(|word| !word.is_null());
-    words.map(|word| word.as_str().and_then(tlp).unwrap_or(Tlp::Red)).max().unwrap_or(Tlp::Amber)
-}
-
-fn spelled(marking: Tlp) -> &'static str {
-    match marking {
-        Tlp::Clear => "clear",
-        Tlp::Green => "green",
-        Tlp::Amber => "amber",
-        Tlp::AmberStrict => "amber+strict",
-        Tlp::Red => "red",
-    }
-}
-
-/// The sentence, of what has been let out already.
-fn sentence(out: &Map<String, Value>) -> String {
-    let inner = |outer: &str, name: &str| out.get(outer).and_then(|value| value.get(name));
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let first = out.get("indicators").and_then(|list| list.get(0));
-    let what = ["seen", "value", "id"].iter().find_map(|name| text(first?.get(*name)));
-    let what = what.unwrap_or_else(|| "an indicator".into());
-    let who = text(inner("asset", "token")).unwrap_or_else(|| "a host".into());
-    let why = text(out.get("category")).map(|category| format!(" ({category})")).unwrap_or_default();
-    if out.get("direction").is_some_and(|direction| direction == "inbound") {
-        return format!("{what} came to {who}{why}");
-    }
-    let stage = text(inner("contact", "stage")).unwrap_or_default();
-    match inner("contact", "bytes_out").and_then(Value::as_u64).filter(|_| stage == "data") {
-        Some(bytes) => format!("{who} sent {} to {what}{why}", size(bytes)),
-        None => {
-            let verb = STAGES.iter().find(|(word, _)| *word == stage).map_or("met", |(_, verb)| verb);
-            format!("{who} {verb} {what}{why}")
-        }
-    }
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..=999 => format!("{bytes} B"),
-        1_000..=999_999 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..=999_999_999 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
-}
-
-fn put(out: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
-    if let Some(value) = value {
-        out.insert(name.to_owned(), value.into());
-    }
-}
-
-fn filled(map: Map<String, Value>) -> Option<Value> {
-    (!map.is_empty()).then_some(Value::Object(map))
-}
-
-fn flag(value: &Value) -> Option<bool> {
-    value.as_bool()
-}
-
-fn one_of(value: &Value, words: &[&'static str]) -> Option<&'static str> {
-    words.iter().find(|word| value == **word).copied()
-}
-
-/// EVE writes metadata as lists of strings.
-fn confidence(value: &Value) -> Option<u64> {
-    let one = value.get(0).unwrap_or(value);
-    one.as_u64().or_else(|| one.as_str()?.parse().ok()).filter(|confidence| *confidence <= 100)
-}
-
-fn time(value: &Value) -> Option<&str> {
-    let shaped = |text: &&str| {
-        (10..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b"-:.+TZ".contains(&b))
-    };
-    value.as_str().filter(shaped)
-}
-
-/// 1 to 64 of `A-Z a-z 0-9 . _ -`.
-pub(super) fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
-/// A source's or category's words: letters and digits of any script, spaces, and `. _ - : / + &`.
-fn is_words(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.chars().all(|c| c.is_alphanumeric() || " ._-:/+&".contains(c))
-}
-
-/// A source's own name for an indicator.
-fn is_reference(text: &str) -> bool {
-    (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn is_printable(text: &str) -> bool {
-    (1..=4096).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
-/// Whether `seen` is a host name at or below `value`.
-fn below(value: &str, seen: &str) -> bool {
-    let (value, seen) = (value.trim_start_matches("*.").to_ascii_lowercase(), seen.to_ascii_lowercase());
-    let host = seen.len() <= 255 && seen.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-    host && seen.strip_suffix(&value).is_some_and(|front| front.is_empty() || front.ends_with('.'))
-}
-
-/// Scheme, host and path; no user, query or fragment.
-fn bare_url(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let rest = rest.split(['?', '#']).next()?;
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = host.rsplit('@').next()?;
-    let clean = is_name(scheme) && !host.is_empty() && is_printable(host) && (path.is_empty() || is_printable(path));
-    clean.then(|| format!("{}://{}{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase()))
-}
-
-fn within(network: &str, address: IpAddr) -> bool {
-    let Some((base, length)) = network.split_once('/') else { return false };
-    let (Ok(base), Ok(length)) = (base.parse::<IpAddr>(), length.parse::<u32>()) else { return false };
-    match (base, address) {
-        (IpAddr::V4(base), IpAddr::V4(address)) if length <= 32 => {
-            u32::from(base).checked_shr(32 - length) == u32::from(address).checked_shr(32 - length)
-        }
-        (IpAddr::V6(base), IpAddr::V6(address)) if length <= 128 => {
-            u128::from(base).checked_shr(128 - length) == u128::from(address).checked_shr(128 - length)
-        }
-        _ => false,
-    }
-}
-
-/// Addresses that belong to some inside: RFC 1918, RFC 6598, RFC 4193, loopback and link-local.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || (a == 100 && b & 0xc0 == 64)
-        }
-        IpAddr::V6(v6) => {
-            let first = v6.segments()[0];
-            v6.is_loopback() || v6.is_unspecified() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80
-        }
     }
 }

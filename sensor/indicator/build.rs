@@ -280,7 +280,14 @@ fn version(index: &Index, records: &Records) -> String {
 }
 
 fn digest(said: &Statement) -> [u8; 16] {
-    let mut room = vec![said.tlp as u8, said.confidence, said.severity as u8, u8::from(said.revoked)];
+    let mut room = vec![
+        said.tlp as u8,
+        said.pap as u8,
+        said.confidence,
+        said.severity as u8,
+        u8::from(said.revoked),
+        u8::from(said.source_is_file),
+    ];
     push_part(&mut room, said.source.as_bytes());
     push_part(&mut room, format!("{:?} {:?} {:?}", said.valid_from, said.valid_until, said.port).as_bytes());
     push_part(&mut room, format!("{:?} {}", said.field, said.nocase).as_bytes());

@@ -4,12 +4,13 @@
 //!
 //! `build.rs` sorts what feeds say; `index.rs` finds values, in a hot part (`hot.rs`: filter and fingerprints, in huge
 //! pages) and a cold one (`cold.rs`: sorted values and records) that confirms; `pattern.rs` has the automata that find
-//! patterns; `policy.rs` asks after a hit whether it may raise an alert.
+//! patterns; `marking.rs` has TLP and PAP; `policy.rs` asks after a hit whether it may raise an alert.
 
 mod build;
 mod cold;
 mod hot;
 mod index;
+mod marking;
 mod pattern;
 mod policy;
 
@@ -28,23 +29,8 @@ use crate::time::Timestamp;
 
 pub use build::{Builder, Said};
 pub use index::Questions;
+pub use marking::{Pap, Tlp};
 pub use policy::{Explained, Judged, Word};
-
-/// Traffic Light Protocol 2.0, with strict amber.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Tlp {
-    /// No limit.
-    Clear,
-    /// The community.
-    Green,
-    /// The organisation and its clients.
-    #[default]
-    Amber,
-    /// The organisation only.
-    AmberStrict,
-    /// The recipients only.
-    Red,
-}
 
 /// How bad a hit is. EVE counts from 1, the worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,8 +51,12 @@ pub enum Severity {
 pub struct Statement {
     /// Who says it.
     pub source: String,
+    /// Whether nobody said who, and it is the file's name.
+    pub source_is_file: bool,
     /// How far it may be passed on.
     pub tlp: Tlp,
+    /// What may be done with it.
+    pub pap: Pap,
     /// 0 to 100.
     pub confidence: u8,
     /// How bad.
@@ -261,30 +251,6 @@ pub struct Ioc {
     pub id: Option<String>,
     /// What is said.
     pub statement: Arc<Statement>,
-}
-
-impl Tlp {
-    /// Its name in EVE metadata and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Tlp::Clear => "clear",
-            Tlp::Green => "green",
-            Tlp::Amber => "amber",
-            Tlp::AmberStrict => "amber+strict",
-            Tlp::Red => "red",
-        }
-    }
-
-    /// Reads a feed's spelling; TLP 1 said `white`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let name = name.trim();
-        let name = name.get(..4).filter(|start| start.eq_ignore_ascii_case("tlp:")).map_or(name, |_| &name[4..]);
-        let all = [Tlp::Clear, Tlp::Green, Tlp::Amber, Tlp::AmberStrict, Tlp::Red];
-        match all.into_iter().find(|tlp| tlp.name().eq_ignore_ascii_case(name)) {
-            None if name.eq_ignore_ascii_case("white") => Some(Tlp::Clear),
-            found => found,
-        }
-    }
 }
 
 impl Severity {

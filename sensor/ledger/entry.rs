@@ -86,6 +86,11 @@ pub struct Head {
     pub head: Digest,
 }
 
+impl Head {
+    /// Of a ledger without an entry.
+    pub const NONE: Head = Head { sequence: 0, head: Digest::NONE };
+}
+
 /// What leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -71,8 +71,7 @@ pub fn read(storage: &dyn Storage, path: &Path) -> io::Result<Vec<u8>> {
 
 /// Finds where to go on, from the last file to the first.
 pub(super) fn recover(storage: &dyn Storage, directory: &Path) -> io::Result<Found> {
-    let nothing = Head { sequence: 0, head: Digest::NONE };
-    let mut found = Found { files: BTreeMap::new(), head: nothing, unheard: Vec::new(), cut_bytes: 0 };
+    let mut found = Found { files: BTreeMap::new(), head: Head::NONE, unheard: Vec::new(), cut_bytes: 0 };
     let mut before = u64::MAX;
     for path in list(storage, directory)?.into_iter().rev() {
         let Some(number) = number(&path) else { continue };

@@ -97,12 +97,10 @@ pub struct Leaving<'a> {
     pub site: &'a str,
     /// As the message says it.
     pub sensor: &'a str,
-    /// Which way out.
-    pub sink: &'a str,
-    /// To whom, without a secret.
-    pub to: &'a str,
     /// What it is.
     pub kind: Kind,
+    /// Whether the other side signs for what it takes.
+    pub is_receipted: bool,
     /// The run of a spool that it stands for.
     pub run: Option<Run>,
     /// Records in it.
@@ -116,6 +114,7 @@ pub struct Ticket {
     sequence: u64,
     before: Head,
     attempt: Attempt,
+    is_receipted: bool,
 }
 
 /// The writer's side. Several ways out share one.
@@ -182,7 +181,7 @@ impl Ledger {
         self.keys.as_ref().map(|_| self.opened.elapsed().saturating_sub(last))
     }
 
-    /// Enters what is about to leave. `message` is made of the head that it says; its bytes are those that `bytes` shows. Only
+    /// Enters what is about to leave by a way out (its name, and to whom, without a secret). `message` is made of the head that it says; its bytes are those that `bytes` shows. Only
     /// what this returns may be sent, once, and [`Ledger::settle`] is told what came of it.
     ///
     /// # Errors
@@ -190,6 +189,7 @@ impl Ledger {
     pub fn enter<M>(
         &self,
         leaving: &Leaving<'_>,
+        (sink, to): (&str, &str),
         message: impl FnOnce(Head) -> M,
         bytes: impl Fn(&M) -> &[u8],
     ) -> io::Result<(Ticket, M)> {
@@ -201,8 +201,8 @@ impl Ledger {
         let attempt = Attempt {
             site: leaving.site.to_owned(),
             sensor: leaving.sensor.to_owned(),
-            sink: leaving.sink.to_owned(),
-            to: leaving.to.chars().take(LEDGER_TO_LETTERS_MAX).collect(),
+            sink: sink.to_owned(),
+            to: to.chars().take(LEDGER_TO_LETTERS_MAX).collect(),
             kind: leaving.kind,
             run: leaving.run.clone(),
             records: leaving.records,
@@ -212,7 +212,7 @@ impl Ledger {
         let said = Said::Attempt(attempt.clone());
         let sequence = self.done(&mut writer, |writer| writer.write(said))?;
         self.keep(sequence, bytes(&message));
-        Ok((Ticket { sequence, before, attempt }, message))
+        Ok((Ticket { sequence, before, attempt, is_receipted: leaving.is_receipted }, message))
     }
 
     /// Enters what came of an attempt, with the receipt if there is one. What is entered, and so holds: where keys are known, a
@@ -241,6 +241,7 @@ impl Ledger {
 
     fn check(&self, ticket: &Ticket, committed: Option<u64>, receipt: Option<&Receipt>) -> Option<Checked> {
         Some(match (&self.keys, receipt) {
+            (_, None) if !ticket.is_receipted => return None,
             (None, None) => return None,
             (None, Some(_)) => Checked::Unchecked,
             (Some(_), None) => Checked::Missing,

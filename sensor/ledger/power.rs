@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::tests::{Centre, check, leaving, send};
+use super::tests::{Centre, TO, check, leaving, send};
 use super::*;
 use crate::spool::simulated::{Faults, Random, Simulated};
 use crate::spool::{Entry as Place, Growing, Storage};
@@ -45,7 +45,7 @@ fn work(ledger: &Ledger, disk: &Simulated, centre: &Centre, oracle: &mut Oracle,
             // nobody hears what became of it
             0 => {
                 let body = vec![random.next() as u8; 8];
-                if let Ok((ticket, sent)) = ledger.enter(&leaving(through), |_| body, |bytes| bytes) {
+                if let Ok((ticket, sent)) = ledger.enter(&leaving(through), TO, |_| body, |bytes| bytes) {
                     oracle.0.insert(ticket.sequence, Digest::of(&sent));
                 }
             }
@@ -55,7 +55,7 @@ fn work(ledger: &Ledger, disk: &Simulated, centre: &Centre, oracle: &mut Oracle,
                     before = head;
                     format!("{through} {}", head.head).into_bytes()
                 };
-                if let Ok((ticket, bytes)) = ledger.enter(&leaving(through), message, |bytes| bytes) {
+                if let Ok((ticket, bytes)) = ledger.enter(&leaving(through), TO, message, |bytes| bytes) {
                     sent = bytes;
                     oracle.0.insert(ticket.sequence, Digest::of(&sent));
                     let receipt = centre.sign(before, &sent, through);

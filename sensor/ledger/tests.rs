@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use super::*;
 
+/// Whom everything goes to.
+pub(super) const TO: (&str, &str) = ("https", "https://c/v1/alerts");
+
 /// A centre that signs.
 pub(super) struct Centre(Ed25519KeyPair);
 
@@ -35,15 +38,7 @@ impl Centre {
 
 pub(super) fn leaving(through: u64) -> Leaving<'static> {
     let run = Some(Run { spool: "9b1c33a0d4e5f607".into(), after: through - 1, through });
-    Leaving {
-        site: "site",
-        sensor: "tap",
-        sink: "https",
-        to: "https://c/v1/alerts",
-        kind: Kind::Alerts,
-        run,
-        records: 1,
-    }
+    Leaving { site: "site", sensor: "tap", kind: Kind::Alerts, is_receipted: true, run, records: 1 }
 }
 
 /// Enters a message and its answer, signed or not.
@@ -54,7 +49,7 @@ pub(super) fn send(ledger: &Ledger, through: u64, centre: Option<&Centre>) -> io
         before = Some(head);
         body(head)
     };
-    let (ticket, sent) = ledger.enter(&leaving(through), message, |bytes| bytes)?;
+    let (ticket, sent) = ledger.enter(&leaving(through), TO, message, |bytes| bytes)?;
     let receipt = centre.zip(before).map(|(centre, before)| centre.sign(before, &sent, through));
     Ok(ledger.settle(ticket, Answer::Committed, Some(through), receipt))
 }
@@ -119,7 +114,7 @@ fn what_was_entered_holds_and_is_covered_up_to_the_last_receipt() {
 fn a_message_is_in_the_ledger_before_its_caller_has_it() {
     let directory = TempDir::new().expect("a folder");
     let ledger = open(directory.path(), None);
-    let (ticket, bytes) = ledger.enter(&leaving(1), |_| b"{}".to_vec(), |bytes| bytes).expect("there is room");
+    let (ticket, bytes) = ledger.enter(&leaving(1), TO, |_| b"{}".to_vec(), |bytes| bytes).expect("there is room");
     let all = lines(directory.path());
     let last = all.last().and_then(|(_, lines)| lines.last()).expect("a line");
     let entry = Entry::read(last.strip_suffix(b"\n").expect("whole")).expect("an entry");
@@ -152,6 +147,7 @@ fn what_the_centre_committed_is_signed_too() {
     let (ticket, sent) = ledger
         .enter(
             &leaving(9),
+            TO,
             |before| {
                 head = before;
                 b"{}".to_vec()
@@ -264,7 +260,7 @@ fn a_chain_that_was_written_anew_does_not_match_its_receipts() {
 fn a_torn_line_is_cut_and_said_and_its_attempt_ends_unknown() {
     let directory = TempDir::new().expect("a folder");
     let ledger = open(directory.path(), None);
-    let (ticket, _) = ledger.enter(&leaving(1), |_| b"{}".to_vec(), |bytes| bytes).expect("there is room");
+    let (ticket, _) = ledger.enter(&leaving(1), TO, |_| b"{}".to_vec(), |bytes| bytes).expect("there is room");
     drop((ticket, ledger));
     let path = files(directory.path()).pop().expect("a file");
     let mut bytes = fs::read(&path).expect("it can be read");

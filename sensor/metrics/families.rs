@@ -334,6 +334,26 @@ pub(super) static FAMILIES: &[Family] = &[
         "Attempts that have to be repeated.",
         Delivery(|delivery| Some(delivery.retries as f64)),
     ),
+    counter(
+        "haetae_delivery_attempts_total",
+        "Attempts by what became of them: committed, refused, otherwise (another form, or less), busy, token, certificate, slow, unreachable, wrong (it claims what cannot be), other.",
+        Any(samples::attempts),
+    ),
+    gauge(
+        "haetae_delivery_endpoint",
+        "The endpoint of the centre in use: 0 is `centre.url`, then its fallbacks.",
+        Delivery(|delivery| Some(delivery.endpoint as f64)),
+    ),
+    gauge(
+        "haetae_delivery_certificate_expiry_timestamp_seconds",
+        "Until when a certificate holds, in seconds since 1970: our own, and the centre's as it was last seen.",
+        Any(samples::certificates),
+    ),
+    gauge(
+        "haetae_delivery_clock_ahead_seconds",
+        "How far our clock is ahead of the centre's; below 0: behind it.",
+        Delivery(|delivery| Some(delivery.clock_ahead as f64)),
+    ),
     gauge(
         "haetae_delivery_lag_seconds",
         "How far the centre is behind the sensor.",

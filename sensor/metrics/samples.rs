@@ -6,6 +6,7 @@ use super::exposition::{Samples, Seen};
 use super::{REFUSALS, SEVERITIES, STAGES};
 use crate::alert::words;
 use crate::decode::{Fate, Malformed};
+use crate::emit::Attempt;
 
 fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
@@ -121,6 +122,21 @@ pub(super) fn deliveries(seen: &Seen<'_>, out: &mut Samples) {
         out.by("outcome", "delivered", delivery.delivered as f64);
         out.by("outcome", "withheld", delivery.withheld as f64);
         out.by("outcome", "dead", delivery.dead as f64);
+    }
+}
+
+pub(super) fn attempts(seen: &Seen<'_>, out: &mut Samples) {
+    if let Some(delivery) = &seen.sight.delivery {
+        for (attempt, count) in Attempt::ALL.iter().zip(delivery.attempts) {
+            out.by("outcome", attempt.name(), count as f64);
+        }
+    }
+}
+
+pub(super) fn certificates(seen: &Seen<'_>, out: &mut Samples) {
+    if let Some(delivery) = &seen.sight.delivery {
+        let ends = [("own", delivery.own_until), ("centre", delivery.centre_until)];
+        ends.into_iter().for_each(|(whose, end)| end.iter().for_each(|end| out.by("certificate", whose, *end as f64)));
     }
 }
 

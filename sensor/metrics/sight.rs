@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Tally;
 use crate::alert::record::Mode;
+use crate::emit::Attempt;
 
 /// What the sensor is like at one moment. Counters count from its start.
 #[derive(Clone, Debug, Default)]
@@ -171,12 +172,22 @@ pub struct SpoolState {
 }
 
 /// How delivery goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryState {
     /// Records that the centre has committed.
     pub delivered: u64,
     /// Attempts that have to be repeated.
     pub retries: u64,
+    /// Attempts by what became of them, in the order of [`Attempt::ALL`].
+    pub attempts: [u64; Attempt::ALL.len()],
+    /// The endpoint in use; 0 is the first in the configuration.
+    pub endpoint: u64,
+    /// Until when our certificate holds: seconds since 1970; `None`: we have none.
+    pub own_until: Option<u64>,
+    /// Until when the centre's holds, as it was last seen.
+    pub centre_until: Option<u64>,
+    /// How far our clock is ahead of the centre's, in seconds.
+    pub clock_ahead: i64,
     /// Records that the gate kept back.
     pub withheld: u64,
     /// Records that the centre refused; they are among the dead letters.
@@ -187,6 +198,8 @@ pub struct DeliveryState {
     pub lag: Duration,
     /// Whether the last attempt reached the centre.
     pub reachable: bool,
+    /// Why not, for a person.
+    pub reason: Option<String>,
 }
 
 /// What was entered of what left.

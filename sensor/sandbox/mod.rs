@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-pub use rights::Rights;
+pub use rights::{Rights, hide};
 pub use standing::{Hold, Standing};
 
 /// What a thread is for.

@@ -74,7 +74,10 @@ pub(super) fn unbind_memory() {
 }
 
 /// No core dump, no debugger: keys and tokens lie in memory.
-pub(super) fn hide() -> io::Result<()> {
+///
+/// # Errors
+/// What the kernel says.
+pub fn hide() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 

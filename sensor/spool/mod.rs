@@ -53,6 +53,13 @@ impl Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpoolId(pub(crate) [u8; 8]);
 
+impl SpoolId {
+    /// The one of this number.
+    pub fn of(number: u64) -> SpoolId {
+        SpoolId(number.to_be_bytes())
+    }
+}
+
 impl fmt::Display for SpoolId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", u64::from_be_bytes(self.0))

@@ -86,6 +86,8 @@ pub fn well(seconds: f64) -> Sight {
         delivery: Some(DeliveryState {
             delivered: counted(seconds, 2),
             last_commit: Some((STARTED + seconds) as u64),
+            own_until: Some(now() + 100 * 86_400),
+            centre_until: Some(now() + 50 * 86_400),
             reachable: true,
             ..DeliveryState::default()
         }),
@@ -179,6 +181,9 @@ pub fn ill(seconds: f64) -> Sight {
             withheld: counted(seconds, 1),
             retries: counted(seconds, 1),
             lag: Duration::from_secs(20_000),
+            own_until: Some(now() + 3_600),
+            endpoint: 1,
+            clock_ahead: -1_000,
             ..DeliveryState::default()
         }),
         ledger: Some(ill_ledger(seconds)),
@@ -247,4 +252,9 @@ fn ill_worker(seconds: f64) -> Tally {
         nanos: [counted(seconds, 100_000_000_000); STAGES.len()],
         ..well_worker(seconds, 0)
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -8,14 +8,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What a client is to trust.
 pub const AUTHORITY: &str = "authority.pem";
-const CERTIFICATE: &str = "server.pem";
-const KEY: &str = "server.key";
+/// The server's certificate.
+pub const CERTIFICATE: &str = "server.pem";
+/// And its key.
+pub const KEY: &str = "server.key";
+/// Authorities of clients. If it is there, a client has to show a certificate of one of them.
+pub const CLIENTS: &str = "clients.pem";
 
 /// A server's TLS configuration with the certificate in `directory`.
 pub fn server(directory: &Path) -> io::Result<Arc<ServerConfig>> {
@@ -26,11 +33,23 @@ pub fn server(directory: &Path) -> io::Result<Arc<ServerConfig>> {
         CertificateDer::pem_file_iter(directory.join(CERTIFICATE)).and_then(Iterator::collect);
     let chain = chain.map_err(io::Error::other)?;
     let key = PrivateKeyDer::from_pem_file(directory.join(KEY)).map_err(io::Error::other)?;
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(io::Error::other)?;
-    Ok(Arc::new(config))
+    let builder = match directory.join(CLIENTS).exists() {
+        true => builder.with_client_cert_verifier(clients(&directory.join(CLIENTS), provider)?),
+        false => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(builder.with_single_cert(chain, key).map_err(io::Error::other)?))
+}
+
+fn clients(path: &Path, provider: Arc<CryptoProvider>) -> io::Result<Arc<dyn ClientCertVerifier>> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
+        roots.add(authority.map_err(io::Error::other)?).map_err(io::Error::other)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(io::Error::other)
 }
 
 fn make(directory: &Path) -> io::Result<()> {

@@ -122,3 +122,14 @@ fn path(directory: &Path) -> PathBuf {
 fn whole(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
+
+/// Takes the last batches of a ledger away, as a centre does that acknowledged what was on no disk. Gives the identities that
+/// are gone.
+pub fn forget(directory: &Path, batches: usize) -> io::Result<BTreeSet<Identity>> {
+    let before = Book::read(directory)?.identities;
+    let text = std::fs::read_to_string(path(directory))?;
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    std::fs::write(path(directory), lines[..lines.len().saturating_sub(batches)].concat())?;
+    let after = Book::read(directory)?.identities;
+    Ok(before.difference(&after).cloned().collect())
+}

@@ -62,6 +62,7 @@ fn main() -> io::Result<()> {
         slow: Duration::from_millis(options.slow),
         signing: centre::receipts::Signing::Every,
         print: true,
+        ..Behaviour::default()
     };
     let server = Server::open(&options.dir, &token, behaviour)?;
     let tls = if options.plain { None } else { Some(centre::certificates::server(&options.dir)?) };

@@ -5,7 +5,11 @@
 
 pub mod certificates;
 pub mod contract;
+#[cfg(test)]
+pub mod issuer;
 pub mod ledger;
+#[cfg(test)]
+pub mod proxy;
 pub mod receipts;
 #[cfg(test)]
 pub mod running;

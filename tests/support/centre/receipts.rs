@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// What a site is to put under `centre.receipt_keys`.
@@ -19,7 +20,7 @@ pub const RECEIPT_KEYS: &str = "receipts.pem";
 const KEY: &str = "receipts.key";
 
 /// What becomes of receipts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Signing {
     /// Every message that is taken gets one.
     #[default]

@@ -5,13 +5,12 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::certificates;
 use super::ledger::Book;
-use super::receipts::{RECEIPT_KEYS, Signing};
+use super::receipts::RECEIPT_KEYS;
 use super::server::{Behaviour, Server, announce};
 
 /// The variable that makes this test binary a centre.
@@ -40,10 +39,7 @@ pub struct Running {
 impl Running {
     /// Starts a centre with its ledger and certificates in `directory`; it listens when this returns.
     pub fn start(directory: &Path, setting: &Setting) -> Running {
-        let behaviour = &setting.behaviour;
-        let told = json!({"directory": directory, "port": setting.port, "refuse": behaviour.refuse,
-            "fail_after_commit": behaviour.fail_after_commit, "busy": behaviour.busy,
-            "records_max": behaviour.records_max, "signing": format!("{:?}", behaviour.signing), "slow_ms": behaviour.slow.as_millis() as u64});
+        let told = json!({"directory": directory, "port": setting.port, "behaviour": setting.behaviour});
         let mut child = Command::new(std::env::current_exe().expect("the test binary has a path"))
             .args(["--exact", &test_name(), "--nocapture"])
             .env(SETTING, told.to_string())
@@ -127,25 +123,11 @@ fn test_name() -> String {
 fn the_centre_of_other_tests() {
     let Ok(setting) = std::env::var(SETTING) else { return };
     let told: Value = serde_json::from_str(&setting).unwrap();
-    let number = |name: &str| told[name].as_u64().unwrap();
     let directory = PathBuf::from(told["directory"].as_str().unwrap());
-    let refused = told["refuse"].as_array().unwrap().iter();
-    let behaviour = Behaviour {
-        fail_after_commit: number("fail_after_commit"),
-        refuse: refused.map(|id| id.as_str().unwrap().to_owned()).collect(),
-        busy: number("busy"),
-        records_max: number("records_max") as usize,
-        slow: Duration::from_millis(number("slow_ms")),
-        signing: match told["signing"].as_str() {
-            Some("None") => Signing::None,
-            Some("Wrong") => Signing::Wrong,
-            _ => Signing::Every,
-        },
-        print: false,
-    };
+    let behaviour: Behaviour = serde_json::from_value(told["behaviour"].clone()).unwrap();
     let server = Server::open(&directory, TOKEN, behaviour).unwrap();
     let tls = certificates::server(&directory).unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", number("port") as u16)).unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", told["port"].as_u64().unwrap() as u16)).unwrap();
     announce(listener.local_addr().unwrap());
     server.serve(listener, Some(tls)).unwrap();
 }

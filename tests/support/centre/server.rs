@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::contract::{Contract, Refusal};
@@ -24,7 +25,8 @@ const IDLE_MAX: Duration = Duration::from_secs(120);
 pub const HEARTBEATS: &str = "heartbeats.jsonl";
 
 /// How the stand-in behaves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Behaviour {
     /// Kill the process between commit and answer of this batch, counted from 1; 0: never.
     pub fail_after_commit: u64,
@@ -34,6 +36,16 @@ pub struct Behaviour {
     pub busy: u64,
     /// Answer 413 to batches of more records than this; 0: never.
     pub records_max: usize,
+    /// Answer 400 to batches with records whose id is one of these, and name none.
+    pub poison: Vec<String>,
+    /// Answer 400 to every batch.
+    pub refuse_all: bool,
+    /// Answer 415 to batches that are packed.
+    pub plain: bool,
+    /// Answer this instead of what is committed, in turn, to the first batches.
+    pub lies: Vec<Value>,
+    /// Judge no record by the contract: for measuring the other side.
+    pub trusting: bool,
     /// Wait before each answer.
     pub slow: Duration,
     /// What becomes of receipts.
@@ -58,6 +70,7 @@ pub struct Server {
 struct Request {
     line: String,
     authorized: bool,
+    packed: bool,
     body: Vec<u8>,
 }
 
@@ -119,9 +132,10 @@ impl Server {
             std::thread::sleep(self.behaviour.slow);
             let body = body.map(|body| body.to_string()).unwrap_or_default();
             let retry = if matches!(status, 429 | 503) { "Retry-After: 1\r\n" } else { "" };
-            let length = body.len();
+            let (length, date) = (body.len(), date());
             let head = format!(
-                "HTTP/1.1 {status} \r\nContent-Type: application/json\r\n{retry}Content-Length: {length}\r\n\r\n"
+                "HTTP/1.1 {status} \r\nDate: {date}\r\nContent-Type: application/json\r\n\
+                 {retry}Content-Length: {length}\r\n\r\n"
             );
             stream.write_all((head + &body).as_bytes())?;
             stream.flush()?;
@@ -162,21 +176,30 @@ impl Server {
         let line = format!("{} {}", parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
         let length = find("content-length").and_then(|text| text.parse().ok()).unwrap_or_default();
         let authorized = find("authorization") == Some(format!("Bearer {}", self.token));
-        Ok((Request { line, authorized, body: Vec::new() }, start, length))
+        let packed = find("content-encoding").is_some_and(|form| form == "zstd");
+        Ok((Request { line, authorized, packed, body: Vec::new() }, start, length))
     }
 
     fn answer(&self, request: &Request) -> io::Result<Answer> {
         if !request.authorized {
             return Ok(refuse(401, "the token is missing or wrong"));
         }
-        let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
+        if request.packed && self.behaviour.plain {
+            return Ok(refuse(415, "nothing packed"));
+        }
+        let unpacked = request.packed.then(|| zstd::bulk::decompress(&request.body, BODY_BYTES_MAX));
+        let Ok(unpacked) = unpacked.transpose() else {
+            return Ok(refuse(400, "not zstd"));
+        };
+        let bytes = unpacked.as_ref().unwrap_or(&request.body);
+        let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
             return Ok(refuse(400, "not JSON"));
         };
         match request.line.as_str() {
-            "POST /v1/alerts" => self.alerts(&body, &request.body),
-            "POST /v1/heartbeat" => Ok(match self.contract.heartbeat(&body).map(|()| self.keep(&request.body)) {
+            "POST /v1/alerts" => self.alerts(&body, bytes),
+            "POST /v1/heartbeat" => Ok(match self.contract.heartbeat(&body).map(|()| self.keep(bytes)) {
                 Ok(()) if self.behaviour.signing == Signing::None => Answer(204, None),
-                Ok(()) => Answer(200, Some(self.signer.sign(&body, &request.body, json!({})))),
+                Ok(()) => Answer(200, Some(self.signer.sign(&body, bytes, json!({})))),
                 Err(refusal) => refuse(400, &refusal.error),
             }),
             _ => Ok(refuse(404, "no such place")),
@@ -192,7 +215,14 @@ impl Server {
         if self.behaviour.records_max > 0 && records > self.behaviour.records_max {
             return Ok(refuse(413, "too many records"));
         }
-        if let Err(Refusal { error, index }) = self.contract.batch(batch).and_then(|()| self.poison(batch)) {
+        if self.behaviour.refuse_all || self.holds(batch, &self.behaviour.poison).is_some() {
+            return Ok(refuse(400, "something is wrong"));
+        }
+        if let Some(lie) = self.behaviour.lies.get(number as usize - 1) {
+            return Ok(Answer(200, Some(lie.clone())));
+        }
+        let judged = if self.behaviour.trusting { Ok(()) } else { self.contract.batch(batch) };
+        if let Err(Refusal { error, index }) = judged.and_then(|()| self.refused(batch)) {
             let status = if index.is_some() { 422 } else { 400 };
             return Ok(Answer(status, Some(json!({"error": error, "index": index}))));
         }
@@ -214,13 +244,17 @@ impl Server {
     }
 
     /// The records that it was told to refuse.
-    fn poison(&self, batch: &Value) -> Result<(), Refusal> {
-        let records = batch["records"].as_array().map_or(&[][..], Vec::as_slice);
-        let told = |record: &Value| self.behaviour.refuse.iter().any(|id| record["id"] == id.as_str());
-        match records.iter().position(told) {
+    fn refused(&self, batch: &Value) -> Result<(), Refusal> {
+        match self.holds(batch, &self.behaviour.refuse) {
             Some(index) => Err(Refusal { error: "told to refuse this one".to_owned(), index: Some(index) }),
             None => Ok(()),
         }
+    }
+
+    /// Which record has one of these ids.
+    fn holds(&self, batch: &Value, ids: &[String]) -> Option<usize> {
+        let records = batch["records"].as_array().map_or(&[][..], Vec::as_slice);
+        records.iter().position(|record| ids.iter().any(|id| record["id"] == id.as_str()))
     }
 
     fn show(&self, batch: &Value, new: &[Value]) {
@@ -244,6 +278,12 @@ fn fill(stream: &mut impl Read, held: &mut Vec<u8>) -> io::Result<usize> {
     let count = stream.read(&mut chunk)?;
     held.extend_from_slice(&chunk[..count]);
     Ok(count)
+}
+
+/// As RFC 9110 section 5.6.7 wants it.
+fn date() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).unwrap_or_default()
 }
 
 fn refuse(status: u16, error: &str) -> Answer {
