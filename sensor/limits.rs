@@ -341,6 +341,12 @@ pub const SUSPECTS_MAX: usize = 64;
 /// An answer of the centre: a number, or a reason.
 pub const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
+/// A line of the NATS protocol: the server's first one names every server of its cluster.
+pub const NATS_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Servers of one NATS cluster that are tried in turn.
+pub const NATS_SERVERS_MAX: usize = 8;
+
 /// Refused records kept for a person to look at. At this size deliveries stop instead of losing more.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -403,7 +409,7 @@ pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;
 // ---- metrics
 
 /// Links shown by name in the metrics; a tap has two, and a label for each of thousands would be a burden for who collects.
-pub const LINKS_LABELLED_MAX: usize = 40;
+pub const LINKS_LABELLED_MAX: usize = 36;
 
 /// Connections to the metrics server at once: some scrapers, a person, a probe; who comes in when all are taken displaces one.
 pub const METRICS_CONNECTIONS_MAX: usize = 32;
@@ -841,6 +847,21 @@ pub const RECEIPT_KEYS_MAX: usize = 64;
 /// What may stand before a listed name in what was seen of it: names of services are shorter, and what is longer is how data
 /// goes through a resolver.
 pub const WIRE_NAME_FRONT_BYTES_MAX: usize = 32;
+
+/// Roots of a TAXII server that are looked at for a collection. Servers have a handful; each costs two requests within one attempt.
+pub const TAXII_ROOTS_MAX: usize = 8;
+
+/// Objects that are asked for by name at once: fifty ids fit into the 4 KiB that servers take for a request's first line.
+pub const TAXII_IDS_MAX: usize = 50;
+
+/// Pages of the answer: a server that pages fifty objects further than this does not end.
+pub const TAXII_PAGES_MAX: usize = 10;
+
+/// Envelopes that a TAXII server may be at work on: one for each lane of the spool, and some that have grown since.
+pub const TAXII_PENDING_MAX: usize = 8;
+
+/// How long a TAXII server may be at work on one: after that it is given it again.
+pub const TAXII_PENDING_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A name that `haetae reveal` looks for in what the site has written down; names have up to 255 bytes (RFC 1035 section 2.3.4).
 pub const REVEAL_TEXT_BYTES_MAX: usize = 255;

@@ -22,7 +22,9 @@ mod ledger;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;
+mod misp;
 mod mistakes;
+mod nats;
 mod packages;
 mod progress;
 mod replays;
@@ -30,5 +32,6 @@ mod report;
 mod sinks;
 mod support;
 mod taint;
+mod taxii;
 mod tidy;
 mod wire;

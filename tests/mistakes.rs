@@ -152,55 +152,52 @@ fn a_file_that_no_person_wrote_is_refused_at_once() {
     }
 }
 
+/// What a member may get wrong in the gate file: its text; place, beginning and help of what is said.
+static GATE: &[(&str, &str, &str, &str)] = &[
+    ("# one\ntlp_maximum: green\n", "2:1", "error: gate: tlp_maximum: unknown option", "tlp_max"),
+    ("tlp_max: purple\n", "1:10", "error: gate: tlp_max: `purple` is not one of", "clear, green"),
+    ("leave: [time, src_ip]\n", "1:15", "error: gate: leave[1]: `src_ip` is not known here", "one of time"),
+    ("leave: time\n", "1:8", "error: gate: leave: must be a list", "[a, b]"),
+    ("network_names: yes\n", "1:16", "error: gate: network_names: must be `true` or `false`", "true, false"),
+    ("network_names: true\nnetwork_names: false\n", "2:1", "error: gate: duplicate", "given once"),
+    ("tlp_max:\n\tgreen\n", "2:2", "error: gate: ", "spaces"),
+    ("key: key.open\n", "1:6", "error: gate: key: ", "chmod 600"),
+    (
+        "pap_max: red\n",
+        "1:10",
+        "error: gate: pap_max: `red`: what is marked so never leaves to centre",
+        "clear, green, amber",
+    ),
+    ("pap_max: amber+strict\n", "1:10", "error: gate: pap_max: `amber+strict` is not one of", "clear, green, amber"),
+    ("sinks: { pigeon: {} }\n", "1:10", "error: gate: sinks.pigeon: unknown option", "misp"),
+    ("sinks:\n  taxii:\n    tlp: red\n", "3:5", "error: gate: sinks.taxii.tlp: unknown option", "tlp_max"),
+    (
+        "sinks: { misp: { tlp_max: red } }\n",
+        "1:27",
+        "error: gate: sinks.misp.tlp_max: `red`: what is marked so never",
+        "clear",
+    ),
+    (
+        "sinks:\n  taxii:\n    leave: [time, asset]\n",
+        "3:19",
+        "error: gate: sinks.taxii.leave[1]: `asset` has no place",
+        "any of time",
+    ),
+    (
+        "sinks: { cef: { leave: [payload] } }\n",
+        "1:25",
+        "error: gate: sinks.cef.leave[0]: `payload` is not known here",
+        "one of time",
+    ),
+    ("leave: [time, time]\n", "1:15", "error: gate: leave[1]: is given twice", "once"),
+];
+
 #[test]
 fn what_is_wrong_with_the_gate_file_is_told_with_its_place_there() {
     let folder = filled();
     let gate = folder.path().join("gate.yaml");
     let config = "networks: { home: [10.0.0.0/8] }\ncentre: { url: \"http://[::1]/\", gate: gate.yaml }\n";
-    let cases = [
-        ("# one\ntlp_maximum: green\n", "2:1", "error: gate: tlp_maximum: unknown option", "tlp_max"),
-        ("tlp_max: purple\n", "1:10", "error: gate: tlp_max: `purple` is not one of", "clear, green"),
-        ("leave: [time, src_ip]\n", "1:15", "error: gate: leave[1]: `src_ip` is not known here", "one of time"),
-        ("leave: time\n", "1:8", "error: gate: leave: must be a list", "[a, b]"),
-        ("network_names: yes\n", "1:16", "error: gate: network_names: must be `true` or `false`", "true, false"),
-        ("network_names: true\nnetwork_names: false\n", "2:1", "error: gate: duplicate", "given once"),
-        ("tlp_max:\n\tgreen\n", "2:2", "error: gate: ", "spaces"),
-        ("key: key.open\n", "1:6", "error: gate: key: ", "chmod 600"),
-        (
-            "pap_max: red\n",
-            "1:10",
-            "error: gate: pap_max: `red`: what is marked so never leaves to centre",
-            "clear, green, amber",
-        ),
-        (
-            "pap_max: amber+strict\n",
-            "1:10",
-            "error: gate: pap_max: `amber+strict` is not one of",
-            "clear, green, amber",
-        ),
-        ("sinks: { pigeon: {} }\n", "1:10", "error: gate: sinks.pigeon: unknown option", "misp"),
-        ("sinks:\n  taxii:\n    tlp: red\n", "3:5", "error: gate: sinks.taxii.tlp: unknown option", "tlp_max"),
-        (
-            "sinks: { misp: { tlp_max: red } }\n",
-            "1:27",
-            "error: gate: sinks.misp.tlp_max: `red`: what is marked so never",
-            "clear",
-        ),
-        (
-            "sinks:\n  taxii:\n    leave: [time, asset]\n",
-            "3:19",
-            "error: gate: sinks.taxii.leave[1]: `asset` has no place",
-            "any of time",
-        ),
-        (
-            "sinks: { cef: { leave: [payload] } }\n",
-            "1:25",
-            "error: gate: sinks.cef.leave[0]: `payload` is not known here",
-            "one of time",
-        ),
-        ("leave: [time, time]\n", "1:15", "error: gate: leave[1]: is given twice", "once"),
-    ];
-    for (text, place, begin, help) in cases {
+    for (text, place, begin, help) in GATE {
         fs::write(&gate, text).expect("a file");
         let (code, _, complaints) = checked(&folder.path().join("haetae.yaml"), config.as_bytes());
         let said: Vec<&str> = complaints.lines().collect();

@@ -10,7 +10,7 @@ pub mod uplink;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use haetae::gate::SiteKey;
@@ -356,8 +356,8 @@ const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The 60 bits of a token, read from its letters.
 fn bits(token: &str, before: &str) -> Option<u64> {
-    let letters = token.strip_prefix(before).filter(|letters| letters.len() == 12)?.bytes();
-    letters.fold(Some(0), |bits, letter| Some(bits? << 5 | LETTERS.iter().position(|known| *known == letter)? as u64))
+    let five = |letter: u8| LETTERS.iter().position(|known| *known == letter).map(|at| at as u64);
+    token.strip_prefix(before)?.bytes().try_fold(0, |bits, letter| Some(bits << 5 | five(letter)?))
 }
 
 /// The same of what it is made of, as `sensor/gate/token.rs` does it.
@@ -491,8 +491,8 @@ fn the_site_can_reveal_what_others_cannot_and_refuses_who_has_no_key() {
     };
     let reveal = |token: &str, key: &str| {
         let mut command = binary::haetae();
-        let (key, log) = (format!("site.key={key}"), "outputs.eve.path=log/eve.json");
-        command.current_dir(&told.site.home).args(["reveal", token, "-c", "haetae.yaml", "--set", &key, "--set", log]);
+        let log = "outputs.eve.path=log/eve.json";
+        command.current_dir(&told.site.home).args(["reveal", token, "-c", "haetae.yaml", "--set", key, "--set", log]);
         let output = command.output().expect("it runs");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         (output.status.code(), text(output.stdout), text(output.stderr))
@@ -500,27 +500,27 @@ fn the_site_can_reveal_what_others_cannot_and_refuses_who_has_no_key() {
     let host = of("/asset/token");
     let begun = std::time::Instant::now();
     let answer = (Some(0), format!("{host} is 10.77.123.45 (leaknetwork8d2f)\n"), String::new());
-    assert_eq!(reveal(&host, "site.key"), answer);
+    assert_eq!(reveal(&host, "site.key=site.key"), answer);
     let resolver = of("/contact/resolver");
-    assert_eq!(reveal(&resolver, "site.key").1, format!("{resolver} is 10.77.201.53 (leaknetwork8d2f)\n"));
+    assert_eq!(reveal(&resolver, "site.key=site.key").1, format!("{resolver} is 10.77.201.53 (leaknetwork8d2f)\n"));
     let network = of("/asset/network");
     assert_eq!(
-        reveal(&network, "site.key").1,
+        reveal(&network, "site.key=site.key").1,
         format!("{network} is leaknetwork8d2f (a network of the configuration)\n")
     );
     // what cannot be counted is found where it was written down
     let name = SiteKey::fixed(KEY).name("LEAKSNI6e77.corp.example").to_string();
-    assert_eq!(reveal(&name, "site.key").1, format!("{name} is leaksni6e77.corp.example\n"));
+    assert_eq!(reveal(&name, "site.key=site.key").1, format!("{name} is leaksni6e77.corp.example\n"));
     eprintln!("four tokens revealed in {:?}", begun.elapsed());
     let stranger = SiteKey::fixed(&[7; 32]).host(HOST.into()).to_string();
-    let (code, out, complaints) = reveal(&stranger, "site.key");
+    let (code, out, complaints) = reveal(&stranger, "site.key=site.key");
     assert_eq!((code, out.as_str()), (Some(1), ""), "{complaints}");
     assert!(complaints.contains("537 IPv4 addresses of") && complaints.contains("local file"), "{complaints}");
     std::fs::write(told.site.path("short.key"), b"short").expect("a file");
-    for key in ["not.there", "short.key", "leakrules77cc.yaml", "."] {
+    for key in ["site.key=short.key", "site.key=leakrules77cc.yaml", "centre.spool=gone/spool"] {
         let refused = (Some(77), String::new(), "error: this takes the site's key\n".to_owned());
         assert_eq!(reveal(&host, key), refused, "{key}");
-        assert!(!Path::new(&told.site.path("not.there")).exists(), "no key is made");
+        assert!(!told.site.path("gone").exists(), "no key is made");
     }
-    assert_eq!(reveal("h-short", "site.key").0, Some(2));
+    assert_eq!(reveal("h-short", "site.key=site.key").0, Some(2));
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::ledger_words::LedgerCommand;
+use super::reveal;
 use super::values::{batch, output, seconds, workers};
 use crate::config::{Output, Pace, Workers};
 use crate::leash::Provoke;
@@ -164,20 +165,8 @@ pub(crate) enum Command {
         site: Site,
     },
     /// Say which inside host or name a token of this site stands for; takes the site's key, on this machine
-    #[command(
-        after_help = "Every IPv4 address of `networks:` is tried. IPv6 addresses and names are found if the configuration names them, \
-                      or the event log or the spool still has them."
-    )]
-    Reveal {
-        /// The token, as the centre has it: h- or n-, and 12 letters
-        token: String,
-        /// Configuration that says where the key is (default: HAETAE_CONFIG)
-        #[arg(short = 'c', value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Override an option of the configuration: --set site.key=/media/key/site.key
-        #[arg(long, value_name = "A.B=C")]
-        set: Vec<String>,
-    },
+    #[command(after_help = reveal::HELP)]
+    Reveal(reveal::Typed),
     /// Look at an interface, this machine and some seconds of traffic: what is wrong, and what to type
     Doctor {
         /// The interface that the sensor reads, or is to read

@@ -17,7 +17,7 @@ pub mod lookup;
 mod manual;
 mod order;
 mod progress;
-pub mod reveal;
+mod reveal;
 pub mod rules;
 pub mod running;
 pub mod screen;
@@ -141,7 +141,7 @@ impl Desk<'_> {
                 self.ask(arguments::Running { socket, config: site.config, json }, Question::Lookup(&value))
             }
             Command::Explain { id, paths, site, .. } => self.explain(id.as_deref(), paths, &site),
-            Command::Reveal { token, config, set } => self.reveal(&token, config, &set),
+            Command::Reveal(typed) => reveal::obey(self, typed),
             Command::Doctor { interface, config, set, seconds, json } => {
                 self.doctor(&doctor::Question { interface, config, set, seconds, json })
             }
@@ -257,12 +257,11 @@ impl Desk<'_> {
     }
 
     fn check(&mut self, site: &Site) -> Result<u8, Stop> {
-        if self.chosen(site.config.clone()).is_none() {
+        let Some(file) = self.chosen(site.config.clone()) else {
             return self.usage("which configuration? -c FILE, or HAETAE_CONFIG");
-        }
-        let file = self.chosen(site.config.clone());
+        };
         let consequence = "running configuration unchanged";
-        let (config, place) = match crate::config::load_placed(file.as_deref(), &site.set, self.environment) {
+        let (config, place) = match crate::config::load_placed(Some(&file), &site.set, self.environment) {
             Ok(placed) => placed,
             Err(refused) => return Ok(self.refused(refused, consequence)?),
         };
@@ -293,24 +292,6 @@ impl Desk<'_> {
                 Ok(exit::SOUND)
             }
             Err(refused) => Ok(self.refused(refused, "nothing was shown")?),
-        }
-    }
-
-    fn reveal(&mut self, token: &str, config: Option<PathBuf>, sets: &[String]) -> Result<u8, Stop> {
-        let Some(token) = crate::gate::Token::parse(token) else {
-            return self.usage("this is no token: h- or n-, and 12 letters");
-        };
-        let Some(file) = self.chosen(config) else {
-            return self.usage("of which site? -c FILE, or HAETAE_CONFIG");
-        };
-        // whoever may not read the site's secrets is told no more than that
-        let config = match crate::config::load_again(Some(&file), sets, self.environment) {
-            Ok(config) => config,
-            Err(refused) => return Ok(self.refused(refused, "nothing was revealed")?),
-        };
-        match reveal::run(token, &config, self.out, self.complaints) {
-            Ok(code) => Ok(code),
-            Err(failure) => self.failed(&failure),
         }
     }
 

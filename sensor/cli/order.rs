@@ -145,12 +145,16 @@ fn centre(options: &Options, config: &Config) -> Result<Option<Section>, String>
     }
     let url = options.centre.as_deref().or(ours.map(|centre| &*centre.url));
     let url = url.ok_or("--as exercise: where to? --centre URL, or -c FILE with `centre:`")?.trim_end_matches('/');
-    check_url(url).map_err(|why| format!("--centre: {why}"))?;
+    // The configured one, which may be one of NATS; a URL on the command line is always of HTTPS.
+    let same = ours.filter(|centre| centre.url == url);
+    let nats = same.and_then(|centre| centre.nats.clone());
+    if nats.is_none() {
+        check_url(url).map_err(|why| format!("--centre: {why}"))?;
+    }
     // Not the sensor's own: an exercise must not wait among incidents.
     let spool = options.spool.clone();
     let spool = spool.ok_or("--centre needs --spool DIR: alerts wait there until the centre has committed them")?;
     // Token, authority and certificate belong to the centre that the configuration names; another URL gets neither.
-    let same = ours.filter(|centre| centre.url == url);
     let known = same.map(|centre| centre.files.clone()).unwrap_or_default();
     Ok(Some(Section {
         files: Named {
@@ -164,6 +168,7 @@ fn centre(options: &Options, config: &Config) -> Result<Option<Section>, String>
         policy: ours.map(|centre| centre.policy.clone()).unwrap_or_default(),
         gate: ours.and_then(|centre| centre.gate.clone()),
         url: url.to_owned(),
+        nats,
         spool,
     }))
 }
@@ -184,6 +189,7 @@ mod tests {
     fn with_centre() -> Config {
         let mut centre = Section {
             url: "https://centre.example".into(),
+            nats: None,
             policy: Policy::default(),
             gate: None,
             fallbacks: Vec::new(),

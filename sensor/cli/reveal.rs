@@ -11,8 +11,10 @@ use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::exit;
+use clap::Args;
+
 use super::screen::{counted, grouped};
+use super::{Desk, Stop, exit};
 use crate::alert::words::printable;
 use crate::config::Config;
 use crate::control::Failure;
@@ -20,11 +22,47 @@ use crate::gate::{Of, Question, SiteKey, Token};
 use crate::limits::{REVEAL_READ_BYTES, REVEAL_REMEMBERED_MAX, REVEAL_TEXT_BYTES_MAX};
 use crate::networks::Networks;
 
+/// What stands below the options.
+pub(super) const HELP: &str = "Every IPv4 address of `networks:` is tried. IPv6 addresses and names are found if the configuration \
+                               names them, or the event log or the spool still has them.";
+
+/// What is typed behind `haetae reveal`.
+#[derive(Debug, Args)]
+pub(crate) struct Typed {
+    /// The token, as the centre has it: h- or n-, and 12 letters
+    token: String,
+
+    /// Configuration that says where the key is (default: HAETAE_CONFIG)
+    #[arg(short = 'c', value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Override an option of the configuration: --set site.key=site.key
+    #[arg(long, value_name = "A.B=C")]
+    set: Vec<String>,
+}
+
+/// Checks what was typed and reveals.
+pub(super) fn obey(desk: &mut Desk<'_>, typed: Typed) -> Result<u8, Stop> {
+    let Some(token) = Token::parse(&typed.token) else {
+        return desk.usage("this is no token: h- or n-, and 12 letters");
+    };
+    let Some(file) = desk.chosen(typed.config) else { return desk.usage("of which site? -c FILE, or HAETAE_CONFIG") };
+    // secrets are not opened for this: whoever may not read them is told no more than that
+    let config = match crate::config::load_again(Some(&file), &typed.set, desk.environment) {
+        Ok(config) => config,
+        Err(refused) => return Ok(desk.refused(refused, "nothing was revealed")?),
+    };
+    match run(token, &config, desk.out, desk.complaints) {
+        Ok(code) => Ok(code),
+        Err(failure) => desk.failed(&failure),
+    }
+}
+
 /// Reveals a token; gives the exit code.
 ///
 /// # Errors
 /// A configuration under which there are no tokens; an output that cannot be written.
-pub fn run(token: Token, config: &Config, out: &mut dyn Write, complaints: &mut dyn Write) -> Result<u8, Failure> {
+fn run(token: Token, config: &Config, out: &mut dyn Write, complaints: &mut dyn Write) -> Result<u8, Failure> {
     let written = |error| Failure::Io("standard output".into(), error);
     let path = config.site.key.clone().or_else(|| config.centre.as_ref().map(|centre| centre.key()));
     let Some(path) = path else {

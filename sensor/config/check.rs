@@ -167,6 +167,12 @@ pub(crate) fn check(
         desk.fault("networks", "is missing, and `centre` needs it".to_string(), help);
     }
     let has_centre = written.centre.is_some();
+    if written.centre.as_ref().is_some_and(|centre| centre.nats.is_some())
+        && written.site.id.as_ref().is_some_and(|id| id.contains('.'))
+    {
+        let help = "letters, digits, `-` and `_`: what is behind a dot would be another site's";
+        desk.fault("site.id", "has a dot in it, and is part of `centre.nats`'s subjects".to_string(), help);
+    }
     Config {
         site: desk.site(written.site),
         networks: written.networks.map(|networks| desk.networks(networks)),
@@ -358,6 +364,7 @@ impl Desk<'_> {
 fn centre_help(key: &str) -> &'static str {
     match key {
         "url" => "write https://host/path; http:// goes to loopback alone, and a password into a `token` file",
+        "nats" => "`servers: [tls://host:port]`, or `url` instead; a site is known by `certificate` and `key`",
         "gate" => "deploy/gate.yaml is one to start from",
         "token" => "one line, as the centre has handed it out, in a file that not everyone may read",
         "fallbacks" => "other endpoints of the same centre, written as `url` is",

@@ -150,6 +150,7 @@ fn bounds(path: &str) -> Map<String, Json> {
             { "required": ["interface"], "properties": { "directory": false } },
             { "required": ["directory"], "maxProperties": 1 },
         ] }),
+        "centre" => json!({ "anyOf": [{ "required": ["url"] }, { "required": ["nats"] }] }),
         "networks" => json!({ "required": ["home"] }),
         "networks.home" => json!({ "minItems": 1, "uniqueItems": true }),
         "outputs.eve.events" => json!({ "minItems": 1, "uniqueItems": true }),
@@ -204,6 +205,7 @@ mod tests {
             "networks: { home: 10.0.0.0/8 }",
             "networks: { home: [10.0.0.0/8], proxies: [{ trust_forwarded_for: true }] }",
             "centre: { gate: a }",
+            "centre: { nats: {} }",
             "metrics: {}",
             "quarantine: {}",
             "quarantine: { directory: a, files: 0 }",
@@ -243,6 +245,6 @@ mod tests {
             }
         }
         assert_eq!(schema["properties"]["limits"]["properties"]["flows_max"]["default"], json!(1 << 20));
-        assert_eq!(schema["properties"]["centre"]["required"], json!(["url"]));
+        assert_eq!(schema["properties"]["centre"]["anyOf"][1]["required"], json!(["nats"]));
     }
 }

@@ -59,10 +59,11 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
     if let Some(centre) = &config.centre {
         uplink.extend(around(Path::new("/etc/resolv.conf")));
         uplink.extend(centre.files.all().flat_map(|file| around(file)));
-        uplink.extend(config.sinks.iter().filter_map(|sink| sink.authority()).flat_map(around));
+        uplink.extend(config.sinks.iter().flat_map(|sink| sink.files()).flat_map(|file| around(&file)));
     }
     let key = config.site.key.clone().or_else(|| config.centre.as_ref().map(Section::key));
     let secrets = config.centre.iter().flat_map(|centre| centre.files.secrets()).cloned();
+    let secrets = secrets.chain(config.sinks.iter().flat_map(|sink| sink.secrets()));
     let plan = Plan {
         control,
         keeper: [&named(&INTERFACES)[..], &named(&[ROUTES])].concat(),

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::Failure;
 use crate::cli::screen;
 use crate::config::Config;
-use crate::emit::{Courier, DeadLetters, Https, Secrets, Section, Way};
+use crate::emit::{Courier, DeadLetters, Secrets, Section, Way};
 use crate::gate::{Gate, Home, Mode, Pulse, Sender, SiteKey};
 use crate::ledger::{Keys, Ledger};
 use crate::limits::DRAIN_TIME_MAX;
@@ -103,13 +103,13 @@ impl Prepared {
             let networks = Arc::clone(networks);
             Arc::new(move |address| networks.is_home(address))
         };
-        let sinks = Https::open(section).map_err(Failure::Configuration)?;
+        let (row, sinks) = section.ways(&sender).map_err(Failure::Configuration)?;
         let keys = section.receipt_keys.as_deref().map(Keys::read).transpose().map_err(Failure::Configuration)?;
         let ledger = Ledger::open(&section.ledger(), config.ledger, sender.names(), keys);
         let ledger = Arc::new(ledger.map_err(|error| Failure::Io(section.ledger(), error))?);
         let pulse = Pulse::default();
         let way = Way {
-            gate: Gate::new(section.policy.clone(), key.clone(), sender, home),
+            gate: Gate::of(row, &section.policy, key.clone(), sender, home),
             sinks,
             dead: DeadLetters::beside(&section.spool),
             ledger: Arc::clone(&ledger),

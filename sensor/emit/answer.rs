@@ -69,7 +69,7 @@ impl Answer {
 
     /// RFC 9110 section 10.2.3, in both its forms. A date is held against the centre's own clock where it tells it: two
     /// clocks need not agree.
-    fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get("retry-after")?.to_str().ok()?.trim();
         let seconds = text.parse().ok().or_else(|| {
             let at = self.date("retry-after")?;

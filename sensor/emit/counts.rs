@@ -10,6 +10,8 @@ use super::Facts;
 pub enum Attempt {
     /// The centre has committed something.
     Committed,
+    /// It is on its way, and not committed yet.
+    Taken,
     /// It refused a record.
     Refused,
     /// It wants it in another form, or less of it.
@@ -32,8 +34,9 @@ pub enum Attempt {
 
 impl Attempt {
     /// All of them, in order.
-    pub const ALL: [Attempt; 10] = [
+    pub const ALL: [Attempt; 11] = [
         Attempt::Committed,
+        Attempt::Taken,
         Attempt::Refused,
         Attempt::Otherwise,
         Attempt::Busy,
@@ -49,6 +52,7 @@ impl Attempt {
     pub fn name(self) -> &'static str {
         match self {
             Attempt::Committed => "committed",
+            Attempt::Taken => "taken",
             Attempt::Refused => "refused",
             Attempt::Otherwise => "otherwise",
             Attempt::Busy => "busy",

@@ -193,7 +193,7 @@ impl Courier {
         let now = now + took;
         self.counts.learned(self.way.sinks[which].facts());
         self.counts.tried(outcome(&answer, run));
-        if !matches!(answer, Delivery::Later { .. }) {
+        if !matches!(answer, Delivery::Later { .. } | Delivery::Taken) {
             self.endpoints.answered(which, took);
         }
         match answer {
@@ -205,6 +205,8 @@ impl Courier {
                 let reason = format!("sent records {from} to {to}; the centre says that it committed {said}");
                 self.later(which, now, reason, None)
             }
+            // The sink has waited, and waits on: other lanes and signs of life have their turn.
+            Delivery::Taken => Step::Went,
             Delivery::Later { trouble, reason, after } => {
                 if trouble == Trouble::Slow {
                     self.endpoints.too_slow(which);
@@ -227,12 +229,11 @@ impl Courier {
     /// The centre has committed some of the run.
     fn taken(&mut self, up_to: Position, run: &Run, which: usize, now: Duration) -> Step {
         let is_record = run.projected.first().is_some_and(|first| first.position() <= up_to);
-        let around_suspects = self.lanes[run.lane].is_around_suspects();
         if is_record {
             self.lanes.iter_mut().for_each(Lane::others_are_taken);
         }
         // What was sent around a suspect is sent again after it: nothing is settled beyond what may yet be taken.
-        if around_suspects { Step::Went } else { self.settle(up_to, run, which, now) }
+        if run.around_suspects { Step::Went } else { self.settle(up_to, run, which, now) }
     }
 
     /// The run's records up to `up_to` need not be delivered any more.
@@ -358,7 +359,8 @@ impl Courier {
         }
         // Whoever is left alone for now is not told, either.
         let due = self.endpoints.is_due(in_use, now);
-        if !due || self.way.beat(in_use, &health, LOOK_PATIENCE).is_err() {
+        let patience = self.endpoints.patience(in_use);
+        if !due || self.way.beat(in_use, &health, patience).is_err() {
             add(&self.counts.silent, 1);
         }
         self.counts.learned(self.way.sinks[in_use].facts());
@@ -375,6 +377,7 @@ fn outcome(answer: &Delivery, run: &Run) -> Attempt {
     match answer {
         Delivery::Delivered { committed: Some(up_to) } if run.holds(*up_to) => Attempt::Committed,
         Delivery::Delivered { .. } => Attempt::Wrong,
+        Delivery::Taken => Attempt::Taken,
         Delivery::Again { .. } | Delivery::Smaller { .. } => Attempt::Otherwise,
         Delivery::Unclear { .. } | Delivery::Never { .. } => Attempt::Refused,
         Delivery::Later { trouble, .. } => match trouble {
@@ -430,6 +433,10 @@ mod tests {
                 state.committed.extend(sent);
                 Delivery::Delivered { committed: Some(batch.through()) }
             })
+        }
+
+        fn is_told_of_life(&self) -> bool {
+            true
         }
 
         fn destination(&self, _: Kind) -> (&'static str, String) {
@@ -648,6 +655,15 @@ mod tests {
         scene.go_on(now, HOUR);
         assert_eq!((scene.waiting(), scene.count(|counts| &counts.dead)), (0, 1));
         assert_eq!(scene.count(|counts| &counts.delivered), 1);
+    }
+
+    #[test]
+    fn a_centre_that_commits_less_than_the_one_record_sent_around_a_suspect_has_taken_nothing() {
+        let answers = vec![unclear().unwrap(), unclear().unwrap(), delivered(1)];
+        let mut scene = scene(&alerts(2), answers);
+        assert_eq!(scene.drain(), Outcome { delivered: 2, ..Outcome::default() });
+        assert_eq!(scene.attempts()[..4], [vec![1, 2], vec![1], vec![2], vec![2]]);
+        assert_eq!(scene.count(|counts| &counts.wrong_answers), 1);
     }
 
     #[test]

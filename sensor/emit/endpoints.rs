@@ -136,6 +136,11 @@ impl Endpoints {
         self.in_use
     }
 
+    /// How long an attempt at it may take.
+    pub(super) fn patience(&self, which: usize) -> Duration {
+        self.each[which].patience
+    }
+
     /// Whether it may be tried now.
     pub(super) fn is_due(&self, which: usize, now: Duration) -> bool {
         self.each[which].not_before <= now

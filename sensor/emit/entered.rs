@@ -44,6 +44,7 @@ impl Way {
                 Answer::Committed
             }
             Delivery::Delivered { .. } => Answer::Unbelieved,
+            Delivery::Taken => Answer::Taken,
             Delivery::Later { .. } | Delivery::Again { .. } => Answer::Later,
             Delivery::Smaller { .. } => Answer::TooLarge,
             Delivery::Unclear { .. } | Delivery::Never { .. } => Answer::Refused,
@@ -63,6 +64,9 @@ impl Way {
     /// Why nobody is known to have heard it, for a person.
     pub(super) fn beat(&mut self, which: usize, health: &Health, patience: Duration) -> Result<(), String> {
         let sink = &mut self.sinks[which];
+        if !sink.is_told_of_life() {
+            return Ok(());
+        }
         let leaving = leaving(&self.gate, Kind::Heartbeat, sink.gives_receipts());
         let (name, to) = sink.destination(Kind::Heartbeat);
         let message = |head| self.gate.heartbeat(head, health);

@@ -24,7 +24,7 @@ use crate::limits::ANSWER_BYTES_MAX;
 const CONNECT_MAX: Duration = Duration::from_secs(4);
 
 /// A connection is made anew after this long: a certificate is looked at when a connection begins, and not again.
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
+pub(super) const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// What is smaller is not worth the packing.
 const PACKED_BYTES_MIN: usize = 512;
@@ -209,6 +209,10 @@ impl Sink for Https {
         ("https", format!("{}/{place}", self.url))
     }
 
+    fn is_told_of_life(&self) -> bool {
+        true
+    }
+
     fn gives_receipts(&self) -> bool {
         true
     }
@@ -227,7 +231,7 @@ impl Sink for Https {
 }
 
 /// Whoever speaks HTTP for us.
-fn agent(tls: Option<Arc<rustls::ClientConfig>>, until: &Arc<AtomicU64>) -> Agent {
+pub(super) fn agent(tls: Option<Arc<rustls::ClientConfig>>, until: &Arc<AtomicU64>) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -248,7 +252,7 @@ fn agent(tls: Option<Arc<rustls::ClientConfig>>, until: &Arc<AtomicU64>) -> Agen
 }
 
 /// What kept a request from an answer, and the same for a person.
-fn why(error: &Error) -> (Trouble, String) {
+pub(super) fn why(error: &Error) -> (Trouble, String) {
     let of_tls = match error {
         Error::Rustls(of_tls) => Some(of_tls),
         Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),

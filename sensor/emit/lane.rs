@@ -31,12 +31,16 @@ pub(super) struct Run {
     pub through: Position,
     pub records: Vec<Record>,
     pub projected: Vec<Projected>,
+    /// Whether there are suspects below its one record.
+    pub around_suspects: bool,
 }
 
 impl Run {
-    /// Whether the centre may say that it has committed up to there.
+    /// Whether the centre may say that it has committed up to there. Around suspects it is all or nothing: what is below the
+    /// one record was not sent.
     pub(super) fn holds(&self, up_to: Position) -> bool {
-        up_to > self.after && up_to <= self.through
+        let from = if self.around_suspects { self.through } else { self.after.next() };
+        (from..=self.through).contains(&up_to)
     }
 }
 
@@ -61,7 +65,7 @@ impl Lane {
         // Asked before reading: what is appended meanwhile must not be taken for read.
         let waiting = reader.waiting();
         let after = waiting.watermark;
-        let around_suspects = self.is_around_suspects();
+        let around_suspects = self.has_suspects() && !self.on_trial;
         let most = match around_suspects {
             // As far as it takes to find one that may leave, most likely.
             true => self.suspects.len() + SUSPECTS_MAX,
@@ -83,7 +87,7 @@ impl Lane {
             through = one.position();
             records.retain(|record| record.position <= through);
         }
-        Ok((through > after).then_some(Run { lane, after, through, records, projected }))
+        Ok((through > after).then_some(Run { lane, after, through, records, projected, around_suspects }))
     }
 
     /// The run was refused, and no record of it was named.
@@ -135,11 +139,6 @@ impl Lane {
     pub(super) fn acquit(&mut self) {
         self.suspects.clear();
         self.on_trial = false;
-    }
-
-    /// Whether its runs go around suspects.
-    pub(super) fn is_around_suspects(&self) -> bool {
-        self.has_suspects() && !self.on_trial
     }
 
     pub(super) fn has_suspects(&self) -> bool {

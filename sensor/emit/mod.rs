@@ -11,10 +11,14 @@ mod endpoints;
 mod entered;
 mod https;
 mod lane;
+pub mod misp;
+pub mod nats;
 pub mod sinks;
 pub mod syslog;
+pub mod taxii;
 mod tls;
 mod validity;
+mod web;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -34,7 +38,9 @@ pub use courier::{Courier, Outcome};
 pub use credentials::Named;
 pub use dead::DeadLetters;
 pub use https::Https;
+pub use misp::Misp;
 pub use syslog::Syslog;
+pub use taxii::Taxii;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -42,7 +48,10 @@ pub use syslog::Syslog;
 pub struct Written {
     /// Where alerts go: `https://...`; `http://` for loopback only. Alerts are posted to `<url>/alerts`, signs of life
     /// to `<url>/heartbeat`.
+    #[serde(default)]
     pub url: String,
+    /// The centre's NATS JetStream, instead of `url`.
+    pub nats: Option<nats::Written>,
     /// Other endpoints of the same centre, tried in this order while `url` gives trouble. Absent: none.
     pub fallbacks: Option<Vec<String>>,
     /// The member's gate file. Absent: the safe defaults of `deploy/gate.yaml`.
@@ -63,6 +72,9 @@ pub struct Written {
     pub spool: Option<PathBuf>,
 }
 
+/// The ways to a centre, the preferred one first, and the row of the gate's table that says what may go there.
+pub type Ways = (&'static gate::Sink, Vec<Box<dyn Sink>>);
+
 /// Where the spool is when the configuration does not say.
 const SPOOL: &str = "/var/lib/haetae/spool";
 
@@ -72,8 +84,10 @@ const LEDGER: &str = "ledger";
 /// The `centre:` section, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// Without a slash at its end.
+    /// Without a slash at its end; of NATS, the first server.
     pub url: String,
+    /// Where alerts go if not to `url`.
+    pub nats: Option<nats::Section>,
     /// As `url`.
     pub fallbacks: Vec<String>,
     /// What may leave.
@@ -106,6 +120,9 @@ impl Section {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(written: Written, base: &Path, secrets: Secrets) -> Result<Section, Vec<Problem>> {
+        let nats = written.nats.as_ref().map(|nats| nats::Section::check(nats, &written));
+        let (nats, wrong) = nats.transpose().map_or_else(|wrong| (None, wrong), |nats| (nats, Vec::new()));
+        let url = written.nats.iter().flat_map(|nats| nats.servers.first()).next().unwrap_or(&written.url).clone();
         let gate_file = written.gate.map(|path| base.join(path));
         let gate = gate_file.as_deref().map(Policy::read);
         let (policy, gate) = match gate.transpose() {
@@ -114,7 +131,8 @@ impl Section {
         };
         let (bare, at) = (|url: &str| url.trim_end_matches('/').to_owned(), |path: PathBuf| base.join(path));
         let section = Section {
-            url: bare(&written.url),
+            url: bare(&url),
+            nats,
             fallbacks: written.fallbacks.iter().flatten().map(|url| bare(url)).collect(),
             policy,
             gate: gate_file,
@@ -128,14 +146,20 @@ impl Section {
             receipt_keys: written.receipt_keys.map(at),
             spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
         };
-        let mut problems = section.problems(secrets);
+        let mut problems = if wrong.is_empty() { section.problems(secrets) } else { wrong };
         problems.extend(gate);
         if problems.is_empty() { Ok(section) } else { Err(problems) }
     }
 
     /// What is wrong with the URLs and the files that are named, as of now.
     pub fn problems(&self, secrets: Secrets) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = check_url(&self.url).err().into_iter().map(|why| ("url", why)).collect();
+        // What is said of NATS was checked when it was read.
+        let of_url = match &self.nats {
+            Some(_) => Ok(()),
+            None if self.url.is_empty() => Err("is missing, and so is `nats`".to_owned()),
+            None => check_url(&self.url),
+        };
+        let mut problems: Vec<Problem> = of_url.err().into_iter().map(|why| ("url", why)).collect();
         for (at, url) in self.fallbacks.iter().enumerate() {
             match check_url(url) {
                 Err(why) => problems.push(("fallbacks", why)),
@@ -166,16 +190,24 @@ impl Section {
 
     /// Whether there is a connection over TLS to be made. The system's authorities are asked for only then.
     pub fn secured(&self) -> bool {
-        self.endpoints().any(|url| url.starts_with("https:") && check_url(url).is_ok())
+        let by_url = || self.endpoints().any(|url| url.starts_with("https:") && check_url(url).is_ok());
+        self.nats.as_ref().map_or_else(by_url, nats::Section::is_secured)
     }
 
     /// The ports of the endpoints.
     pub fn ports(&self) -> Vec<u16> {
-        let port = |url: &String| {
-            let otherwise = if url.starts_with("https:") { 443 } else { 80 };
-            url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
-        };
-        self.endpoints().map(port).collect()
+        self.nats.as_ref().map_or_else(|| self.endpoints().map(|url| port_of(url)).collect(), nats::Section::ports)
+    }
+
+    /// The ways to the centre, and the row of the gate's table that says what may go there.
+    ///
+    /// # Errors
+    /// What is wrong with a file or a name, for a person.
+    pub fn ways(&self, sender: &gate::Sender) -> Result<(&'static gate::Sink, Sinks), String> {
+        match &self.nats {
+            Some(nats) => Ok((&gate::NATS, vec![Box::new(nats::Nats::open(self, nats, sender)?)])),
+            None => Ok((&gate::CENTRE, Https::open(self)?)),
+        }
     }
 
     /// The ledger's directory.
@@ -188,6 +220,12 @@ impl Section {
         let beside = || self.spool.parent().unwrap_or(&self.spool).join("site.key");
         self.policy.key.clone().unwrap_or_else(beside)
     }
+}
+
+/// The port of a URL.
+fn port_of(url: &str) -> u16 {
+    let otherwise = if url.starts_with("https:") { 443 } else { 80 };
+    url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
 }
 
 /// Whether alerts may go there: over TLS, or to a loopback address.
@@ -228,6 +266,8 @@ pub enum Delivery {
         /// Up to where; `None`: it did not say, so nothing is settled.
         committed: Option<Position>,
     },
+    /// Handed over, and not committed yet, as far as is known: to be asked again, and not sent again.
+    Taken,
     /// Not now.
     Later {
         /// What kind of trouble it is.
@@ -305,6 +345,11 @@ pub trait Sink: Send {
     /// Its name, and where the next message of a kind goes: for the ledger, so without a secret.
     fn destination(&self, kind: Kind) -> (&'static str, String);
 
+    /// Whether signs of life go this way at all.
+    fn is_told_of_life(&self) -> bool {
+        false
+    }
+
     /// Whether the other side signs for what it takes.
     fn gives_receipts(&self) -> bool {
         false
@@ -320,6 +365,9 @@ pub trait Sink: Send {
         Facts::default()
     }
 }
+
+/// The ways out, the preferred one first.
+pub type Sinks = Vec<Box<dyn Sink>>;
 
 /// What a courier needs besides a spool.
 pub struct Way {

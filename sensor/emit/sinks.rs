@@ -1,11 +1,11 @@
 //! The `sinks:` section: who else hears of alerts, beside the centre. Each is told what its row of the gate's table lets out, and
 //! has a cursor of its own; what it does not take holds nobody else up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Problem, Secrets, Sink, Syslog, syslog};
+use super::{Misp, Problem, Secrets, Sink, Syslog, Taxii, misp, port_of, syslog, taxii};
 use crate::gate;
 
 /// The `sinks:` section as it is written.
@@ -16,6 +16,10 @@ pub struct Written {
     pub syslog: Option<syslog::Written>,
     /// A collector of CEF over syslog.
     pub cef: Option<syslog::Written>,
+    /// A collection of a TAXII 2.1 server: sightings in STIX 2.1.
+    pub taxii: Option<taxii::Written>,
+    /// A MISP instance: sightings of its attributes.
+    pub misp: Option<misp::Written>,
 }
 
 /// Where one of them is.
@@ -23,6 +27,10 @@ pub struct Written {
 pub enum Place {
     /// A collector of lines.
     Syslog(syslog::Section),
+    /// A collection.
+    Taxii(taxii::Section),
+    /// An instance.
+    Misp(misp::Section),
 }
 
 /// One of them, checked.
@@ -45,15 +53,21 @@ impl Section {
         secrets: Secrets,
     ) -> Result<Vec<Section>, Vec<(&'static str, Problem)>> {
         let (mut sections, mut problems) = (Vec::new(), Vec::new());
-        let mut lines = |sink: &'static gate::Sink, written: Option<syslog::Written>| {
-            let Some(written) = written else { return };
-            match syslog::Section::check(written, base, secrets) {
-                Ok(section) => sections.push(Section { sink, place: Place::Syslog(section) }),
-                Err(found) => problems.extend(found.into_iter().map(|problem| (sink.name, problem))),
+        let lines = |written| syslog::Section::check(written, base, secrets).map(Place::Syslog);
+        let collection = |written| taxii::Section::check(written, base, secrets).map(Place::Taxii);
+        let instance = |written| misp::Section::check(written, base, secrets).map(Place::Misp);
+        for (sink, place) in [
+            (&gate::SYSLOG, written.syslog.map(lines)),
+            (&gate::CEF, written.cef.map(lines)),
+            (&gate::TAXII, written.taxii.map(collection)),
+            (&gate::MISP, written.misp.map(instance)),
+        ] {
+            match place {
+                None => {}
+                Some(Ok(place)) => sections.push(Section { sink, place }),
+                Some(Err(found)) => problems.extend(found.into_iter().map(|problem| (sink.name, problem))),
             }
-        };
-        lines(&gate::SYSLOG, written.syslog);
-        lines(&gate::CEF, written.cef);
+        }
         if problems.is_empty() { Ok(sections) } else { Err(problems) }
     }
 
@@ -61,6 +75,8 @@ impl Section {
     pub fn url(&self) -> String {
         match &self.place {
             Place::Syslog(section) => section.url(),
+            Place::Taxii(section) => section.url.clone(),
+            Place::Misp(section) => section.url.clone(),
         }
     }
 
@@ -68,13 +84,26 @@ impl Section {
     pub fn port(&self) -> u16 {
         match &self.place {
             Place::Syslog(section) => section.port(),
+            Place::Taxii(section) => port_of(&section.url),
+            Place::Misp(section) => port_of(&section.url),
         }
     }
 
-    /// The file of authorities, if one is named.
-    pub fn authority(&self) -> Option<&Path> {
+    /// The files that it is read from.
+    pub fn files(&self) -> Vec<PathBuf> {
         match &self.place {
-            Place::Syslog(section) => section.authority(),
+            Place::Syslog(section) => section.authority().into_iter().map(Path::to_owned).collect(),
+            Place::Taxii(section) => section.files.all().cloned().collect(),
+            Place::Misp(section) => section.files.all().cloned().collect(),
+        }
+    }
+
+    /// Those of them that not everyone may read.
+    pub fn secrets(&self) -> Vec<PathBuf> {
+        match &self.place {
+            Place::Syslog(_) => Vec::new(),
+            Place::Taxii(section) => section.files.secrets().cloned().collect(),
+            Place::Misp(section) => section.files.secrets().cloned().collect(),
         }
     }
 
@@ -85,6 +114,8 @@ impl Section {
     pub fn open(&self) -> Result<Box<dyn Sink>, String> {
         match &self.place {
             Place::Syslog(section) => Ok(Box::new(Syslog::open(section.clone())?)),
+            Place::Taxii(section) => Ok(Box::new(Taxii::open(section.clone())?)),
+            Place::Misp(section) => Ok(Box::new(Misp::open(section)?)),
         }
     }
 }

@@ -6,6 +6,8 @@
 
 mod form;
 mod heartbeat;
+mod misp;
+mod nats;
 mod policy;
 mod project;
 mod reveal;
@@ -13,8 +15,11 @@ mod secret;
 mod sentence;
 mod shape;
 mod sink;
+mod stix;
+mod stix_words;
 mod syslog;
 mod token;
+mod uuid;
 mod view;
 
 use std::fmt;
@@ -54,6 +59,8 @@ pub enum Withheld {
     AboveTlp,
     /// On an indicator above the PAP that may leave to this sink.
     AbovePap,
+    /// The sink's form has no words for it, or none are left of what it needs.
+    Unsayable,
 }
 
 impl Withheld {
@@ -66,6 +73,7 @@ impl Withheld {
             Withheld::Replay => "replay",
             Withheld::AboveTlp => "above_tlp",
             Withheld::AbovePap => "above_pap",
+            Withheld::Unsayable => "unsayable",
         }
     }
 }
@@ -144,6 +152,7 @@ impl Projected {
 /// What may leave of a run of the spool: one delivery.
 #[derive(Clone, Debug)]
 pub struct Batch {
+    spool: SpoolId,
     after: Position,
     through: Position,
     positions: Vec<Position>,
@@ -158,6 +167,11 @@ impl Batch {
             [one] => one.bytes(),
             several => self.all.get_or_init(|| several.iter().flat_map(Message::bytes).copied().collect()),
         }
+    }
+
+    /// Which spool the positions count in.
+    pub fn spool(&self) -> SpoolId {
+        self.spool
     }
 
     /// Everything up to here was settled before.
@@ -223,7 +237,8 @@ impl Gate {
     pub fn project(&self, position: Position, record: &[u8]) -> Result<Projected, Withheld> {
         let record: Value = serde_json::from_slice(record).map_err(|_| Withheld::Unreadable)?;
         let value = project::project(self, position, &record)?;
-        Ok(Projected { position, value: Value::Object(value) })
+        let projected = Projected { position, value: Value::Object(value) };
+        if (self.sink.says)(&projected) { Ok(projected) } else { Err(Withheld::Unsayable) }
     }
 
     /// One delivery: everything in `(after, through]` that may leave, in the sink's form.
@@ -237,7 +252,8 @@ impl Gate {
     ) -> Batch {
         let envelope = Envelope { sender: &self.sender, ledger, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
-        Batch { after, through, positions, messages: (self.sink.form)(&envelope, records), all: OnceLock::new() }
+        let messages = (self.sink.form)(&envelope, records);
+        Batch { spool, after, through, positions, messages, all: OnceLock::new() }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::form::{self, Form};
 use super::policy::WrittenSink;
-use super::syslog;
+use super::{Projected, misp, nats, stix, syslog};
 use crate::indicator::{Pap, Tlp};
 
 /// A group of fields. Identity, revision, severity and what was shed always leave: without them there is no alert.
@@ -116,6 +116,8 @@ pub struct Sink {
     pub pap_ceiling: Pap,
     /// What it is sent.
     pub form: Form,
+    /// Whether that has words for an alert.
+    pub says: fn(&Projected) -> bool,
 }
 
 impl PartialEq for Sink {
@@ -171,6 +173,7 @@ const CENTRE_ROW: Sink = Sink {
     pap_max: Pap::Amber,
     pap_ceiling: Pap::Amber,
     form: form::ingest,
+    says: |_| true,
 };
 
 /// A collector of events, the site's own as a rule: who reads there is not known, so TLP:RED, which is for named recipients,
@@ -185,6 +188,7 @@ const EVENTS_ROW: Sink = Sink {
     pap_max: Pap::Amber,
     pap_ceiling: Pap::Red,
     form: syslog::messages,
+    says: |_| true,
 };
 
 /// A community that shares sightings. To tell whoever shared an indicator that it was seen is nothing that its adversary could
@@ -198,7 +202,8 @@ const COMMUNITY_ROW: Sink = Sink {
     tlp_ceiling: Tlp::Amber,
     pap_max: Pap::Amber,
     pap_ceiling: Pap::Amber,
-    form: form::ingest,
+    form: stix::messages,
+    says: stix::says,
 };
 
 /// Makes the table, and what `gate.yaml` may say of each row.
@@ -229,7 +234,7 @@ sinks! {
     /// The alliance's ingest endpoint over HTTPS.
     CENTRE centre: CENTRE_ROW;
     /// The alliance's NATS JetStream.
-    NATS nats: CENTRE_ROW;
+    NATS nats: Sink { form: nats::messages, ..CENTRE_ROW };
     /// A collector of syslog (RFC 5424).
     SYSLOG syslog: EVENTS_ROW;
     /// A collector of CEF.
@@ -237,7 +242,13 @@ sinks! {
     /// A TAXII 2.1 collection: STIX sightings with what was observed.
     TAXII taxii: COMMUNITY_ROW;
     /// A MISP instance: a sighting has a time and says which attribute was seen.
-    MISP misp: Sink { carries: &[Group::Time], leaves: &[Group::Time], ..COMMUNITY_ROW };
+    MISP misp: Sink {
+        carries: &[Group::Time],
+        leaves: &[Group::Time],
+        form: misp::messages,
+        says: misp::says,
+        ..COMMUNITY_ROW
+    };
 }
 
 #[cfg(test)]

@@ -109,6 +109,8 @@ pub enum Answer {
     Committed,
     /// A sign of life was heard.
     Heard,
+    /// Handed over, and not committed yet as far as is known.
+    Taken,
     /// Not now, or no answer came: it may have arrived or not.
     Later,
     /// A record of it will never be taken; none was.
@@ -127,6 +129,7 @@ impl Answer {
         match self {
             Answer::Committed => "committed",
             Answer::Heard => "heard",
+            Answer::Taken => "taken",
             Answer::Later => "later",
             Answer::Refused => "refused",
             Answer::TooLarge => "too_large",
