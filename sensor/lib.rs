@@ -11,7 +11,7 @@
 //! * [`alert`]: a hit with its observation, flow, asset and indicator, complete in itself.
 //!
 //! From there on, threads and files: [`collector`] puts everything in one order, [`spool`] keeps what was raised,
-//! [`gate`] decides what may leave, [`emit`] delivers it. [`feed`] turns files of intelligence into indicators.
+//! [`gate`] decides what may leave, [`ledger`] holds what does, [`emit`] delivers it. [`feed`] turns files of intelligence into indicators.
 //!
 //! Read [`worker`] first: it is the path of a packet on one screen.
 
@@ -27,6 +27,7 @@ pub mod feed;
 pub mod flow;
 pub mod gate;
 pub mod indicator;
+pub mod ledger;
 pub mod merge;
 pub mod networks;
 pub mod observable;

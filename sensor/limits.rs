@@ -852,6 +852,40 @@ pub const SHED_RANGES_MAX: usize = 16;
 /// How often the collector wakes where nothing comes: what a disk refused is tried again, and what was given up is told.
 pub const SPOOL_WAKE_TIME: std::time::Duration = std::time::Duration::from_millis(250);
 
+// ---- the ledger
+
+/// One entry of the ledger: an attempt has some 500 bytes, an outcome with its receipt as many, and names have their bounds.
+pub const LEDGER_ENTRY_BYTES_MAX: usize = 4 * 1024;
+
+/// One file of the ledger: a start reads the last of them whole, in some milliseconds.
+pub const LEDGER_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// The ledger when the configuration names no size: a quarter of a million attempts.
+pub const LEDGER_BYTES_DEFAULT: u64 = 256 << 20;
+
+/// A ledger's size, at least: some files, so that a whole one can go while others stay.
+pub const LEDGER_BYTES_SETTABLE_MIN: u64 = 16 << 20;
+
+/// A ledger's size, at most: who verifies it reads all of it.
+pub const LEDGER_BYTES_SETTABLE_MAX: u64 = 64 << 30;
+
+/// How many days entries are kept when the configuration says nothing: a year, and time to look at it.
+pub const LEDGER_DAYS_DEFAULT: u32 = 400;
+
+/// The most days that may be said.
+pub const LEDGER_DAYS_MAX: u32 = 36_500;
+
+/// The address of whom something is sent to, as the ledger has it; longer ones are cut.
+pub const LEDGER_TO_LETTERS_MAX: usize = 512;
+
+/// What does not hold in a ledger is told one by one up to here, then counted.
+pub const LEDGER_FINDINGS_MAX: usize = 100;
+
+/// Attempts that a verification holds until their outcome comes: ways out, and those that a crash left, many times over.
+pub const LEDGER_OPEN_MAX: usize = 10_000;
+
+/// Public keys of one centre at once: the one in use, the next, and old ones whose receipts are still to be checked.
+pub const RECEIPT_KEYS_MAX: usize = 64;
 /// What may stand before a listed name in what was seen of it: names of services are shorter, and what is longer is how data
 /// goes through a resolver.
 pub const WIRE_NAME_FRONT_BYTES_MAX: usize = 32;

@@ -16,7 +16,9 @@ mod sight;
 pub use board::Board;
 pub use exposition::exposition;
 pub use server::Server;
-pub use sight::{Askers, DeliveryState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState};
+pub use sight::{
+    Askers, DeliveryState, LedgerState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState,
+};
 
 use serde_json::{Map, Value, json};
 

@@ -167,7 +167,8 @@ fn the_schema_knows_every_section() {
     let schema: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
     assert_eq!(code, 0);
     let sections: Vec<_> = schema["properties"].as_object().expect("sections").keys().map(String::as_str).collect();
-    let all = "site networks capture rules outputs events centre sinks metrics control quarantine logs limits sandbox";
+    let all =
+        "site networks capture rules outputs events centre ledger sinks metrics control quarantine logs limits sandbox";
     assert_eq!(sections, all.split(' ').collect::<Vec<_>>());
 }
 

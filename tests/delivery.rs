@@ -14,7 +14,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use haetae::emit::{Courier, DeadLetters, Https, Outcome, Secrets, Section, Way, Written};
-use haetae::gate::{Gate, Mode, Policy, Sender, SiteKey};
+use haetae::gate::{Gate, Mode, Policy, Pulse, Sender, SiteKey};
+use haetae::ledger::{Head, Ledger};
 use haetae::spool::{DEAD_LETTERS, Lane, Options, Position, Spool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -89,7 +90,9 @@ impl Site {
         let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).unwrap();
         let gate = Gate::new(section.policy.clone(), key, sender, Arc::new(|_| false));
         let sinks = Https::open(&section).unwrap();
-        Courier::new(self.spool.readers(), Way { gate, sinks, dead: DeadLetters::beside(&section.spool) })
+        let ledger = Ledger::open(&section.ledger(), Default::default(), gate.sender().names(), None).unwrap();
+        let (dead, ledger) = (DeadLetters::beside(&section.spool), Arc::new(ledger));
+        Courier::new(self.spool.readers(), Way { gate, sinks, dead, ledger, pulse: Pulse::default() })
     }
 
     /// More alerts, from this number on.
@@ -103,6 +106,12 @@ impl Site {
     pub fn courier(&self, centre: &Running) -> Courier {
         self.courier_to(&centre.url(), &centre.token(), &centre.authority())
     }
+}
+
+/// A ledger of its own for a courier that is put together by hand.
+pub fn ledger_in(folder: &Path) -> Arc<Ledger> {
+    let opened = Ledger::open(&folder.join("ledger"), Default::default(), ("site-0017", "tap-a"), None);
+    Arc::new(opened.expect("a ledger"))
 }
 
 pub fn patiently(mut courier: Courier) -> Outcome {
@@ -243,7 +252,7 @@ fn batch_of(policy: Policy) -> Value {
     let gate = Gate::new(policy, SiteKey::fixed(&[3; 32]), sender, Arc::new(|_| false));
     let projected = gate.project(Position(1), alert(1).to_string().as_bytes()).unwrap();
     let id = Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id(Lane::Normal);
-    serde_json::from_slice(gate.batch(id, Position(0), Position(1), &[projected]).json()).unwrap()
+    serde_json::from_slice(gate.batch(Head::NONE, id, (Position(0), Position(1)), &[projected]).json()).unwrap()
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use haetae::spool::{DEAD_LETTERS, Options, Spool};
+use haetae::ledger::{Chain, list, read};
+use haetae::spool::{DEAD_LETTERS, Disk, Options, Spool};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -98,6 +99,18 @@ impl Site {
             }
         }
         panic!("it never comes to an end: {said}");
+    }
+
+    /// What left is entered, in one chain, whenever the sensor was killed.
+    fn ledger_holds(&self) {
+        let mut chain = Chain::new(None, &[]);
+        let files = list(&Disk, &self.path("spool/ledger")).unwrap_or_default();
+        for (at, path) in files.iter().enumerate() {
+            let bytes = read(&Disk, path).expect("it can be read");
+            chain.file(&path.to_string_lossy(), 1, &bytes, at + 1 == files.len());
+        }
+        let report = chain.end();
+        assert_eq!(report.wrong, 0, "{:?}", report.findings);
     }
 
     /// Identities that the spool still holds.
@@ -193,6 +206,7 @@ fn nothing_raised_is_lost_and_repeats_have_the_same_identity_whenever_the_sensor
         let was_killed = kill_after(child, Duration::from_millis(KILL_MS.start() + roll(&mut dice) % span));
         (killed, early) = (killed + u64::from(was_killed), early + u64::from(!was_killed));
         raised.extend(site.waiting());
+        site.ledger_holds();
         if centre.has_ended() {
             centre_died += 1;
             centre = site.centre(port, 0);

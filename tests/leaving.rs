@@ -11,6 +11,7 @@ use haetae::gate::{
     ALWAYS, CENTRE, GROUPS, Gate, Group, Mode, OF_RED, Policy, Projected, SINKS, Sender, Sink, SiteKey, Withheld,
 };
 use haetae::indicator::{Pap, Tlp};
+use haetae::ledger::Head;
 use haetae::spool::{Options, Position, Spool, SpoolId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -92,7 +93,7 @@ fn said(gate: &Gate, spool: SpoolId, (tlp, who): (Tlp, &str), projected: &Projec
     let told: &[&str] = if tlp == Tlp::Red { &OF_INDICATORS } else { &[] };
     let never = ["LEAK", "10.20.4.17", "10.20.0.53"].iter().chain(told);
     let never: Vec<_> = never.map(|text| ("it", text.as_bytes().to_vec())).collect();
-    let batch = gate.batch(spool, Position(6), Position(7), std::slice::from_ref(projected));
+    let batch = gate.batch(Head::NONE, spool, (Position(6), Position(7)), std::slice::from_ref(projected));
     assert!(!batch.messages().is_empty(), "{who}");
     for message in batch.messages() {
         let text = String::from_utf8_lossy(message.bytes());
@@ -146,7 +147,7 @@ fn tried(sink: &'static Sink, policy: &Policy, (tlp_max, pap_max): (Tlp, Pap), g
         said(&gate, spool, (tlp, &who), &projected);
         if sink.alliance {
             // other ways to the centre have a frame of their own around the same record
-            let batch = centre.batch(spool, Position(6), Position(7), &[projected]);
+            let batch = centre.batch(Head::NONE, spool, (Position(6), Position(7)), &[projected]);
             let batch = serde_json::from_slice(batch.json()).expect("JSON");
             assert_eq!(contract.batch(&batch), Ok(()), "{who}");
         }
@@ -186,7 +187,7 @@ fn every_field_of_the_contract_belongs_to_one_group_or_always_leaves_and_all_of_
     for record in [alert(Tlp::Clear, Pap::Clear), shed] {
         let projected = gate.project(Position(7), record.to_string().as_bytes()).expect("it leaves");
         leaves("", projected.value(), &mut tried);
-        let batch = gate.batch(spool(), Position(6), Position(7), &[projected]);
+        let batch = gate.batch(Head::NONE, spool(), (Position(6), Position(7)), &[projected]);
         let batch = serde_json::from_slice(batch.json()).expect("JSON");
         assert_eq!(Contract::shipped().batch(&batch), Ok(()));
     }

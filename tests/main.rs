@@ -18,6 +18,7 @@ mod fuzz_seeds;
 mod injection;
 mod killed;
 mod leaving;
+mod ledger;
 #[cfg(feature = "libpcap")]
 mod live;
 mod metrics;

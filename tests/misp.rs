@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use haetae::emit::misp::{Section, Told, Written};
 use haetae::emit::{Courier, DeadLetters, Misp, Outcome, Secrets, Sink, Way};
-use haetae::gate::{Gate, MISP, Mode, Policy, Sender, SiteKey};
+use haetae::gate::{Gate, MISP, Mode, Policy, Pulse, Sender, SiteKey};
 use haetae::spool::{Options, Position, Spool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::delivery::ledger_in;
 use crate::support::shared;
 use crate::taxii::relay::{Relay, Request};
 use crate::taxii::server::free_port;
@@ -68,7 +69,8 @@ impl Site {
         let told = misp.told();
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(misp)];
         let dead = DeadLetters::beside(&self.directory.path().join("spool"));
-        (Courier::new(self.spool.readers(), Way { gate, sinks, dead }), told)
+        let ledger = ledger_in(self.directory.path());
+        (Courier::new(self.spool.readers(), Way { gate, sinks, dead, ledger, pulse: Pulse::default() }), told)
     }
 }
 
@@ -132,7 +134,7 @@ fn what_is_told_has_the_shape_that_the_contract_gives_it() {
     let gate = Site::gate();
     let projected = gate.project(Position(1), alert(1, 1).to_string().as_bytes()).unwrap();
     let id = Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id(haetae::spool::Lane::Normal);
-    let batch = gate.batch(id, Position(0), Position(1), &[projected]);
+    let batch = gate.batch(haetae::ledger::Head::NONE, id, (Position(0), Position(1)), &[projected]);
     let body: Value = serde_json::from_slice(batch.messages()[0].bytes()).unwrap();
     assert!(judge.is_valid(&body), "{body}");
     for wrong in [json!({"values": "a"}), json!({"values": [{"a": 1}]}), json!({"timestamp": 1})] {

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use haetae::emit::nats::Written as Nats;
 use haetae::emit::{Attempt, Courier, DeadLetters, Outcome, Secrets, Section, Way, Written};
-use haetae::gate::{Gate, Mode, Sender, SiteKey};
+use haetae::gate::{Gate, Mode, Pulse, Sender, SiteKey};
 use haetae::spool::{DEAD_LETTERS, NotTaken, Options, Spool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::delivery::ledger_in;
 use wire::Wire;
 use world::{PATIENCE, Wanted, World};
 
@@ -67,7 +68,8 @@ fn courier_as(world: &World, spool: &Spool, folder: &Path, site: &str, whose: &s
     let (row, sinks) = section.ways(&sender).expect("ways");
     let key = SiteKey::open(&section.key()).expect("a key");
     let gate = Gate::of(row, &section.policy, key, sender, Arc::new(|_| false));
-    Courier::new(spool.readers(), Way { gate, sinks, dead: DeadLetters::beside(folder) })
+    let (dead, ledger) = (DeadLetters::beside(folder), ledger_in(folder));
+    Courier::new(spool.readers(), Way { gate, sinks, dead, ledger, pulse: Pulse::default() })
 }
 
 fn courier(world: &World, spool: &Spool, folder: &Path) -> Courier {
@@ -334,7 +336,8 @@ fn the_sensor_of_other_tests() {
     let key = SiteKey::open(&section.key()).expect("a key");
     let gate = Gate::of(row, &section.policy, key, sender, Arc::new(|_| false));
     let mut spool = spool(at, Options::default());
-    let mut courier = Courier::new(spool.readers(), Way { gate, sinks, dead: DeadLetters::beside(at) });
+    let (dead, ledger) = (DeadLetters::beside(at), ledger_in(at));
+    let mut courier = Courier::new(spool.readers(), Way { gate, sinks, dead, ledger, pulse: Pulse::default() });
     std::thread::spawn(move || courier.run(&AtomicBool::new(false)));
     for number in told["first"].as_u64().expect("a number").. {
         fill(&mut spool, std::iter::once(number));

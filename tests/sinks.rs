@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use haetae::emit::syslog::{Section, Written};
 use haetae::emit::{Delivery, Secrets, Sink, Syslog};
 use haetae::gate::{self, Batch, Gate, Mode, Policy, Sender, SiteKey};
+use haetae::ledger::Head;
 use haetae::spool::{Position, SpoolId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -40,7 +41,7 @@ fn batch(sink: &'static gate::Sink, count: u64) -> Batch {
     let gate = Gate::of(sink, &Policy::default(), key, sender, Arc::new(|_| false));
     let project = |number| gate.project(Position(number), alert(number).to_string().as_bytes()).expect("it may leave");
     let records: Vec<_> = (1..=count).map(project).collect();
-    gate.batch(SpoolId::of(0x0011_2233_4455_6677), Position(0), Position(count), &records)
+    gate.batch(Head::NONE, SpoolId::of(0x0011_2233_4455_6677), (Position(0), Position(count)), &records)
 }
 
 /// rsyslog with one input, which writes each message's parts as JSON lines.

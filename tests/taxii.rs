@@ -16,12 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use haetae::emit::{Courier, DeadLetters, Outcome, Secrets, Sink, Taxii, Way, taxii};
-use haetae::gate::{Gate, Mode, Policy, Sender, SiteKey, TAXII, Written};
+use haetae::gate::{Gate, Mode, Policy, Pulse, Sender, SiteKey, TAXII, Written};
+use haetae::ledger::Head;
 use haetae::spool::{DEAD_LETTERS, Options, Position, Spool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::binary::Replay;
+use crate::delivery::ledger_in;
 use relay::Relay;
 use server::{BOTH, Kind, PASSWORD, Server, Setting, USER, tool};
 
@@ -82,7 +84,7 @@ impl Site {
         let projected: Vec<_> = records.iter().enumerate().filter_map(project).collect();
         let id =
             Spool::open(TempDir::new().unwrap().path(), Options::default()).unwrap().id(haetae::spool::Lane::Normal);
-        let batch = gate.batch(id, Position(0), Position(records.len() as u64), &projected);
+        let batch = gate.batch(Head::NONE, id, (Position(0), Position(records.len() as u64)), &projected);
         (serde_json::from_slice(batch.json()).unwrap(), records.len() - projected.len())
     }
 
@@ -105,7 +107,11 @@ impl Site {
         let section = taxii::Section::check(written, Path::new("/"), Secrets::Opened).unwrap();
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Taxii::open(section).unwrap())];
         let dead = DeadLetters::beside(&self.directory.path().join("spool"));
-        Courier::new(self.spool.readers(), Way { gate: Site::gate(POLICY), sinks, dead })
+        let ledger = ledger_in(self.directory.path());
+        Courier::new(
+            self.spool.readers(),
+            Way { gate: Site::gate(POLICY), sinks, dead, ledger, pulse: Pulse::default() },
+        )
     }
 
     fn courier(&self, server: &Server) -> Courier {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::ledger_words::LedgerCommand;
 use super::reveal;
 use super::values::{batch, output, seconds, workers};
 use crate::config::{Output, Pace, Workers};
@@ -26,6 +27,7 @@ Examples:
   haetae lookup c2.bad.example -S rules/           what is known of a value
   haetae status                                    how the running sensor is; also counters, reload
   haetae explain ID -r a.pcap -S rules/            one alert, from its bytes to the decision
+  haetae ledger show; haetae ledger verify         what left this machine, and whether its account holds
   haetae reveal h-k3f7q2abcdef -c haetae.yaml      which inside host the centre speaks of
   haetae rules test -S rules/                      run the tests that rule files bring along
   haetae doctor tap0 -c haetae.yaml                what is wrong with a tap, a machine, a configuration, and what to type
@@ -33,7 +35,7 @@ Examples:
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
 Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a token of nobody here, a running sensor that
-is not ready or did not reload; 2 usage; 65 damaged capture with --strict; 69 no running sensor; 70 a fault of the sensor;
+is not ready or did not reload; 2 usage; 65 damaged capture with --strict, a ledger that does not hold; 69 no running sensor; 70 a fault of the sensor;
 71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
 What is said twice: the file, then the environment, then --set has the last word.";
@@ -182,6 +184,11 @@ pub(crate) enum Command {
         /// Print one JSON object instead of text
         #[arg(long)]
         json: bool,
+    },
+    /// Read and check the ledger of all that left this machine
+    Ledger {
+        #[command(subcommand)]
+        what: LedgerCommand,
     },
     /// Work on rule files
     Rules {

@@ -8,12 +8,30 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
+use super::arguments::Site;
 use super::screen::{counted, plain};
+use super::{Desk, Stop, exit, order};
 use crate::config::Config;
 use crate::control::Failure;
 use crate::feed;
 use crate::indicator::Explained;
 use crate::time::Timestamp;
+
+impl Desk<'_> {
+    pub(super) fn lookup(&mut self, value: &str, json: bool, site: &Site) -> Result<u8, Stop> {
+        let config = self.config(site, "nothing was looked up")?;
+        let rules = order::rules(site, &config);
+        if rules.is_empty() {
+            return self
+                .usage("look it up where? -S RULES, -c FILE with `rules:`, or --running for the running sensor");
+        }
+        self.all_there(&rules)?;
+        match run(value, &rules, &config, (site.verbose > 0, json), self.out, self.complaints) {
+            Ok(()) => Ok(exit::SOUND),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+}
 
 /// Loads the rules, looks the value up, prints what is known.
 ///

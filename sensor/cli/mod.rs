@@ -11,6 +11,8 @@ mod explain_bytes;
 mod explain_words;
 #[cfg(feature = "libpcap")]
 mod filters;
+mod ledger;
+mod ledger_words;
 pub mod lookup;
 mod manual;
 mod order;
@@ -143,6 +145,7 @@ impl Desk<'_> {
             Command::Doctor { interface, config, set, seconds, json } => {
                 self.doctor(&doctor::Question { interface, config, set, seconds, json })
             }
+            Command::Ledger { what } => self.ledger(what),
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
             Command::Completions { shell } => Ok(manual::completions(shell, self.out).map(|()| exit::SOUND)?),
             Command::Man { words } => match manual::page(&words, self.out) {
@@ -292,20 +295,6 @@ impl Desk<'_> {
         }
     }
 
-    fn lookup(&mut self, value: &str, json: bool, site: &Site) -> Result<u8, Stop> {
-        let config = self.config(site, "nothing was looked up")?;
-        let rules = order::rules(site, &config);
-        if rules.is_empty() {
-            return self
-                .usage("look it up where? -S RULES, -c FILE with `rules:`, or --running for the running sensor");
-        }
-        self.all_there(&rules)?;
-        match lookup::run(value, &rules, &config, (site.verbose > 0, json), self.out, self.complaints) {
-            Ok(()) => Ok(exit::SOUND),
-            Err(failure) => self.failed(&failure),
-        }
-    }
-
     /// Explains the alert with this id; without one, lists all.
     fn explain(&mut self, id: Option<&str>, paths: Vec<PathBuf>, site: &Site) -> Result<u8, Stop> {
         let id = id.map(str::to_ascii_lowercase);
@@ -325,21 +314,6 @@ impl Desk<'_> {
         let replay = Replay { paths, rules, config, workers: 1, batch: 1, verbose, ..Replay::default() };
         match explain::run(&replay, id.as_deref(), self.out, self.complaints) {
             Ok(code) => Ok(code),
-            Err(failure) => self.failed(&failure),
-        }
-    }
-
-    fn test_rules(&mut self, site: &Site) -> Result<u8, Stop> {
-        let config = self.config(site, "no rule was tested")?;
-        let paths = order::rules(site, &config);
-        if paths.is_empty() {
-            return self.usage("which rules? -S RULES, or -c FILE with `rules:`");
-        }
-        self.all_there(&paths)?;
-        let replay = Replay { rules: paths, config, workers: 1, batch: order::BATCH_DEFAULT, ..Replay::default() };
-        match rules::run(replay, self.out, self.complaints) {
-            Ok(true) => Ok(exit::SOUND),
-            Ok(false) => Ok(exit::MATCHED),
             Err(failure) => self.failed(&failure),
         }
     }

@@ -162,6 +162,7 @@ fn centre(options: &Options, config: &Config) -> Result<Option<Section>, String>
             authority: options.authority.clone().or(known.authority),
             ..known
         },
+        receipt_keys: same.and_then(|centre| centre.receipt_keys.clone()),
         // An exercise is no emergency: it waits for the first.
         fallbacks: Vec::new(),
         policy: ours.map(|centre| centre.policy.clone()).unwrap_or_default(),
@@ -192,6 +193,7 @@ mod tests {
             policy: Policy::default(),
             gate: None,
             fallbacks: Vec::new(),
+            receipt_keys: None,
             files: Named { token: Some("token".into()), ..Named::default() },
             spool: "the-sensors-own".into(),
         };

@@ -6,10 +6,29 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::arguments::Site;
 use super::screen::{counted, plain};
+use super::{Desk, Stop, exit, order};
 use crate::config::{Output, Replay};
 use crate::control::{self, Failure};
 use crate::feed::{self, RuleTest};
+
+impl Desk<'_> {
+    pub(super) fn test_rules(&mut self, site: &Site) -> Result<u8, Stop> {
+        let config = self.config(site, "no rule was tested")?;
+        let paths = order::rules(site, &config);
+        if paths.is_empty() {
+            return self.usage("which rules? -S RULES, or -c FILE with `rules:`");
+        }
+        self.all_there(&paths)?;
+        let replay = Replay { rules: paths, config, workers: 1, batch: order::BATCH_DEFAULT, ..Replay::default() };
+        match run(replay, self.out, self.complaints) {
+            Ok(true) => Ok(exit::SOUND),
+            Ok(false) => Ok(exit::MATCHED),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+}
 
 /// Runs all tests of the replay's rules; whether all passed.
 ///

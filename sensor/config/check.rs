@@ -40,6 +40,8 @@ pub struct Config {
     pub events: Events,
     /// Where alerts go; `None`: nothing leaves.
     pub centre: Option<emit::Section>,
+    /// How much of what was sent is kept account of.
+    pub ledger: crate::ledger::Options,
     /// Who else hears of alerts.
     pub sinks: Vec<emit::sinks::Section>,
     /// Where metrics are served; `None`: nowhere.
@@ -180,6 +182,7 @@ pub(crate) fn check(
         events: desk.events(written.events),
         sinks: desk.sinks(written.sinks.unwrap_or_default(), has_centre),
         centre: written.centre.and_then(|centre| desk.centre(centre)),
+        ledger: desk.ledger(&written.ledger),
         metrics: written.metrics.and_then(|metrics| desk.metrics(metrics)),
         control: written.control.map(|control| desk.control(control)),
         quarantine: written.quarantine.map(|quarantine| desk.quarantine(quarantine)),
@@ -276,7 +279,7 @@ impl Desk<'_> {
 
     fn centre(&mut self, mut written: emit::Written) -> Option<emit::Section> {
         let before = self.faults.len();
-        let emit::Written { gate, token, authority, certificate, key, revocations, .. } = &mut written;
+        let emit::Written { gate, token, authority, certificate, key, revocations, receipt_keys, .. } = &mut written;
         let files = [
             ("gate", gate),
             ("token", token),
@@ -284,6 +287,7 @@ impl Desk<'_> {
             ("certificate", certificate),
             ("key", key),
             ("revocations", revocations),
+            ("receipt_keys", receipt_keys),
         ];
         for (key, file) in files {
             let path = format!("centre.{key}");
@@ -368,6 +372,7 @@ fn centre_help(key: &str) -> &'static str {
         "token" => "one line, as the centre has handed it out, in a file that not everyone may read",
         "fallbacks" => "other endpoints of the same centre, written as `url` is",
         "authority" => "a PEM file with at least one certificate",
+        "receipt_keys" => "PEM blocks `BEGIN PUBLIC KEY` (Ed25519), or 64 hexadecimal digits a line",
         "certificate" => "a PEM file with the sensor's own certificate first; `key` is its key",
         "key" => "a PEM file with the key of `certificate`, which not everyone may read",
         "revocations" => {

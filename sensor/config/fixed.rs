@@ -11,6 +11,7 @@ pub fn fixed_differences(before: &Config, after: &Config) -> Vec<&'static str> {
         ("capture", before.capture == after.capture),
         ("outputs.eve.path", before.outputs.path == after.outputs.path),
         ("centre", before.centre == after.centre),
+        ("ledger", before.ledger == after.ledger),
         ("sinks", before.sinks == after.sinks),
         ("metrics", before.metrics == after.metrics),
         ("control", before.control == after.control),

@@ -11,6 +11,7 @@ mod dump;
 pub mod fault;
 mod fixed;
 mod gate;
+mod ledger;
 mod live;
 mod manual;
 mod networks;

@@ -14,8 +14,8 @@ use super::shape::{Member, Shape, shape};
 use super::tree::{Key, Node, Value};
 use super::written::{Size, Workers, Written};
 use crate::limits::{
-    CAPTURES_MAX, CONFIDENCE_MAX, FLOWS_SETTABLE_MAX, INTERFACE_NAME_BYTES_MAX, QUARANTINE_FILES_MAX, SHARDS,
-    SNAP_BYTES_DEFAULT, SNAP_BYTES_SETTABLE_MIN, WORKERS_MAX,
+    CAPTURES_MAX, CONFIDENCE_MAX, FLOWS_SETTABLE_MAX, INTERFACE_NAME_BYTES_MAX, LEDGER_DAYS_MAX, QUARANTINE_FILES_MAX,
+    SHARDS, SNAP_BYTES_DEFAULT, SNAP_BYTES_SETTABLE_MIN, WORKERS_MAX,
 };
 
 /// The schema as JSON text. It accepts what the reader accepts, `${NAME}` included; what only a check can know (whether a
@@ -140,6 +140,7 @@ fn formed(name: &str) -> Json {
 fn bounds(path: &str) -> Map<String, Json> {
     let bounds = match path {
         "quarantine.files" => json!({ "minimum": 1, "maximum": QUARANTINE_FILES_MAX }),
+        "ledger.days" => json!({ "minimum": 1, "maximum": LEDGER_DAYS_MAX }),
         "rules.confidence_min" => json!({ "maximum": CONFIDENCE_MAX }),
         "limits.flows_max" => json!({ "minimum": SHARDS, "maximum": FLOWS_SETTABLE_MAX }),
         "capture[].snaplen" => json!({ "minimum": SNAP_BYTES_SETTABLE_MIN, "maximum": SNAP_BYTES_DEFAULT }),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use super::ledger::WrittenLedger;
 use super::quarantine::WrittenQuarantine;
 use super::{control, live};
 use crate::emit;
@@ -35,6 +36,9 @@ pub struct Written {
     pub(crate) events: live::WrittenEvents,
     /// Where alerts go; absent: nothing leaves.
     pub(crate) centre: Option<emit::Written>,
+    /// How much of what was sent is kept account of.
+    #[serde(default)]
+    pub(crate) ledger: WrittenLedger,
     /// Who else hears of alerts; absent: nobody.
     pub(crate) sinks: Option<emit::sinks::Written>,
     /// Where metrics are served; absent: nowhere.

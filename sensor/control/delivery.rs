@@ -12,7 +12,8 @@ use super::Failure;
 use crate::cli::screen;
 use crate::config::Config;
 use crate::emit::{Courier, DeadLetters, Secrets, Section, Way};
-use crate::gate::{Gate, Home, Mode, Sender, SiteKey};
+use crate::gate::{Gate, Home, Mode, Pulse, Sender, SiteKey};
+use crate::ledger::{Keys, Ledger};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
 use crate::spool::{Options, Spool};
@@ -41,6 +42,8 @@ pub(super) struct Prepared {
     courier: Courier,
     /// Of sinks beside the centre.
     others: Vec<Courier>,
+    #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "a replay is not looked at while it goes on"))]
+    view: (Arc<Ledger>, Pulse),
 }
 
 /// A spool with a courier at work behind it.
@@ -53,6 +56,8 @@ pub(super) struct Delivery {
     others: Vec<JoinHandle<()>>,
     #[cfg(feature = "libpcap")]
     counts: Arc<crate::emit::Counts>,
+    #[cfg(feature = "libpcap")]
+    view: (Arc<Ledger>, Pulse),
 }
 
 /// What others may know of a delivery while it goes on.
@@ -62,6 +67,8 @@ pub(super) struct View {
     pub(super) counts: Arc<crate::emit::Counts>,
     /// The centre's, and those of sinks beside it.
     pub(super) couriers: usize,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) pulse: Pulse,
 }
 
 /// What a delivery came to that was told to end.
@@ -104,10 +111,16 @@ impl Prepared {
             Arc::new(move |address| networks.is_home(address))
         };
         let (row, sinks) = section.ways(&sender).map_err(Failure::Configuration)?;
+        let keys = section.receipt_keys.as_deref().map(Keys::read).transpose().map_err(Failure::Configuration)?;
+        let ledger = Ledger::open(&section.ledger(), config.ledger, sender.names(), keys);
+        let ledger = Arc::new(ledger.map_err(|error| Failure::Io(section.ledger(), error))?);
+        let pulse = Pulse::default();
         let way = Way {
             gate: Gate::of(row, &section.policy, key.clone(), sender.clone(), Arc::clone(&home)),
             sinks,
             dead: DeadLetters::beside(&section.spool),
+            ledger: Arc::clone(&ledger),
+            pulse: pulse.clone(),
         };
         let courier = Courier::new(spool.readers(), way);
         // an exercise is between a site and its centre
@@ -116,10 +129,14 @@ impl Prepared {
             let gate = Gate::of(other.sink, &section.policy, key.clone(), sender.clone(), Arc::clone(&home));
             let sinks = vec![other.open().map_err(Failure::Configuration)?];
             let dead = DeadLetters::of(&section.spool, other.sink.name);
-            Ok(Courier::new(spool.readers_of(other.sink.name), Way { gate, sinks, dead }))
+            Ok(Courier::new(
+                spool.readers_of(other.sink.name),
+                Way { gate, sinks, dead, ledger: Arc::clone(&ledger), pulse: pulse.clone() },
+            ))
         });
         let others = others.collect::<Result<_, Failure>>()?;
-        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier, others })
+        let view = (ledger, pulse);
+        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier, others, view })
     }
 
     /// The key of alert identities.
@@ -131,7 +148,7 @@ impl Prepared {
     pub(super) fn start(self, first: impl Fn() + Clone + Send + 'static) -> Delivery {
         let Prepared { url, spool, mut courier, others, .. } = self;
         #[cfg(feature = "libpcap")]
-        let counts = courier.counts();
+        let (counts, view) = (courier.counts(), self.view);
         let stop = Arc::new(AtomicBool::new(false));
         let others = others.into_iter().map(|mut courier| {
             let (told, first) = (Arc::clone(&stop), first.clone());
@@ -155,6 +172,8 @@ impl Prepared {
             others,
             #[cfg(feature = "libpcap")]
             counts,
+            #[cfg(feature = "libpcap")]
+            view,
         }
     }
 }
@@ -162,7 +181,9 @@ impl Prepared {
 impl Delivery {
     #[cfg(feature = "libpcap")]
     pub(super) fn view(&self) -> View {
-        View { readers: self.spool.readers(), counts: Arc::clone(&self.counts), couriers: 1 + self.others.len() }
+        let (ledger, pulse) = (Arc::clone(&self.view.0), self.view.1.clone());
+        let (readers, counts) = (self.spool.readers(), Arc::clone(&self.counts));
+        View { readers, counts, couriers: 1 + self.others.len(), ledger, pulse }
     }
 
     pub(super) fn spool(&mut self) -> &mut Spool {

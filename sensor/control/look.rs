@@ -18,7 +18,7 @@ use crate::emit::Attempt;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
 use crate::metrics::{
-    DeliveryState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState, Tally,
+    DeliveryState, LedgerState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState, Tally,
 };
 use crate::observable::KINDS;
 use crate::sandbox::{Layer, Sandbox};
@@ -108,6 +108,7 @@ impl Look<'_> {
             },
             spool: self.delivery.as_ref().map(|view| self.spool(view)),
             delivery: self.delivery.as_ref().map(View::state),
+            ledger: self.delivery.as_ref().map(View::ledger),
             sandbox: Layer::ALL.map(|layer| (layer.name(), self.sandbox.holds(layer))).to_vec(),
             broker: self.broker.as_ref().map(|up| up.load(Ordering::Acquire)),
             clock_suspect: self.shared.clock_suspect.load(Ordering::Acquire),
@@ -116,37 +117,49 @@ impl Look<'_> {
         }
     }
 
+    /// What the sensor is like now, and the names of the reasons why it is not ready.
+    pub(super) fn with_reasons(&self) -> (Sight, Vec<&'static str>) {
+        let sight = self.sight();
+        let mut names: Vec<_> = self
+            .reasons(&sight.tallies, &self.shared.links(), &self.shared.set_facts())
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        names.dedup();
+        (sight, names)
+    }
+
     /// Why nobody should rely on it now; what delivery waits for is no such reason, nothing is lost by it.
     fn not_ready(&self, tallies: &[Tally], links: &[LinkState], facts: &SetFacts) -> Vec<String> {
+        self.reasons(tallies, links, facts).into_iter().map(|(_, reason)| reason).collect()
+    }
+
+    /// The same, with the name of each; `deploy/ingest.yaml` lists them.
+    fn reasons(&self, tallies: &[Tally], links: &[LinkState], facts: &SetFacts) -> Vec<(&'static str, String)> {
         let mut reasons = Vec::new();
         // whoever ends closes the links as well, and that is no fault of theirs
         let is_ending = self.shared.stop.load(Ordering::Acquire);
         for (name, _) in self.interfaces.iter().zip(links).filter(|(_, state)| !state.open && !is_ending) {
-            reasons.push(format!("{name}: the link cannot be read"));
+            reasons.push(("link", format!("{name}: the link cannot be read")));
         }
-        if facts.is_empty() {
-            reasons.push("no indicator is loaded: nothing can be met".to_owned());
-        }
-        if self.log.failing.load(Ordering::Acquire) {
-            reasons.push("the EVE log cannot be written".to_owned());
-        }
-        if self.progress.failing.load(Ordering::Acquire) {
-            reasons.push("the spool takes no records: alerts are in the log alone".to_owned());
-        }
-        reasons.extend(unbalanced(tallies));
-        if self.shared.stands_still.load(Ordering::Acquire) && !is_ending {
-            reasons.push("a worker stands still: what comes to it is not read; restart the sensor".to_owned());
-        }
-        if self.shared.die_often() {
-            reasons.push("workers die and begin again, three times in a minute: the log says of what".to_owned());
-        }
+        let mut tell = |is_so: bool, name, reason: &str| {
+            if is_so {
+                reasons.push((name, reason.to_owned()));
+            }
+        };
+        tell(facts.is_empty(), "no_indicators", "no indicator is loaded: nothing can be met");
+        tell(self.log.failing.load(Ordering::Acquire), "log", "the EVE log cannot be written");
+        let spool = self.progress.failing.load(Ordering::Acquire);
+        tell(spool, "spool", "the spool takes no records: alerts are in the log alone");
+        tell(unbalanced(tallies), "unaccounted", "frames are unaccounted for: please report this");
+        let stands = self.shared.stands_still.load(Ordering::Acquire) && !is_ending;
+        tell(stands, "standstill", "a worker stands still: what comes to it is not read; restart the sensor");
+        let often = "workers die and begin again, three times in a minute: the log says of what";
+        tell(self.shared.die_often(), "restarts", often);
         // it ends with the sensor
-        if self.broker.as_ref().is_some_and(|up| !up.load(Ordering::Acquire)) && !is_ending {
-            reasons.push("the broker is gone: a link that goes away stays away; restart the sensor".to_owned());
-        }
-        if is_ending {
-            reasons.push("it is ending".to_owned());
-        }
+        let gone = self.broker.as_ref().is_some_and(|up| !up.load(Ordering::Acquire)) && !is_ending;
+        tell(gone, "broker", "the broker is gone: a link that goes away stays away; restart the sensor");
+        tell(is_ending, "ending", "it is ending");
         reasons
     }
 
@@ -187,9 +200,8 @@ fn queue(of: &capture::live::Queue) -> Queue {
 }
 
 /// Books that do not balance are a fault of the sensor itself; workers' errors do not make up for each other.
-fn unbalanced(tallies: &[Tally]) -> Option<String> {
-    let wrong = tallies.iter().any(|tally| tally.unaccounted() != 0);
-    wrong.then(|| "frames are unaccounted for: please report this".to_owned())
+fn unbalanced(tallies: &[Tally]) -> bool {
+    tallies.iter().any(|tally| tally.unaccounted() != 0)
 }
 
 fn link(name: &str, state: &LinkState) -> Link {
@@ -208,6 +220,21 @@ fn link(name: &str, state: &LinkState) -> Link {
 }
 
 impl View {
+    fn ledger(&self) -> LedgerState {
+        let counts = self.ledger.counts();
+        LedgerState {
+            entries: count(&counts.entries),
+            bytes: count(&counts.bytes),
+            failures: count(&counts.failures),
+            failing: count(&counts.failing) > 0,
+            valid: count(&counts.valid),
+            wrong: count(&counts.wrong),
+            missing: count(&counts.missing),
+            unchecked: count(&counts.unchecked),
+            since_valid: self.ledger.since_valid(),
+        }
+    }
+
     fn state(&self) -> DeliveryState {
         let waiting = self.readers.waiting();
         DeliveryState {
@@ -235,8 +262,8 @@ mod tests {
     #[test]
     fn books_that_do_not_balance_are_a_reason_even_if_their_sum_does() {
         let balanced = Tally { handed: 7, steered: 7, ..Tally::default() };
-        assert_eq!(unbalanced(&[balanced.clone(), Tally::default()]), None);
+        assert!(!unbalanced(&[balanced.clone(), Tally::default()]));
         let (more, less) = (Tally { handed: 1, ..Tally::default() }, Tally { steered: 1, ..Tally::default() });
-        assert!(unbalanced(&[more, balanced, less]).is_some());
+        assert!(unbalanced(&[more, balanced, less]));
     }
 }

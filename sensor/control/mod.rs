@@ -42,6 +42,8 @@ mod places;
 #[cfg(feature = "libpcap")]
 mod pressure;
 #[cfg(feature = "libpcap")]
+mod pulse;
+#[cfg(feature = "libpcap")]
 mod quarantine;
 #[cfg(feature = "libpcap")]
 mod reloading;

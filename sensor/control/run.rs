@@ -22,6 +22,7 @@ use super::keep::Keep;
 use super::look::{Look, SetFacts};
 use super::notify::Manager;
 use super::opening::{Loaded, Sources, load, orders, random, site, taps};
+use super::pulse::{self, Blindness};
 use super::quarantine::Quarantine;
 use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
@@ -256,8 +257,9 @@ impl Running<'_> {
     }
 
     /// Hears signals and checks the books, until it is told to end; when that was.
-    pub(super) fn control(&mut self, signals: &mut Signals, wishes: &Wishes) -> Instant {
+    pub(super) fn control(&mut self, signals: &mut Signals, wishes: &Wishes, look: &Look<'_>) -> Instant {
         let (mut checked, mut said) = (Instant::now(), Instant::now());
+        let mut blindness = Blindness::since(self.shared.started);
         loop {
             for signal in signals.pending() {
                 match signal {
@@ -277,6 +279,7 @@ impl Running<'_> {
             if checked.elapsed() >= CHECK_EVERY {
                 checked = Instant::now();
                 self.check_books();
+                pulse::tell(look, &mut blindness);
             }
             if said.elapsed() >= STATS_EVERY {
                 said = Instant::now();

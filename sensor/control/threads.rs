@@ -86,7 +86,7 @@ pub(super) fn together(
         let keep = scope.spawn(move || look_after(keep, unkept, look));
         let threads = workers.len() + others(&doors, look, chute.is_some());
         let settled = running.settle(threads);
-        let told = if settled.is_ok() { running.control(signals, &wishes) } else { Instant::now() };
+        let told = if settled.is_ok() { running.control(signals, &wishes, look) } else { Instant::now() };
         running.manager.stopping();
         // first nothing more comes, then what came is read to its end
         unkept.store(true, Ordering::Release);

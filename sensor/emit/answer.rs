@@ -8,6 +8,7 @@ use serde::Deserialize;
 use ureq::http::HeaderMap;
 
 use super::{Delivery, Trouble};
+use crate::ledger::Receipt;
 use crate::spool::Position;
 
 /// The centre may ask for patience, but not for ever.
@@ -29,6 +30,7 @@ struct Said {
     committed: Option<u64>,
     index: Option<usize>,
     error: Option<String>,
+    receipt: Option<Receipt>,
 }
 
 impl Answer {
@@ -53,6 +55,11 @@ impl Answer {
             (503, _) => later(Trouble::Down, reason),
             _ => later(Trouble::Other, reason),
         }
+    }
+
+    /// The receipt in it, if there is one that is spelled as receipts are.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        serde_json::from_slice::<Said>(&self.body).ok()?.receipt
     }
 
     /// How far our clock is ahead of the centre's, in seconds, if it says what time it has.

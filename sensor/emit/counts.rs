@@ -99,8 +99,6 @@ pub struct Counts {
     pub clock_ahead: AtomicI64,
     /// Why the last attempt failed, if it did.
     reason: Mutex<Option<String>>,
-    /// Version of the indicator set, for the signs of life; control sets it. 0: unknown.
-    pub set_version: AtomicU64,
 }
 
 impl Counts {

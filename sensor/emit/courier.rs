@@ -10,7 +10,7 @@ use super::counts::{Attempt, Counts};
 use super::endpoints::Endpoints;
 use super::lane::{Lane, Run, Verdict};
 use super::{Delivery, Trouble, Way};
-use crate::gate::{Health, Projected};
+use crate::gate::{Gate, Health, Projected};
 use crate::spool::{Position, Readers};
 
 /// How often a stop is looked for while waiting.
@@ -18,6 +18,9 @@ const STOP_EVERY: Duration = Duration::from_millis(100);
 
 /// How often the sensor says that it lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
+
+/// How long the first sign of life waits for somebody to look how the sensor is.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// A sign of life to an endpoint that is not in use: whoever takes longer is not well, and alerts wait meanwhile.
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
@@ -115,7 +118,10 @@ impl Courier {
     /// Delivers until told to stop. What waits then stays in the spool.
     pub fn run(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
-            self.tell_of_life(self.began.elapsed());
+            // the first one says how the sensor is, once anybody has looked
+            if self.way.pulse.get().is_some() || self.began.elapsed() >= FIRST_LOOK_MAX {
+                self.tell_of_life(self.began.elapsed());
+            }
             match self.step(self.began.elapsed()) {
                 Step::Went => {}
                 Step::Idle => self.readers.wait(STOP_EVERY),
@@ -176,9 +182,13 @@ impl Courier {
         if run.projected.is_empty() {
             return self.settle(through, run, which, now);
         }
-        let batch = self.way.gate.batch(self.readers.lanes()[run.lane].id(), after, through, &run.projected);
+        let place = (self.readers.lanes()[run.lane].id(), after, through);
+        let message = |gate: &Gate, head| gate.batch(head, place.0, (after, through), &run.projected);
         let began = Instant::now();
-        let answer = self.way.sinks[which].deliver(&batch, patience);
+        let answer = match self.way.deliver((which, patience), place, run.projected.len(), message) {
+            Ok(answer) => answer,
+            Err(error) => return self.later(which, now, format!("the ledger cannot be written: {error}"), None),
+        };
         let took = began.elapsed();
         let now = now + took;
         self.counts.learned(self.way.sinks[which].facts());
@@ -333,24 +343,24 @@ impl Courier {
         }
         self.told = Some(now);
         let (waiting, count) = (self.readers.waiting(), |counter: &AtomicU64| counter.load(Ordering::Relaxed));
-        let heartbeat = self.way.gate.heartbeat(&Health {
-            set_version: count(&self.counts.set_version),
+        let health = Health {
+            condition: self.way.pulse.get().unwrap_or_default(),
             waiting: waiting.records(),
             spool_bytes: waiting.bytes,
             oldest_s: waiting.oldest.as_secs(),
             delivered: count(&self.counts.delivered),
             withheld: count(&self.counts.withheld),
             refused: count(&self.counts.dead),
-        });
+        };
         let in_use = self.endpoints.in_use();
         for before in 0..in_use {
-            let answered = self.way.sinks[before].beat(&heartbeat, LOOK_PATIENCE).is_ok();
+            let answered = self.way.beat(before, &health, LOOK_PATIENCE).is_ok();
             self.endpoints.heard(before, answered, now);
         }
         // Whoever is left alone for now is not told, either.
         let due = self.endpoints.is_due(in_use, now);
         let patience = self.endpoints.patience(in_use);
-        if !due || self.way.sinks[in_use].beat(&heartbeat, patience).is_err() {
+        if !due || self.way.beat(in_use, &health, patience).is_err() {
             add(&self.counts.silent, 1);
         }
         self.counts.learned(self.way.sinks[in_use].facts());
@@ -387,6 +397,7 @@ fn add(counter: &AtomicU64, count: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Mutex;
 
     use serde_json::{Value, json};
@@ -394,7 +405,9 @@ mod tests {
 
     use super::*;
     use crate::emit::{DeadLetters, Sink};
-    use crate::gate::{Batch, Gate, Heartbeat, Mode, Policy, Sender, SiteKey};
+    use crate::gate::{Batch, Heartbeat, Mode, Policy, Pulse, Sender, SiteKey};
+    use crate::ledger::{self, Kind, Ledger};
+    use crate::spool::simulated::Simulated;
     use crate::spool::{DEAD_LETTERS, Lane as SpoolLane, Options, Spool};
 
     /// Answers in turn what it was told to, then as it thinks of each batch; remembers the sequences of every attempt.
@@ -420,6 +433,14 @@ mod tests {
                 state.committed.extend(sent);
                 Delivery::Delivered { committed: Some(batch.through()) }
             })
+        }
+
+        fn is_told_of_life(&self) -> bool {
+            true
+        }
+
+        fn destination(&self, _: Kind) -> (&'static str, String) {
+            ("memory", "nowhere".to_owned())
         }
 
         fn beat(&mut self, _: &Heartbeat, _: Duration) -> Result<(), String> {
@@ -457,7 +478,12 @@ mod tests {
         let sender = Sender::new("site", "tap", Mode::Exercise).unwrap();
         let gate = Gate::new(Policy::default(), SiteKey::fixed(&[1; 32]), sender, Arc::new(|_| false));
         let sinks = centres.iter().map(|centre| Box::new(centre.clone()) as Box<dyn Sink>).collect();
-        let way = Way { gate, sinks, dead: DeadLetters::beside(directory.path()) };
+        // a day of attempts is entered, on a disk that takes no time
+        let (disk, small) =
+            (Arc::new(Simulated::new(1)), ledger::Options { file_bytes_max: 1 << 15, ..Default::default() });
+        let ledger = Ledger::open_on(disk, Path::new("/ledger"), small, ("site", "tap"), None).unwrap();
+        let (dead, ledger) = (DeadLetters::beside(directory.path()), Arc::new(ledger));
+        let way = Way { gate, sinks, dead, ledger, pulse: Pulse::default() };
         let courier = Courier::new(spool.readers(), way);
         Scene { directory, spool, centres, courier }
     }

@@ -16,6 +16,7 @@ use super::answer::Answer;
 use super::credentials::Credentials;
 use super::{Delivery, Facts, Section, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat};
+use crate::ledger::{Kind, Receipt};
 use crate::limits::ANSWER_BYTES_MAX;
 
 /// An endpoint that does not take the connection by then, TLS included, is down: another may be tried before ten seconds are
@@ -40,6 +41,7 @@ pub struct Https {
     /// Until when the centre's certificate holds, in seconds since 1970; 0: none was seen.
     until: Arc<AtomicU64>,
     clock_ahead: Option<i64>,
+    receipt: Option<Receipt>,
 }
 
 /// Connections made with what held at that time.
@@ -82,6 +84,7 @@ impl Https {
                 packing: Packing::Tried(packer),
                 until: Arc::default(),
                 clock_ahead: None,
+                receipt: None,
             }))
         };
         section.endpoints().map(sink).collect()
@@ -110,6 +113,7 @@ impl Https {
     }
 
     fn post(&mut self, to: &str, body: &[u8], packed: bool, patience: Duration) -> Result<Answer, Delivery> {
+        self.receipt = None;
         let url = format!("{}/{to}", self.url);
         let line = self.line();
         let mut request = line.agent.post(url).header("Content-Type", "application/json");
@@ -127,6 +131,7 @@ impl Https {
         match answer {
             Ok(answer) => {
                 self.clock_ahead = answer.clock_ahead().or(self.clock_ahead);
+                self.receipt = answer.receipt();
                 if matches!(answer.status, 401 | 403) {
                     self.credentials().refresh(true);
                 }
@@ -194,6 +199,26 @@ impl Sink for Https {
             Err(Delivery::Later { reason, .. }) => Err(reason),
             Err(_) => Err("no answer".to_owned()),
         }
+    }
+
+    fn destination(&self, kind: Kind) -> (&'static str, String) {
+        let place = match kind {
+            Kind::Alerts => "alerts",
+            Kind::Heartbeat => "heartbeat",
+        };
+        ("https", format!("{}/{place}", self.url))
+    }
+
+    fn is_told_of_life(&self) -> bool {
+        true
+    }
+
+    fn gives_receipts(&self) -> bool {
+        true
+    }
+
+    fn receipt(&mut self) -> Option<Receipt> {
+        self.receipt.take()
     }
 
     fn facts(&self) -> Facts {

@@ -15,6 +15,7 @@ use super::credentials::Named;
 use super::web::{self, Ask, Web};
 use super::{Delivery, Problem, Secrets, Sink};
 use crate::gate::{Batch, Heartbeat};
+use crate::ledger::Kind;
 use crate::spool::Position;
 
 const JSON: &str = "application/json";
@@ -134,6 +135,10 @@ impl Sink for Misp {
             }
         }
         Delivery::Delivered { committed: Some(batch.through()) }
+    }
+
+    fn destination(&self, _: Kind) -> (&'static str, String) {
+        ("misp", self.url.clone())
     }
 
     fn beat(&mut self, _: &Heartbeat, _: Duration) -> Result<(), String> {

@@ -8,6 +8,7 @@ mod courier;
 mod credentials;
 mod dead;
 mod endpoints;
+mod entered;
 mod https;
 mod lane;
 pub mod misp;
@@ -27,12 +28,14 @@ mod web;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::http::Uri;
 
-use crate::gate::{self, Batch, Heartbeat, Policy};
+use crate::gate::{self, Batch, Heartbeat, Policy, Pulse};
+use crate::ledger::{Keys, Kind, Ledger, Receipt};
 use crate::limits::ENDPOINTS_MAX;
 use crate::spool::Position;
 
@@ -69,6 +72,8 @@ pub struct Written {
     pub key: Option<PathBuf>,
     /// A PEM file of lists of revoked certificates, one for every authority of the centre's chain.
     pub revocations: Option<PathBuf>,
+    /// A file with the public keys of the centre's receipts. Absent: nobody checks them.
+    pub receipt_keys: Option<PathBuf>,
     /// The spool's directory. Absent: `/var/lib/haetae/spool`.
     pub spool: Option<PathBuf>,
 }
@@ -78,6 +83,9 @@ pub type Ways = (&'static gate::Sink, Vec<Box<dyn Sink>>);
 
 /// Where the spool is when the configuration does not say.
 const SPOOL: &str = "/var/lib/haetae/spool";
+
+/// The ledger's folder in the spool's directory.
+const LEDGER: &str = "ledger";
 
 /// The `centre:` section, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +102,8 @@ pub struct Section {
     pub gate: Option<PathBuf>,
     /// Whom to trust, and who we are.
     pub files: Named,
+    /// The file of the receipts' keys.
+    pub receipt_keys: Option<PathBuf>,
     /// The spool's directory.
     pub spool: PathBuf,
 }
@@ -139,6 +149,7 @@ impl Section {
                 key: written.key.map(at),
                 revocations: written.revocations.map(at),
             },
+            receipt_keys: written.receipt_keys.map(at),
             spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
         };
         let mut problems = if wrong.is_empty() { section.problems(secrets) } else { wrong };
@@ -172,6 +183,8 @@ impl Section {
         }
         if secrets == Secrets::Opened {
             problems.extend(self.files.read(self.secured()).err().into_iter().flatten());
+            let keys = self.receipt_keys.as_deref().map(Keys::read);
+            problems.extend(keys.and_then(Result::err).map(|why| ("receipt_keys", why)));
         }
         problems
     }
@@ -201,6 +214,11 @@ impl Section {
             Some(nats) => Ok((&gate::NATS, vec![Box::new(nats::Nats::open(self, nats, sender)?)])),
             None => Ok((&gate::CENTRE, Https::open(self)?)),
         }
+    }
+
+    /// The ledger's directory.
+    pub fn ledger(&self) -> PathBuf {
+        self.spool.join(LEDGER)
     }
 
     /// The file with the site's key: the policy's, or `site.key` beside the spool.
@@ -330,6 +348,24 @@ pub trait Sink: Send {
     /// Why it could not be said, for a person.
     fn beat(&mut self, heartbeat: &Heartbeat, patience: Duration) -> Result<(), String>;
 
+    /// Its name, and where the next message of a kind goes: for the ledger, so without a secret.
+    fn destination(&self, kind: Kind) -> (&'static str, String);
+
+    /// Whether signs of life go this way at all.
+    fn is_told_of_life(&self) -> bool {
+        false
+    }
+
+    /// Whether the other side signs for what it takes.
+    fn gives_receipts(&self) -> bool {
+        false
+    }
+
+    /// The receipt that came with the last answer; it is given once.
+    fn receipt(&mut self) -> Option<Receipt> {
+        None
+    }
+
     /// What it has learned.
     fn facts(&self) -> Facts {
         Facts::default()
@@ -347,6 +383,10 @@ pub struct Way {
     pub sinks: Vec<Box<dyn Sink>>,
     /// Where refused records are kept.
     pub dead: DeadLetters,
+    /// What leaves is entered here before it leaves; other ways out may share it.
+    pub ledger: Arc<Ledger>,
+    /// What control knows of the sensor, for the signs of life.
+    pub pulse: Pulse,
 }
 
 #[cfg(test)]

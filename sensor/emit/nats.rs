@@ -15,6 +15,7 @@ use super::nats_section::is_token;
 use super::nats_wire::{self as wire, Message};
 use super::{Delivery, Facts, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat, Sender};
+use crate::ledger::Kind;
 use crate::spool::{Position, SpoolId};
 
 pub use super::nats_section::{Section, Written};
@@ -368,6 +369,17 @@ impl Nats {
 impl Sink for Nats {
     fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery {
         self.attempt(batch, Instant::now() + patience).unwrap_or_else(|answer| answer)
+    }
+
+    fn destination(&self, _: Kind) -> (&'static str, String) {
+        // the one that is tried first: a connection that stands may be to another of them
+        let server = self.section.servers.get(self.server);
+        let to = server.map(|server| format!("nats://{}:{}/{}", server.host, server.port, self.subject));
+        ("nats", to.unwrap_or_default())
+    }
+
+    fn is_told_of_life(&self) -> bool {
+        true
     }
 
     fn beat(&mut self, heartbeat: &Heartbeat, patience: Duration) -> Result<(), String> {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::credentials::authorities;
 use super::{Delivery, Problem, Secrets, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat};
+use crate::ledger::Kind;
 
 /// A collector that does not take the connection by then is down.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -174,6 +175,10 @@ impl Sink for Syslog {
             _ => Trouble::Unreachable,
         };
         Delivery::Later { trouble, reason: format!("{}: {error}", self.section.url()), after: None }
+    }
+
+    fn destination(&self, _: Kind) -> (&'static str, String) {
+        ("syslog", self.section.url())
     }
 
     /// Nobody asks a collector of lines for signs of life.

@@ -20,6 +20,7 @@ use super::taxii_served::{self, Listed, Named as Object, State, Status};
 use super::web::{self, Ask, Web};
 use super::{Delivery, Problem, Secrets, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat};
+use crate::ledger::Kind;
 use crate::limits::{TAXII_IDS_MAX, TAXII_PAGES_MAX, TAXII_PENDING_MAX, TAXII_PENDING_TIME_MAX};
 use crate::spool::Position;
 
@@ -286,6 +287,10 @@ impl Taxii {
 impl Sink for Taxii {
     fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery {
         self.try_to(batch, Instant::now() + patience).unwrap_or_else(|delivery| delivery)
+    }
+
+    fn destination(&self, _: Kind) -> (&'static str, String) {
+        ("taxii", self.section.url.clone())
     }
 
     fn beat(&mut self, _: &Heartbeat, _: Duration) -> Result<(), String> {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Mode, Projected, Sender};
+use crate::ledger::Head;
 use crate::spool::{Position, SpoolId};
 
 /// A run of the spool, and who speaks of it.
@@ -12,6 +13,8 @@ use crate::spool::{Position, SpoolId};
 pub struct Envelope<'a> {
     /// Who speaks.
     pub sender: &'a Sender,
+    /// Where the ledger stands before the run is entered.
+    pub ledger: Head,
     /// Which spool the positions count in.
     pub spool: SpoolId,
     /// Everything up to here was settled before.
@@ -71,6 +74,7 @@ pub(super) fn ingest(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Mess
         spool: String,
         after: u64,
         through: u64,
+        ledger: Head,
         records: Vec<&'a Value>,
     }
     let wire = Wire {
@@ -80,6 +84,7 @@ pub(super) fn ingest(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Mess
         spool: envelope.spool.to_string(),
         after: envelope.after.0,
         through: envelope.through.0,
+        ledger: envelope.ledger,
         records: records.iter().map(Projected::value).collect(),
     };
     vec![Message::of_all(envelope, records, serde_json::to_vec(&wire).unwrap_or_default())]

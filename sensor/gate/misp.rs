@@ -64,7 +64,8 @@ mod tests {
     fn requests(record: &Value) -> Vec<Value> {
         let gate = gate();
         let projected = gate.project(Position(7), record.to_string().as_bytes()).unwrap();
-        let batch = gate.batch(SpoolId(*b"12345678"), Position(6), Position(7), &[projected]);
+        let batch =
+            gate.batch(crate::ledger::Head::NONE, SpoolId(*b"12345678"), (Position(6), Position(7)), &[projected]);
         let read = |message: &Message| serde_json::from_slice(message.bytes()).unwrap();
         assert!(batch.messages().iter().all(|message| message.positions() == [Position(7)]));
         batch.messages().iter().map(read).collect()

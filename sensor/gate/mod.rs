@@ -5,6 +5,7 @@
 //! be sent. Never here: a socket.
 
 mod form;
+mod heartbeat;
 mod misp;
 mod nats;
 mod policy;
@@ -23,14 +24,16 @@ mod view;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::ledger::Head;
 use crate::spool::{Position, SpoolId};
 
 pub use form::{Envelope, Message};
+pub use heartbeat::{Blind, Condition, Health, Heartbeat, Losses, Pulse};
 pub use policy::{Limits, Mistake, Policy, Written, WrittenSink};
 pub use reveal::Question;
 pub use secret::{SiteKey, read_secret};
@@ -116,6 +119,11 @@ impl Sender {
         &self.sensor
     }
 
+    /// Site and sensor.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.site, &self.sensor)
+    }
+
     /// How it is meant.
     pub fn mode(&self) -> Mode {
         self.mode
@@ -149,9 +157,18 @@ pub struct Batch {
     through: Position,
     positions: Vec<Position>,
     messages: Vec<Message>,
+    all: OnceLock<Vec<u8>>,
 }
 
 impl Batch {
+    /// The bytes of all messages, one behind the other: what the ledger's digest is of.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.messages[..] {
+            [one] => one.bytes(),
+            several => self.all.get_or_init(|| several.iter().flat_map(Message::bytes).copied().collect()),
+        }
+    }
+
     /// Which spool the positions count in.
     pub fn spool(&self) -> SpoolId {
         self.spool
@@ -181,38 +198,6 @@ impl Batch {
     pub fn json(&self) -> &[u8] {
         self.messages.first().map_or(&[], Message::bytes)
     }
-}
-
-/// A sign of life.
-#[derive(Clone, Debug)]
-pub struct Heartbeat {
-    json: Vec<u8>,
-}
-
-impl Heartbeat {
-    /// The bytes to send.
-    pub fn json(&self) -> &[u8] {
-        &self.json
-    }
-}
-
-/// What a sensor says of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// Version of the indicator set; 0: unknown.
-    pub set_version: u64,
-    /// Records that wait in the spool.
-    pub waiting: u64,
-    /// Bytes of the spool.
-    pub spool_bytes: u64,
-    /// How long the oldest has waited, in seconds.
-    pub oldest_s: u64,
-    /// Delivered since the start.
-    pub delivered: u64,
-    /// Withheld by the gate since the start.
-    pub withheld: u64,
-    /// Refused by the centre since the start.
-    pub refused: u64,
 }
 
 /// The gate between one sender and one sink.
@@ -257,31 +242,18 @@ impl Gate {
     }
 
     /// One delivery: everything in `(after, through]` that may leave, in the sink's form.
-    pub fn batch(&self, spool: SpoolId, after: Position, through: Position, records: &[Projected]) -> Batch {
-        let envelope = Envelope { sender: &self.sender, spool, after, through };
+    /// `ledger` is where the ledger stands before it is entered.
+    pub fn batch(
+        &self,
+        ledger: Head,
+        spool: SpoolId,
+        (after, through): (Position, Position),
+        records: &[Projected],
+    ) -> Batch {
+        let envelope = Envelope { sender: &self.sender, ledger, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
-        Batch { spool, after, through, positions, messages: (self.sink.form)(&envelope, records) }
-    }
-
-    /// A sign of life. It holds no indicator: no marking limits it.
-    pub fn heartbeat(&self, health: &Health) -> Heartbeat {
-        #[derive(Serialize)]
-        struct Wire<'a> {
-            site: &'a str,
-            sensor: &'a str,
-            mode: Mode,
-            version: &'a str,
-            #[serde(flatten)]
-            health: &'a Health,
-        }
-        let wire = Wire {
-            site: &self.sender.site,
-            sensor: &self.sender.sensor,
-            mode: self.sender.mode,
-            version: env!("CARGO_PKG_VERSION"),
-            health,
-        };
-        Heartbeat { json: serde_json::to_vec(&wire).unwrap_or_default() }
+        let messages = (self.sink.form)(&envelope, records);
+        Batch { spool, after, through, positions, messages, all: OnceLock::new() }
     }
 }
 

@@ -60,7 +60,13 @@ mod tests {
     fn said(after: u64, positions: &[u64]) -> Vec<(u64, u64, u64)> {
         let sender = Sender::new("site-0017", "tap-a", Mode::Live).unwrap();
         let through = Position(positions.last().copied().unwrap_or(after) + 1);
-        let envelope = Envelope { sender: &sender, spool: SpoolId([1; 8]), after: Position(after), through };
+        let envelope = Envelope {
+            sender: &sender,
+            ledger: crate::ledger::Head::NONE,
+            spool: SpoolId([1; 8]),
+            after: Position(after),
+            through,
+        };
         let record = |at: &u64| Projected {
             position: Position(*at),
             value: serde_json::json!({"sequence": at, "id": format!("a{at}"), "revision": 2}),

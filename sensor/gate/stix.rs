@@ -328,7 +328,8 @@ mod tests {
     fn envelope(gate: &Gate, records: &[Value]) -> Vec<Value> {
         let project = |record: &Value| gate.project(Position(7), record.to_string().as_bytes()).unwrap();
         let projected: Vec<_> = records.iter().map(project).collect();
-        let batch = gate.batch(SpoolId(*b"12345678"), Position(6), Position(7), &projected);
+        let batch =
+            gate.batch(crate::ledger::Head::NONE, SpoolId(*b"12345678"), (Position(6), Position(7)), &projected);
         let envelope: Value = serde_json::from_slice(batch.json()).unwrap();
         envelope["objects"].as_array().unwrap().clone()
     }

@@ -72,7 +72,7 @@ fn with_ioc(kind: &str, value: &str, seen: &str) -> Value {
 fn nothing_that_must_not_leave_is_in_the_bytes() {
     let gate = gate(Policy::default());
     let projected = gate.project(Position(7), alert().to_string().as_bytes()).unwrap();
-    let batch = gate.batch(SpoolId(*b"12345678"), Position(6), Position(7), &[projected]);
+    let batch = gate.batch(Head::NONE, SpoolId(*b"12345678"), (Position(6), Position(7)), &[projected]);
     let text = String::from_utf8(batch.json().to_vec()).unwrap();
     for marker in ["LEAK", "10.20.", "10.9.9.9", "198.51.100.", "51544", "777000111", "4094", "forwarded"] {
         assert!(!text.contains(marker), "{marker} left: {text}");

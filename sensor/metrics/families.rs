@@ -369,6 +369,37 @@ pub(super) static FAMILIES: &[Family] = &[
         "1 if the last attempt reached the centre.",
         Delivery(|delivery| Some(f64::from(delivery.reachable))),
     ),
+    // ---- the ledger
+    counter(
+        "haetae_ledger_entries_total",
+        "Entries of the ledger of what leaves: one before each message is sent, one when its outcome is known.",
+        Sight(|sight| sight.ledger.map(|ledger| ledger.entries as f64)),
+    ),
+    gauge(
+        "haetae_ledger_bytes",
+        "Bytes of the ledger on disk.",
+        Sight(|sight| sight.ledger.map(|ledger| ledger.bytes as f64)),
+    ),
+    counter(
+        "haetae_ledger_failures_total",
+        "Entries that the disk refused. What cannot be entered is not sent: alerts wait in the spool.",
+        Sight(|sight| sight.ledger.map(|ledger| ledger.failures as f64)),
+    ),
+    gauge(
+        "haetae_ledger_failing",
+        "1 while the ledger cannot be written: nothing leaves.",
+        Sight(|sight| sight.ledger.map(|ledger| f64::from(ledger.failing))),
+    ),
+    counter(
+        "haetae_receipts_total",
+        "Receipts of the centre by what they are worth: valid, wrong, missing, or unchecked because there is no `centre.receipt_keys`. After a wrong or a missing one the message is sent again.",
+        Any(samples::receipts),
+    ),
+    gauge(
+        "haetae_receipt_age_seconds",
+        "How long ago a receipt came that holds, or the sensor started; missing without `centre.receipt_keys`.",
+        Sight(|sight| sight.ledger?.since_valid.map(|since| since.as_secs_f64())),
+    ),
     // ---- what it costs
     counter(
         "haetae_stage_seconds_total",

@@ -205,3 +205,11 @@ pub(super) fn reloads(seen: &Seen<'_>, out: &mut Samples) {
     out.by("outcome", "ok", seen.sight.set.reloads_ok as f64);
     out.by("outcome", "failed", seen.sight.set.reloads_failed as f64);
 }
+
+pub(super) fn receipts(seen: &Seen<'_>, out: &mut Samples) {
+    let Some(ledger) = seen.sight.ledger else { return };
+    out.by("outcome", "valid", ledger.valid as f64);
+    out.by("outcome", "wrong", ledger.wrong as f64);
+    out.by("outcome", "missing", ledger.missing as f64);
+    out.by("outcome", "unchecked", ledger.unchecked as f64);
+}

@@ -35,6 +35,8 @@ pub struct Sight {
     pub spool: Option<SpoolState>,
     /// How delivery goes; `None` without a centre.
     pub delivery: Option<DeliveryState>,
+    /// What was entered of what left; `None` without a centre.
+    pub ledger: Option<LedgerState>,
     /// Why the sensor is not ready, a sentence each; empty: it is.
     pub not_ready: Vec<String>,
     /// The layers of the sandbox, and whether each holds for every thread.
@@ -198,4 +200,27 @@ pub struct DeliveryState {
     pub reachable: bool,
     /// Why not, for a person.
     pub reason: Option<String>,
+}
+
+/// What was entered of what left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerState {
+    /// Entries written since the start.
+    pub entries: u64,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Entries that the disk refused.
+    pub failures: u64,
+    /// Whether the disk's last answer was no: nothing leaves.
+    pub failing: bool,
+    /// Receipts that hold.
+    pub valid: u64,
+    /// Receipts that do not.
+    pub wrong: u64,
+    /// Answers that needed a receipt and had none.
+    pub missing: u64,
+    /// Receipts that no key was there for.
+    pub unchecked: u64,
+    /// How long ago a receipt came that holds, or the sensor started; `None`: there are no keys.
+    pub since_valid: Option<Duration>,
 }

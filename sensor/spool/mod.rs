@@ -316,6 +316,6 @@ fn new_id() -> io::Result<SpoolId> {
 #[cfg(test)]
 mod power;
 #[cfg(test)]
-mod simulated;
+pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;

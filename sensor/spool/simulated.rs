@@ -20,10 +20,10 @@ const SECTOR_BYTES: usize = 512;
 
 /// Numbers from a seed: SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -31,23 +31,23 @@ impl Random {
     }
 
     /// A number below `bound`, which is not 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
     /// True once in so many times.
-    pub(super) fn once_in(&mut self, times: usize) -> bool {
+    pub(crate) fn once_in(&mut self, times: usize) -> bool {
         times > 0 && self.below(times) == 0
     }
 }
 
 /// How often something goes wrong, as one of so many times; 0: never.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     /// A sync fails.
-    pub(super) sync: usize,
+    pub(crate) sync: usize,
     /// The disk is full, after a part was written.
-    pub(super) full: usize,
+    pub(crate) full: usize,
     /// It has room for so many bytes in all; 0: for any.
     pub(super) room: usize,
     /// Nothing can be written.
@@ -92,7 +92,7 @@ struct World {
 
 /// See the head of this file.
 #[derive(Clone)]
-pub(super) struct Simulated(Arc<Mutex<World>>);
+pub(crate) struct Simulated(Arc<Mutex<World>>);
 
 struct Handle {
     disk: Simulated,
@@ -102,7 +102,7 @@ struct Handle {
 }
 
 impl Simulated {
-    pub(super) fn new(seed: u64) -> Simulated {
+    pub(crate) fn new(seed: u64) -> Simulated {
         Simulated(Arc::new(Mutex::new(World {
             random: Random(seed),
             faults: Faults::default(),
@@ -121,12 +121,12 @@ impl Simulated {
     }
 
     /// The power is on, until so many things have been asked.
-    pub(super) fn on(&self, left: Option<usize>, faults: Faults) {
+    pub(crate) fn on(&self, left: Option<usize>, faults: Faults) {
         let mut world = self.world();
         (world.left, world.faults, world.off) = (left, faults, false);
     }
 
-    pub(super) fn is_off(&self) -> bool {
+    pub(crate) fn is_off(&self) -> bool {
         self.world().off
     }
 
@@ -141,7 +141,7 @@ impl Simulated {
     }
 
     /// The power goes, if it is not gone: what is left is what a disk may have kept.
-    pub(super) fn crash(&self) {
+    pub(crate) fn crash(&self) {
         let mut world = self.world();
         let world = &mut *world;
         for change in std::mem::take(&mut world.changes) {
@@ -157,7 +157,7 @@ impl Simulated {
     }
 
     /// Where files lie, as whoever looks now sees it.
-    pub(super) fn names(&self) -> Vec<PathBuf> {
+    pub(crate) fn names(&self) -> Vec<PathBuf> {
         self.world().names.keys().cloned().collect()
     }
 }

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use centre::server::{Behaviour, Server, announce};
 use haetae::emit::{Courier, DeadLetters, Https, Secrets, Section, Way, Written};
-use haetae::gate::{Gate, Mode, Sender, SiteKey};
+use haetae::gate::{Gate, Mode, Pulse, Sender, SiteKey};
+use haetae::ledger::Ledger;
 use haetae::spool::{Options, Spool};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
@@ -67,7 +68,9 @@ fn courier(spool: &Spool, directory: &Path, url: String) -> Courier {
     let sender = Sender::new("site-0017", "tap-a", Mode::Exercise).expect("names");
     let gate = Gate::new(section.policy.clone(), SiteKey::fixed(&[1; 32]), sender, Arc::new(|_| false));
     let sinks = Https::open(&section).expect("a sink");
-    Courier::new(spool.readers(), Way { gate, sinks, dead: DeadLetters::beside(directory) })
+    let ledger = Ledger::open(&directory.join("ledger"), Default::default(), ("site", "tap"), None).expect("a ledger");
+    let (dead, ledger) = (DeadLetters::beside(directory), Arc::new(ledger));
+    Courier::new(spool.readers(), Way { gate, sinks, dead, ledger, pulse: Pulse::default() })
 }
 
 fn busy() -> Duration {

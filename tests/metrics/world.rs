@@ -11,8 +11,8 @@ use haetae::alert::record::Mode;
 use haetae::decode::{Fate, FragmentCounts, Malformed};
 use haetae::flow::{Counts, StreamCounts};
 use haetae::metrics::{
-    Board, DeliveryState, Fates, Link, OutputState, QuarantineState, Queue, Ring, STAGES, Server, SetState, Sight,
-    SpoolState, Tally,
+    Board, DeliveryState, Fates, LedgerState, Link, OutputState, QuarantineState, Queue, Ring, STAGES, Server,
+    SetState, Sight, SpoolState, Tally,
 };
 use haetae::observable::KINDS;
 
@@ -90,6 +90,13 @@ pub fn well(seconds: f64) -> Sight {
             centre_until: Some(now() + 50 * 86_400),
             reachable: true,
             ..DeliveryState::default()
+        }),
+        ledger: Some(LedgerState {
+            entries: counted(seconds, 4),
+            bytes: 100_000,
+            valid: counted(seconds, 2),
+            since_valid: Some(Duration::from_secs(3)),
+            ..LedgerState::default()
         }),
         ..Sight::default()
     }
@@ -179,9 +186,23 @@ pub fn ill(seconds: f64) -> Sight {
             clock_ahead: -1_000,
             ..DeliveryState::default()
         }),
+        ledger: Some(ill_ledger(seconds)),
         not_ready: vec!["tap1 cannot be read".to_owned(), "no indicator is loaded".to_owned()],
         clock_suspect: true,
         ..well(seconds)
+    }
+}
+
+/// Nothing is entered, and nobody signs.
+fn ill_ledger(seconds: f64) -> LedgerState {
+    LedgerState {
+        failures: counted(seconds, 1),
+        failing: true,
+        wrong: counted(seconds, 1),
+        missing: counted(seconds, 1),
+        unchecked: counted(seconds, 1),
+        since_valid: Some(Duration::from_secs(20_000)),
+        ..LedgerState::default()
     }
 }
 

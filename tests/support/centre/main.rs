@@ -60,6 +60,7 @@ fn main() -> io::Result<()> {
         busy: options.busy,
         records_max: options.records_max,
         slow: Duration::from_millis(options.slow),
+        signing: centre::receipts::Signing::Every,
         print: true,
         ..Behaviour::default()
     };
@@ -72,6 +73,7 @@ fn main() -> io::Result<()> {
     if tls.is_some() {
         println!("  authority: {}", options.dir.join(centre::certificates::AUTHORITY).display());
     }
+    println!("  receipt_keys: {}", options.dir.join(centre::receipts::RECEIPT_KEYS).display());
     announce(address);
     server.serve(listener, tls)
 }

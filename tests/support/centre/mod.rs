@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod ledger;
 #[cfg(test)]
 pub mod proxy;
+pub mod receipts;
 #[cfg(test)]
 pub mod running;
 pub mod server;

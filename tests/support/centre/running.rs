@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::certificates;
 use super::ledger::Book;
+use super::receipts::RECEIPT_KEYS;
 use super::server::{Behaviour, Server, announce};
 
 /// The variable that makes this test binary a centre.
@@ -60,6 +61,11 @@ impl Running {
     /// What to put under `centre.authority`.
     pub fn authority(&self) -> PathBuf {
         self.directory.join(certificates::AUTHORITY)
+    }
+
+    /// What to put under `centre.receipt_keys`.
+    pub fn receipt_keys(&self) -> PathBuf {
+        self.directory.join(RECEIPT_KEYS)
     }
 
     /// A file with the token, to put under `centre.token`.

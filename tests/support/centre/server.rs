@@ -14,11 +14,15 @@ use serde_json::{Value, json};
 
 use super::contract::{Contract, Refusal};
 use super::ledger::Ledger;
+use super::receipts::{Signer, Signing};
 
 const CONNECTIONS_MAX: u64 = 64;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 const IDLE_MAX: Duration = Duration::from_secs(120);
+
+/// The signs of life that were heard, a line each.
+pub const HEARTBEATS: &str = "heartbeats.jsonl";
 
 /// How the stand-in behaves.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -44,6 +48,8 @@ pub struct Behaviour {
     pub trusting: bool,
     /// Wait before each answer.
     pub slow: Duration,
+    /// What becomes of receipts.
+    pub signing: Signing,
     /// Print a line per alert.
     pub print: bool,
 }
@@ -52,7 +58,9 @@ pub struct Behaviour {
 pub struct Server {
     contract: Contract,
     ledger: Mutex<Ledger>,
+    signer: Signer,
     token: String,
+    directory: PathBuf,
     behaviour: Behaviour,
     batches: AtomicU64,
     connections: AtomicU64,
@@ -75,7 +83,9 @@ impl Server {
         Ok(Server {
             contract: Contract::shipped(),
             ledger: Mutex::new(Ledger::open(directory)?),
+            signer: Signer::open(directory, behaviour.signing)?,
             token: token.to_owned(),
+            directory: directory.clone(),
             behaviour,
             batches: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -181,20 +191,22 @@ impl Server {
         let Ok(unpacked) = unpacked.transpose() else {
             return Ok(refuse(400, "not zstd"));
         };
-        let Ok(body) = serde_json::from_slice::<Value>(unpacked.as_ref().unwrap_or(&request.body)) else {
+        let bytes = unpacked.as_ref().unwrap_or(&request.body);
+        let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
             return Ok(refuse(400, "not JSON"));
         };
         match request.line.as_str() {
-            "POST /v1/alerts" => self.alerts(&body),
-            "POST /v1/heartbeat" => Ok(match self.contract.heartbeat(&body) {
-                Ok(()) => Answer(204, None),
+            "POST /v1/alerts" => self.alerts(&body, bytes),
+            "POST /v1/heartbeat" => Ok(match self.contract.heartbeat(&body).map(|()| self.keep(bytes)) {
+                Ok(()) if self.behaviour.signing == Signing::None => Answer(204, None),
+                Ok(()) => Answer(200, Some(self.signer.sign(&body, bytes, json!({})))),
                 Err(refusal) => refuse(400, &refusal.error),
             }),
             _ => Ok(refuse(404, "no such place")),
         }
     }
 
-    fn alerts(&self, batch: &Value) -> io::Result<Answer> {
+    fn alerts(&self, batch: &Value, bytes: &[u8]) -> io::Result<Answer> {
         let number = self.batches.fetch_add(1, Ordering::SeqCst) + 1;
         if number <= self.behaviour.busy {
             return Ok(refuse(503, "busy"));
@@ -222,7 +234,13 @@ impl Server {
         let committed = ledger.committed(batch);
         drop(ledger);
         self.show(batch, &new);
-        Ok(Answer(200, Some(json!({"committed": committed}))))
+        Ok(Answer(200, Some(self.signer.sign(batch, bytes, json!({"committed": committed})))))
+    }
+
+    /// Keeps a sign of life for whoever tests.
+    fn keep(&self, heartbeat: &[u8]) {
+        let kept = std::fs::OpenOptions::new().append(true).create(true).open(self.directory.join(HEARTBEATS));
+        let _ = kept.and_then(|mut file| file.write_all(&[heartbeat, b"\n"].concat()));
     }
 
     /// The records that it was told to refuse.

@@ -1,0 +1,176 @@
+//! Lives of a ledger on a disk that does the worst it may, each ended by the power. What was entered before a message left is
+//! there after any end, in one chain; `HAETAE_POWER_SEEDS` says how many seeds, 500 without it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::tests::{Centre, TO, check, leaving, send};
+use super::*;
+use crate::spool::simulated::{Faults, Random, Simulated};
+use crate::spool::{Entry as Place, Growing, Storage};
+
+const OPTIONS: Options = Options { bytes_max: 20_000, file_bytes_max: 4_000, time_max: DAY, keep_bytes_max: 0 };
+
+/// What must be true at any time: what was sent, by its digest, and by the sequence under which it was entered.
+#[derive(Default)]
+struct Oracle(BTreeMap<u64, Digest>);
+
+impl Oracle {
+    fn judge(&self, disk: &dyn Storage, keys: &Keys) -> Result<(), String> {
+        let report = check(disk, Path::new("/ledger"), Some(keys), &[]);
+        if report.wrong > 0 || report.torn {
+            return Err(format!("it does not hold: torn {}, {:?}", report.torn, report.findings));
+        }
+        let mut entered = BTreeMap::new();
+        for path in list(disk, Path::new("/ledger")).map_err(|error| error.to_string())? {
+            let bytes = read(disk, &path).map_err(|error| error.to_string())?;
+            for entry in bytes.split(|byte| *byte == b'\n').filter_map(|line| Entry::read(line).ok()) {
+                if let Said::Attempt(attempt) = entry.said {
+                    entered.insert(entry.sequence, attempt.sha256);
+                }
+            }
+        }
+        let from = report.range.map_or(0, |(first, _)| first);
+        let lost = self.0.range(from..).find(|(sequence, sent)| entered.get(*sequence) != Some(*sent));
+        lost.map_or(Ok(()), |(sequence, _)| Err(format!("what left as entry {sequence} is not in the ledger")))
+    }
+}
+
+/// Works until the power goes or it has had enough.
+fn work(ledger: &Ledger, disk: &Simulated, centre: &Centre, oracle: &mut Oracle, random: &mut Random) {
+    for _ in 0..random.below(40) {
+        let through = 1 + random.below(1_000) as u64;
+        match random.below(4) {
+            // nobody hears what became of it
+            0 => {
+                let body = vec![random.next() as u8; 8];
+                if let Ok((ticket, sent)) = ledger.enter(&leaving(through), TO, |_| body, |bytes| bytes) {
+                    oracle.0.insert(ticket.sequence, Digest::of(&sent));
+                }
+            }
+            _ => {
+                let (mut before, mut sent) = (ledger.head(), Vec::new());
+                let message = |head: Head| {
+                    before = head;
+                    format!("{through} {}", head.head).into_bytes()
+                };
+                if let Ok((ticket, bytes)) = ledger.enter(&leaving(through), TO, message, |bytes| bytes) {
+                    sent = bytes;
+                    oracle.0.insert(ticket.sequence, Digest::of(&sent));
+                    let receipt = centre.sign(before, &sent, through);
+                    ledger.settle(ticket, Answer::Committed, Some(through), Some(receipt));
+                }
+                drop(sent);
+            }
+        }
+        if disk.is_off() {
+            return;
+        }
+    }
+}
+
+/// Some lives, from a seed; what is wrong with them.
+fn live(seed: u64, is_careless: bool) -> Result<(), String> {
+    let (disk, mut random) = (Simulated::new(seed), Random(!seed));
+    let storage: Arc<dyn Storage> = match is_careless {
+        true => Arc::new(Planted(disk.clone())),
+        false => Arc::new(disk.clone()),
+    };
+    let (centre, mut oracle) = (Centre::new(3), Oracle::default());
+    let (keys, directory) = (centre.keys(), Path::new("/ledger"));
+    for life in 0..2 + random.below(6) {
+        let faults = match random.below(3) {
+            0 => Faults::default(),
+            1 => Faults { sync: 6, full: 0 },
+            _ => Faults { sync: 12, full: 12 },
+        };
+        let most = if life > 0 && random.once_in(3) { 12 } else { 150 };
+        disk.on(Some(1 + random.below(most)), faults);
+        match Ledger::open_on(Arc::clone(&storage), directory, OPTIONS, ("site", "tap"), Some(keys.clone())) {
+            Ok(ledger) => work(&ledger, &disk, &centre, &mut oracle, &mut random),
+            Err(_) if disk.is_off() => {}
+            Err(error) => return Err(format!("life {life}: it does not start: {error}")),
+        }
+        disk.crash();
+        disk.on(None, Faults::default());
+        // looked at after a start that the power does not meet, now and then
+        if random.once_in(2) {
+            let opened = Ledger::open_on(Arc::clone(&storage), directory, OPTIONS, ("site", "tap"), Some(keys.clone()));
+            let ledger = opened.map_err(|error| format!("life {life}: it does not start: {error}"))?;
+            oracle.judge(&disk, &keys).map_err(|wrong| format!("life {life}: {wrong}"))?;
+            send(&ledger, 1, Some(&centre)).map_err(|error| format!("life {life}: {error}"))?;
+            disk.crash();
+        }
+    }
+    disk.on(None, Faults::default());
+    let opened = Ledger::open_on(storage, directory, OPTIONS, ("site", "tap"), Some(keys.clone()));
+    drop(opened.map_err(|error| format!("it does not start: {error}"))?);
+    oracle.judge(&disk, &keys).map_err(|wrong| format!("at the end: {wrong}"))
+}
+
+/// A disk that forgets to write what it was told to.
+struct Planted(Simulated);
+
+struct PlantedFile(Box<dyn Growing>);
+
+impl Storage for Planted {
+    fn hold(&self, directory: &Path) -> io::Result<Box<dyn Send>> {
+        self.0.hold(directory)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<Place>> {
+        self.0.list(directory)
+    }
+
+    fn read(&self, path: &Path, from: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
+        self.0.read(path, from, bytes_max)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
+        self.0.create(path).map(|file| Box::new(PlantedFile(file)) as Box<dyn Growing>)
+    }
+
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.overwrite(path, at, bytes)
+    }
+
+    fn cut(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        self.0.cut(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.0.sync_directory(directory)
+    }
+}
+
+impl Growing for PlantedFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn whatever_the_power_does_what_left_is_in_the_ledger_and_the_ledger_holds() {
+    let seeds = std::env::var("HAETAE_POWER_SEEDS").map_or(500, |text| text.parse().expect("a number of seeds"));
+    let wrong: Vec<_> = (0..seeds).filter_map(|seed| live(seed, false).err().map(|wrong| (seed, wrong))).collect();
+    assert!(wrong.is_empty(), "{} of {seeds} seeds, such as {:#?}", wrong.len(), &wrong[..wrong.len().min(8)]);
+}
+
+#[test]
+fn a_ledger_that_forgets_to_sync_is_found_out() {
+    let found = (0..500).filter(|seed| live(*seed, true).is_err()).count();
+    assert!(found > 100, "{found} of 500 seeds");
+}

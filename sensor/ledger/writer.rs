@@ -1,0 +1,178 @@
+//! The one who writes: an entry a time, each on the disk before its caller goes on.
+//!
+//! In: what happened. Out: files that a crash can only cut at their end. A file is given up after any failure and the next one
+//! begins where the last good entry ended: what a disk kept of a failed write is not to be trusted.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::entry::{Digest, Entry, Forgotten, Head, Said};
+use super::files::{Kept, path, recover};
+use super::{Options, since_1970, spelled};
+use crate::limits::LEDGER_ENTRY_BYTES_MAX;
+use crate::spool::{Growing, Storage};
+
+/// See the head of this file.
+pub(super) struct Writer {
+    storage: Arc<dyn Storage>,
+    directory: PathBuf,
+    options: Options,
+    files: BTreeMap<u64, Kept>,
+    active: Option<(u64, Box<dyn Growing>)>,
+    /// A file given up, with the length of what is good in it: the rest is cut before anything is written elsewhere.
+    spoilt: Option<(u64, u64)>,
+    head: Head,
+    /// What is to be entered before anything else: the disk refused it, or a new writer has to say it.
+    waiting: VecDeque<Said>,
+    /// Keeps other processes out.
+    _hold: Box<dyn Send>,
+}
+
+impl Writer {
+    /// Goes on where the files in `directory` end; gives what was cut off and which attempts nobody heard of.
+    pub(super) fn open(
+        storage: Arc<dyn Storage>,
+        directory: &Path,
+        options: Options,
+    ) -> io::Result<(Writer, u64, Vec<u64>)> {
+        let hold = storage.hold(directory)?;
+        let found = recover(storage.as_ref(), directory)?;
+        let writer = Writer {
+            storage,
+            directory: directory.to_owned(),
+            options,
+            files: found.files,
+            active: None,
+            spoilt: None,
+            head: found.head,
+            waiting: VecDeque::new(),
+            _hold: hold,
+        };
+        Ok((writer, found.cut_bytes, found.unheard))
+    }
+
+    /// Where the ledger stands.
+    pub(super) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Bytes of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.values().map(|file| file.bytes).sum()
+    }
+
+    /// To be entered as soon as the disk takes it, before anything else.
+    pub(super) fn put_off(&mut self, said: Said) {
+        self.waiting.push_back(said);
+    }
+
+    /// Enters what waits, and drops what must not be kept any longer.
+    ///
+    /// # Errors
+    /// What the disk says; what waits goes on waiting.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        while let Some(said) = self.waiting.front() {
+            let said = said.clone();
+            self.write(said)?;
+            self.waiting.pop_front();
+        }
+        self.forget()
+    }
+
+    /// Enters one thing; on return it is durable. Its sequence.
+    ///
+    /// # Errors
+    /// What the disk says; the chain is as it was.
+    pub(super) fn write(&mut self, said: Said) -> io::Result<u64> {
+        let Head { sequence, head } = self.head;
+        let entry = Entry { sequence: sequence + 1, time: spelled(since_1970()), said, previous: head };
+        let mut line = entry.line();
+        if line.is_empty() || line.len() > LEDGER_ENTRY_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an entry longer than entries may be"));
+        }
+        let digest = Digest::of(&line);
+        line.push(b'\n');
+        let (number, mut file) = self.file_for(line.len() as u64)?;
+        let good = self.files.get(&number).map_or(0, |kept| kept.bytes);
+        if let Err(error) = file.append(&line).and_then(|()| file.sync()) {
+            self.spoilt = Some((number, good));
+            return Err(error);
+        }
+        let begun = || Kept { bytes: 0, first: entry.sequence, previous: entry.previous, time: entry.time.clone() };
+        self.files.entry(number).or_insert_with(begun).bytes += line.len() as u64;
+        self.active = Some((number, file));
+        self.head = Head { sequence: entry.sequence, head: digest };
+        Ok(entry.sequence)
+    }
+
+    /// The file being written if the line fits, else the next one.
+    fn file_for(&mut self, wanted: u64) -> io::Result<(u64, Box<dyn Growing>)> {
+        self.mend()?;
+        if let Some((number, file)) = self.active.take() {
+            let bytes = self.files.get(&number).map_or(0, |kept| kept.bytes);
+            if bytes + wanted <= self.options.file_bytes_max {
+                return Ok((number, file));
+            }
+        }
+        let mut number = self.files.last_key_value().map_or(1, |(last, _)| last + 1);
+        loop {
+            let place = path(&self.directory, number);
+            match self.storage.create(&place) {
+                Ok(file) => {
+                    if let Err(error) = self.storage.sync_directory(&self.directory) {
+                        self.spoilt = Some((number, 0));
+                        return Err(error);
+                    }
+                    return Ok((number, file));
+                }
+                // made, and perhaps never named durably, in an attempt that failed
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => {
+                    self.spoilt = Some((number, 0));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Cuts off what a failed write has left.
+    fn mend(&mut self) -> io::Result<()> {
+        let Some((number, good)) = self.spoilt else { return Ok(()) };
+        let place = path(&self.directory, number);
+        let mended = match good {
+            0 => self.storage.remove(&place),
+            _ => self.storage.cut(&place, good),
+        };
+        match mended {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.spoilt = None;
+        Ok(())
+    }
+
+    /// Says that the oldest files go, then lets them go.
+    fn forget(&mut self) -> io::Result<()> {
+        let oldest_time = spelled(since_1970().saturating_sub(self.options.time_max));
+        let (mut bytes, mut going) = (self.bytes(), Vec::new());
+        let mut files = self.files.iter().peekable();
+        while let (Some((number, kept)), Some((_, next))) = (files.next(), files.peek()) {
+            // all of it is older than what the next one begins with; times are spelled so that they sort
+            if bytes <= self.options.bytes_max && next.time >= oldest_time {
+                break;
+            }
+            bytes -= kept.bytes;
+            going.push((*number, next.first - 1, next.previous));
+        }
+        let Some((_, through, head)) = going.last().copied() else { return Ok(()) };
+        self.write(Said::Forgotten(Forgotten { through, head }))?;
+        for (number, ..) in going {
+            // one that stays is found by the next start, and goes then
+            let _stays = self.storage.remove(&path(&self.directory, number));
+            self.files.remove(&number);
+        }
+        self.storage.sync_directory(&self.directory)
+    }
+}
