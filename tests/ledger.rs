@@ -43,7 +43,7 @@ impl Site {
         let folder = TempDir::new().expect("a folder");
         let mut spool = Spool::open(&folder.path().join("spool"), spool::Options::default()).expect("a spool");
         for number in 1..=alerts {
-            spool.append(Lane::Normal, alert(number).to_string().as_bytes()).expect("there is room");
+            spool.append(spool::Lane::Normal, alert(number).to_string().as_bytes()).expect("there is room");
         }
         spool.sync().expect("there is room");
         Site { folder, spool }
