@@ -48,6 +48,8 @@ pub struct Report {
     pub kept: u64,
     /// The first entry that is there, and the last; `None`: there is none.
     pub range: Option<(u64, u64)>,
+    /// From which entry on none is missing. Of files that were to go, a crash may bring back one and not the next.
+    pub unbroken_from: u64,
     /// The digest of the last line.
     pub head: Option<Digest>,
     /// Receipts by what they are worth.
@@ -81,7 +83,6 @@ pub struct Chain<'a> {
     gaps: Vec<Gap>,
     forgotten: Vec<Forgotten>,
     open: BTreeMap<u64, (Attempt, Head)>,
-    first: u64,
     report: Report,
 }
 
@@ -96,7 +97,6 @@ impl<'a> Chain<'a> {
             gaps: Vec::new(),
             forgotten: Vec::new(),
             open: BTreeMap::new(),
-            first: 0,
             report: Report::default(),
         }
     }
@@ -173,10 +173,13 @@ impl<'a> Chain<'a> {
                 self.find(file, line, format!("entry {sequence} stands behind entry {last}"));
             }
             // it may have been said that they go
-            _ => self.gaps.push(Gap { file: file.to_owned(), line, sequence, previous }),
+            _ => {
+                self.gaps.push(Gap { file: file.to_owned(), line, sequence, previous });
+                self.report.unbroken_from = sequence;
+            }
         }
-        if self.first == 0 {
-            self.first = sequence;
+        if self.report.unbroken_from == 0 {
+            self.report.unbroken_from = sequence;
         }
     }
 
@@ -198,7 +201,7 @@ impl<'a> Chain<'a> {
 
     fn outcome(&mut self, file: &str, line: usize, outcome: &Outcome) {
         let attempt = self.open.remove(&outcome.of);
-        if attempt.is_none() && outcome.of >= self.first {
+        if attempt.is_none() && outcome.of >= self.report.unbroken_from {
             self.find(file, line, format!("an outcome of {}, which is no attempt that waits for one", outcome.of));
         }
         let is_taken = matches!(outcome.answer, super::Answer::Committed | super::Answer::Heard);

@@ -31,8 +31,7 @@ impl Oracle {
                 }
             }
         }
-        let from = report.range.map_or(0, |(first, _)| first);
-        let lost = self.0.range(from..).find(|(sequence, sent)| entered.get(*sequence) != Some(*sent));
+        let lost = self.0.range(report.unbroken_from..).find(|(sequence, sent)| entered.get(*sequence) != Some(*sent));
         lost.map_or(Ok(()), |(sequence, _)| Err(format!("what left as entry {sequence} is not in the ledger")))
     }
 }
