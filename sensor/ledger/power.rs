@@ -81,8 +81,8 @@ fn live(seed: u64, is_careless: bool) -> Result<(), String> {
     for life in 0..2 + random.below(6) {
         let faults = match random.below(3) {
             0 => Faults::default(),
-            1 => Faults { sync: 6, full: 0 },
-            _ => Faults { sync: 12, full: 12 },
+            1 => Faults { sync: 6, ..Faults::default() },
+            _ => Faults { sync: 12, full: 12, ..Faults::default() },
         };
         let most = if life > 0 && random.once_in(3) { 12 } else { 150 };
         disk.on(Some(1 + random.below(most)), faults);
@@ -128,6 +128,14 @@ impl Storage for Planted {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
         self.0.create(path).map(|file| Box::new(PlantedFile(file)) as Box<dyn Growing>)
+    }
+
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.make_directory(path)
+    }
+
+    fn refill(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
+        self.0.refill(path).map(|file| Box::new(PlantedFile(file)) as Box<dyn Growing>)
     }
 
     fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {

@@ -38,6 +38,10 @@ impl Writer {
         options: Options,
     ) -> io::Result<(Writer, u64, Vec<u64>)> {
         let hold = storage.hold(directory)?;
+        // a directory whose name is not durable takes all with it that is in it
+        if let Some(above) = directory.parent().filter(|above| !above.as_os_str().is_empty()) {
+            storage.sync_directory(above)?;
+        }
         let found = recover(storage.as_ref(), directory)?;
         let writer = Writer {
             storage,

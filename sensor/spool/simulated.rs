@@ -49,9 +49,9 @@ pub(crate) struct Faults {
     /// The disk is full, after a part was written.
     pub(crate) full: usize,
     /// It has room for so many bytes in all; 0: for any.
-    pub(super) room: usize,
+    pub(crate) room: usize,
     /// Nothing can be written.
-    pub(super) broken: bool,
+    pub(crate) broken: bool,
 }
 
 #[derive(Clone, Debug, Default)]

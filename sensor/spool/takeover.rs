@@ -50,7 +50,7 @@ fn take_over(storage: &dyn Storage, directory: &Path, entries: Vec<Entry>) -> io
     let is_old =
         |entry: &Entry| entry.is_file && (name(&entry.path) == CURSOR || Key::of_name(&name(&entry.path)).is_some());
     let (mut old, others): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(is_old);
-    let ours = [LOCK, GIVEN_UP, FORMAT, DEAD_LETTERS, "cursor.new", "format.new", "given-up.new"];
+    let ours = [LOCK, GIVEN_UP, FORMAT, DEAD_LETTERS, "ledger", "cursor.new", "format.new", "given-up.new"];
     let lanes = Lane::ALL.map(Lane::name);
     let refused = |name: &str| name.starts_with("refused-") && name.ends_with(".jsonl");
     let known = |path: &Path| {
