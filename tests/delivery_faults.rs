@@ -67,7 +67,7 @@ fn whatever_way_the_first_endpoint_dies_the_second_has_the_alerts_within_ten_sec
         println!("{line:?}, connected {connected}: with the second after {took:?}");
     };
     std::thread::scope(|scope| {
-        for line in [Line::Silent, Line::Mute, Line::Cut, Line::Slow(50)] {
+        for line in [Line::Silent, Line::Mute, Line::Cut, Line::Slow(10)] {
             for connected in [false, true] {
                 scope.spawn(move || dying(line, connected));
             }
