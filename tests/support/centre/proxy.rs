@@ -90,10 +90,11 @@ fn carry(mut from: TcpStream, mut to: TcpStream, from_centre: bool, line: &Mutex
         match now(line) {
             Line::Cut => break,
             held if holds_back(held, from_centre) => std::thread::sleep(Duration::from_millis(5)),
-            state => match from.read(&mut chunk) {
+            _ => match from.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(count) => {
-                    if let Line::Slow(rate) = state {
+                    // the line may have changed while this waited
+                    if let Line::Slow(rate) = now(line) {
                         std::thread::sleep(Duration::from_secs_f64(count as f64 / rate as f64));
                     }
                     // What was read when the line changed does not come through, either.
