@@ -17,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 static LONG_FILES: &[(&str, &str)] = &[
     ("sensor/limits.rs", "every bound in one place, each with its reason"),
     ("sensor/metrics/families.rs", "every metric in one table, as operators read it"),
-    ("sensor/emit/nats/mod.rs", "an attempt over NATS from its connection to the word of the ingest"),
+    ("sensor/emit/nats.rs", "an attempt over NATS from its connection to the word of the ingest"),
     ("sensor/flow/mod.rs", "a flow from its first packet to its end, read from top to bottom"),
     (
         "sensor/flow/stream.rs",
