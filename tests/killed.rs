@@ -21,6 +21,9 @@ use crate::delivery::centre::server::Behaviour;
 use crate::delivery::centre::{Running, Setting};
 use crate::wire::{self, Ends, Frame, Wrap};
 
+/// Sites at a time.
+const SITES: u64 = 4;
+
 /// Names asked for below a listed one, each in a flow of its own: an alert each.
 const QUESTIONS: u32 = 2_000;
 /// Kills, if nothing else is said.
@@ -191,7 +194,16 @@ fn sent_again(centre: &Path) -> u64 {
 fn nothing_raised_is_lost_and_repeats_have_the_same_identity_whenever_the_sensor_is_killed() {
     let unsaid = if std::env::var_os("CI").is_some() { KILLS_IN_CI } else { KILLS };
     let kills = std::env::var("HAETAE_KILLS").map_or(unsaid, |text| text.parse().expect("HAETAE_KILLS is a number"));
-    let (mut dice, site) = (0x6861_6574_6165_0009, Site::new());
+    // sites of their own, side by side: most of the time one waits for the moment of its kill
+    std::thread::scope(|scope| {
+        for site in 0..SITES {
+            scope.spawn(move || at_a_site(kills.div_ceil(SITES), 0x6861_6574_6165_0009 + site));
+        }
+    });
+}
+
+fn at_a_site(kills: u64, mut dice: u64) {
+    let site = Site::new();
     let mut centre = site.centre(0, 0);
     let port = centre.address.port();
     let (mut killed, mut early, mut centre_died) = (0, 0, 0);
