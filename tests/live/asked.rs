@@ -17,7 +17,7 @@ fn address() -> SocketAddr {
 }
 
 /// What a sensor has nothing to show of when it has no centre and nothing goes ill.
-const ABSENT: [&str; 2] = ["haetae_spool_", "haetae_delivery_"];
+const ABSENT: [&str; 4] = ["haetae_spool_", "haetae_delivery_", "haetae_ledger_", "haetae_receipt"];
 
 /// Panels that are empty because nothing goes ill.
 const EMPTY: [&str; 2] = ["Malformed frames", "Restarts"];

@@ -64,7 +64,8 @@ fn every_thread_keeps_what_its_role_needs_and_alerts_still_arrive() {
             let mut service = Service::start_among(&link, folder.path(), &ALONE, &environment);
             assert_eq!(service.hear("sandboxed")["findings"], 0);
             let names = has_no_rights(&service);
-            let wanted = ["collector", "haetae", "keeper", "metrics", "uplink", "watchdog", "worker"].map(str::to_owned);
+            let wanted = ["collector", "haetae", "keeper", "metrics", "tender", "uplink", "watchdog", "worker"];
+            let wanted = wanted.map(str::to_owned);
             assert_eq!(names, BTreeSet::from(wanted));
             link.send(&capture, 1, None);
             let until = Instant::now() + PATIENCE;
