@@ -164,7 +164,9 @@ fn a_broker_that_is_gone_is_a_reason_until_the_restart_and_what_is_open_is_read(
         let broker = super::sandbox::broker(&asked.service).to_string();
         assert!(Command::new("kill").args(["-9", &broker]).status().is_ok_and(|status| status.success()));
         asked.waits_for("the broker is gone: a link that goes away stays away; restart the sensor\n");
-        assert_eq!(asked.service.hear("the broker is gone")["status"], "signal: 9 (SIGKILL)");
+        // its end of the line goes a moment before the process is known to have ended
+        let status = asked.service.hear("the broker is gone")["status"].clone();
+        assert!(status == "signal: 9 (SIGKILL)" || status == "it does not answer", "{status}");
         asked.alert();
         let until = Instant::now() + PATIENCE;
         while std::fs::metadata(asked.folder.join("eve.json")).map_or(0, |log| log.len()) == 0 {
