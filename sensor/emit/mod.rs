@@ -78,9 +78,6 @@ pub struct Written {
     pub spool: Option<PathBuf>,
 }
 
-/// The ways to a centre, the preferred one first, and the row of the gate's table that says what may go there.
-pub type Ways = (&'static gate::Sink, Vec<Box<dyn Sink>>);
-
 /// Where the spool is when the configuration does not say.
 const SPOOL: &str = "/var/lib/haetae/spool";
 

@@ -2,10 +2,11 @@
 //! here: a record that is not durable, for its sequence could still come to mean another record.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Place};
 use super::shared::{Key, Other, Segment, Shared};
 use super::storage::replace;
 use super::{CURSOR, Position, SpoolId, Storage};
@@ -195,18 +196,22 @@ pub(super) fn write_cursor(storage: &dyn Storage, shared: &Shared, watermark: u6
         let generation = state.generation + 1;
         (Cursor { spool, watermark, last, sealed, doubted, generation }, state.place)
     };
-    let path = shared.directory.join(CURSOR);
-    // a cursor that may have failed half-way is written over first: the other one still holds
-    let next = match place {
-        Some(place) => storage.overwrite(&path, place.offset(), &cursor.encode()).map(|()| place.other())?,
-        None => {
-            let (file, place) = cursor.file();
-            replace(storage, &path, &file).map(|()| place)?
-        }
-    };
+    let next = put(storage, &shared.directory.join(CURSOR), place, cursor)?;
     let mut state = shared.state();
     (state.written, state.generation, state.place) = (watermark, cursor.generation, Some(next));
     Ok(())
+}
+
+/// Writes a cursor at its place, or a new file of it; where the next one goes.
+fn put(storage: &dyn Storage, path: &Path, place: Option<Place>, cursor: Cursor) -> io::Result<Place> {
+    match place {
+        // a cursor that may have failed half-way is written over first: the other one still holds
+        Some(place) => storage.overwrite(path, place.offset(), &cursor.encode()).map(|()| place.other()),
+        None => {
+            let (file, place) = cursor.file();
+            replace(storage, path, &file).map(|()| place)
+        }
+    }
 }
 
 /// Finds the cursor of a reader that holds nothing up, or begins one where the centre's stands; which of them it is.
@@ -239,14 +244,7 @@ fn write_named(storage: &dyn Storage, shared: &Shared, other: usize, watermark: 
             Cursor { spool: state.spool, watermark, last: state.last, sealed: 0, doubted: of.missed, generation };
         (cursor, of.place, of.name.clone())
     };
-    let path = shared.directory.join(format!("{NAMED}{name}"));
-    let next = match place {
-        Some(place) => storage.overwrite(&path, place.offset(), &cursor.encode()).map(|()| place.other())?,
-        None => {
-            let (file, place) = cursor.file();
-            replace(storage, &path, &file).map(|()| place)?
-        }
-    };
+    let next = put(storage, &shared.directory.join(format!("{NAMED}{name}")), place, cursor)?;
     if let Some(of) = shared.state().others.get_mut(other) {
         (of.watermark, of.generation, of.place) = (of.watermark.max(watermark), cursor.generation, Some(next));
     }
