@@ -158,8 +158,14 @@ impl Ledger {
             let answer = Answer::Unknown;
             writer.put_off(Said::Outcome(Outcome { of, answer, committed: None, receipt: None, checked: None }));
         }
-        let ledger =
-            Ledger { writer: Mutex::new(writer), keys, kept: None, counts: Arc::default(), opened: Instant::now(), begun };
+        let ledger = Ledger {
+            writer: Mutex::new(writer),
+            keys,
+            kept: None,
+            counts: Arc::default(),
+            opened: Instant::now(),
+            begun,
+        };
         let mut writer = ledger.writer();
         // if the disk has no room now, that is said when something is to leave
         let _later = ledger.done(&mut writer, Writer::settle);

@@ -100,7 +100,10 @@ fn reopen() {
         let spool = Spool::open(folder.path(), options).expect("a spool");
         let took = began.elapsed();
         assert_eq!(spool.readers().waiting().records(), number);
-        println!("{number} records, 1 GiB, open again {}: {took:?}", if cold { "from the disk" } else { "from memory" });
+        println!(
+            "{number} records, 1 GiB, open again {}: {took:?}",
+            if cold { "from the disk" } else { "from memory" }
+        );
     }
 }
 
