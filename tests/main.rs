@@ -30,6 +30,7 @@ mod progress;
 mod replays;
 mod report;
 mod sinks;
+mod spool;
 mod support;
 mod taint;
 mod taxii;
