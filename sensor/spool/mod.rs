@@ -24,6 +24,7 @@ mod storage;
 mod survey;
 mod takeover;
 mod tender;
+mod walk;
 
 use std::fmt;
 use std::io;

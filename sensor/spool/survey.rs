@@ -5,16 +5,16 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::books::Books;
 use super::cursor::Cursor;
 use super::given_up::GivenUp;
-use super::listed::{Candidate, Listed, list};
+use super::listed::{Listed, list};
 use super::reader::NAMED;
 use super::recover::{Hand, is_ours, was_given_up};
 use super::recovery::Recovery;
-use super::segment::{Frame, Layout, NotAHeader, rubbish_bytes};
+use super::walk::Walk;
 use super::{CURSOR, Disk, Lane, Range, SpoolId, Storage, takeover};
 use crate::limits::SPOOL_LOOKS_MAX;
 
@@ -111,7 +111,7 @@ pub struct Seen<'a> {
 }
 
 /// Who is shown every record that is met; an error ends the reading.
-type Each<'a> = &'a mut dyn FnMut(Seen<'_>) -> io::Result<()>;
+pub(super) type Each<'a> = &'a mut dyn FnMut(Seen<'_>) -> io::Result<()>;
 
 /// Reads the spool in `directory`, and shows every record.
 ///
@@ -259,158 +259,4 @@ fn readers(
     }
     readers.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(readers)
-}
-
-/// The state of reading one segment after the other.
-struct Walk<'a> {
-    storage: &'a dyn Storage,
-    lane: Lane,
-    cursor: Cursor,
-    each: Each<'a>,
-    books: Books<'a>,
-    report: Recovery,
-    out: Surveyed,
-    /// Behind the last whole record.
-    end: (PathBuf, u64),
-    /// Whether the next record is the first of its file.
-    opens: bool,
-    /// Where records are missing of which nobody may have been promised any, and how many; in the flush of this first sequence.
-    gaps: Vec<((PathBuf, u64), u64)>,
-    flush: u64,
-}
-
-impl Walk<'_> {
-    fn find(&mut self, (file, offset): (PathBuf, u64), what: String, records: u64) {
-        self.out.findings.push(Finding { file, offset, what, records });
-    }
-
-    /// All records of a segment that count: up to where another begins, or to what was given up.
-    fn segment(&mut self, candidate: &Candidate, next: Option<&Candidate>) -> io::Result<()> {
-        let bytes = match self.storage.read(&candidate.path, 0, u64::MAX) {
-            Ok(bytes) => bytes,
-            // nobody waits for it any more
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => {
-                self.find((candidate.path.clone(), 0), format!("cannot be read: {error}"), 0);
-                return Ok(());
-            }
-        };
-        let Some(layout) = self.layout(candidate, &bytes) else { return Ok(()) };
-        self.opens = true;
-        let key = candidate.key;
-        let until = next.map_or(u64::MAX, |next| next.key.first).min(self.books.given_up_from(key.first));
-        let (mut cut, mut last) = (layout.header_bytes().min(bytes.len()), key.first.saturating_sub(1));
-        while let Some(frame) = layout.next_frame(&bytes, cut, last).filter(|frame| frame.sequence < until) {
-            self.record(&frame, &candidate.path, cut)?;
-            (cut, last) = (frame.end, frame.sequence);
-            self.end = (candidate.path.clone(), cut as u64);
-        }
-        (self.out.segments, self.out.bytes) = (self.out.segments + 1, self.out.bytes + bytes.len() as u64);
-        self.out.torn_bytes += rubbish_bytes(&bytes[cut..]) as u64;
-        let prepared = candidate.header.map_or(0, |(header, _)| u64::from(header.prepared));
-        let was_closed = last <= self.cursor.sealed || self.books.is_given_up_behind(last);
-        if next.is_none() && (bytes.len() as u64) < prepared && !was_closed {
-            let what = "was cut by somebody: how much is missing behind nobody knows".to_owned();
-            self.find((candidate.path.clone(), bytes.len() as u64), what, 0);
-        }
-        Ok(())
-    }
-
-    /// How its records are laid out, where its header tells nothing: as what the first one is found.
-    fn layout(&mut self, candidate: &Candidate, bytes: &[u8]) -> Option<Layout> {
-        let at = (candidate.path.clone(), 0);
-        let why = match candidate.header {
-            Ok((_, layout)) => return Some(layout),
-            Err(why) => why,
-        };
-        let before = candidate.key.first.saturating_sub(1);
-        let mut any = Layout::any(self.cursor.spool).into_iter();
-        let found = any.find(|layout| layout.next_frame(bytes, 0, before).is_some());
-        if found.is_some() {
-            self.find(at, "the header does not hold; the records were read all the same".to_owned(), 0);
-        } else if why == NotAHeader::Torn {
-            // it was begun, and no more
-            self.out.torn_bytes += rubbish_bytes(bytes) as u64;
-        } else {
-            self.find(at, "neither a header nor a record".to_owned(), 0);
-        }
-        found
-    }
-
-    /// A whole record; `cut` is where the one before it ends, or the header.
-    fn record(&mut self, frame: &Frame<'_>, path: &Path, cut: usize) -> io::Result<()> {
-        let before = (self.report.lost, self.report.links_broken);
-        let missing = frame.sequence.saturating_sub(self.books.reached() + 1);
-        // what is missing before the first record of a file is missing behind the last one of the file before
-        let is_behind = std::mem::take(&mut self.opens) && cut == frame.start && self.out.records > 0;
-        let here = if is_behind { self.end.clone() } else { (path.to_owned(), cut as u64) };
-        self.books.enter(frame, &mut self.report);
-        let mut lost = self.report.lost - before.0;
-        if frame.flush.first > self.flush {
-            // a flush behind it says whether all of it was there
-            let known = if frame.flush.behind_doubt { 0 } else { lost };
-            lost -= self.settle(known);
-        }
-        if lost > 0 {
-            self.find(here, gone(lost), lost);
-        } else if missing > 0 {
-            self.gaps.push((here, missing));
-            self.flush = frame.flush.first;
-        } else if frame.start > cut {
-            let bytes = frame.start - cut;
-            self.find((path.to_owned(), cut as u64), format!("{bytes} bytes between records are none"), 0);
-        }
-        if self.report.links_broken > before.1 {
-            let what =
-                format!("record {} does not follow the one before it: one of the two was exchanged", frame.sequence);
-            self.find((path.to_owned(), frame.start as u64), what, 0);
-        }
-        self.count(frame)
-    }
-
-    /// So many of the records that were missing were promised; how many of these had a place.
-    fn settle(&mut self, lost: u64) -> u64 {
-        let mut left = lost;
-        for (place, missing) in std::mem::take(&mut self.gaps) {
-            let here = missing.min(left);
-            left -= here;
-            if here > 0 {
-                self.find(place, gone(here), here);
-            }
-        }
-        lost - left
-    }
-
-    fn count(&mut self, frame: &Frame<'_>) -> io::Result<()> {
-        let (sequence, out) = (frame.sequence, &mut self.out);
-        let time = frame.time.map(|time| UNIX_EPOCH + Duration::from_millis(time));
-        let waits = sequence > out.watermark;
-        out.records += 1;
-        out.range = Some((out.range.map_or(sequence, |(first, _)| first), sequence));
-        let (count, since) = match waits {
-            true => (&mut out.waiting, &mut out.oldest),
-            false => (&mut out.kept, &mut out.kept_since),
-        };
-        *count += 1;
-        *since = since.or(time);
-        for reader in out.readers.iter_mut().filter(|reader| reader.watermark < sequence) {
-            reader.behind += 1;
-        }
-        (self.each)(Seen { lane: self.lane, sequence, time, waits, payload: frame.payload })
-    }
-
-    fn end(mut self) -> Surveyed {
-        let before = self.report.lost;
-        self.books.close(self.cursor.doubted, &mut self.report);
-        let lost = self.report.lost - before;
-        let lost = lost - self.settle(lost);
-        if lost > 0 {
-            self.find(self.end.clone(), gone(lost), lost);
-        }
-        self.out
-    }
-}
-
-fn gone(records: u64) -> String {
-    if records == 1 { "1 record is gone".to_owned() } else { format!("{records} records are gone") }
 }
