@@ -17,6 +17,7 @@ use crate::ledger::{Keys, Ledger};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
 use crate::spool::{Options, Spool};
+use crate::time::Span;
 
 /// What a replay is called where the configuration names no site.
 const UNNAMED_SITE: &str = "exercise";
@@ -38,6 +39,7 @@ pub(super) fn own_key(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
 pub(super) struct Prepared {
     url: String,
     spool: Spool,
+    merge: Span,
     key: zeroize::Zeroizing<[u8; 32]>,
     courier: Courier,
     /// Of sinks beside the centre.
@@ -50,6 +52,7 @@ pub(super) struct Prepared {
 pub(super) struct Delivery {
     url: String,
     spool: Spool,
+    merge: Span,
     stop: Arc<AtomicBool>,
     courier: JoinHandle<Courier>,
     #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "an exercise has none"))]
@@ -136,7 +139,8 @@ impl Prepared {
         });
         let others = others.collect::<Result<_, Failure>>()?;
         let view = (ledger, pulse);
-        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier, others, view })
+        let merge = section.merge;
+        Ok(Prepared { url: section.url.clone(), spool, merge, key: key.derive(IDENTITIES), courier, others, view })
     }
 
     /// The key of alert identities.
@@ -146,7 +150,7 @@ impl Prepared {
 
     /// Sets the courier to work: what an earlier run left is delivered too. `first` is what its thread does first.
     pub(super) fn start(self, first: impl Fn() + Clone + Send + 'static) -> Delivery {
-        let Prepared { url, spool, mut courier, others, .. } = self;
+        let Prepared { url, spool, merge, mut courier, others, .. } = self;
         #[cfg(feature = "libpcap")]
         let (counts, view) = (courier.counts(), self.view);
         let stop = Arc::new(AtomicBool::new(false));
@@ -167,6 +171,7 @@ impl Prepared {
         Delivery {
             url,
             spool,
+            merge,
             stop,
             courier,
             others,
@@ -186,8 +191,9 @@ impl Delivery {
         View { readers, counts, couriers: 1 + self.others.len(), ledger, pulse }
     }
 
-    pub(super) fn spool(&mut self) -> &mut Spool {
-        &mut self.spool
+    /// Where the collector puts alerts, and within what time it merges repeats.
+    pub(super) fn spool(&mut self) -> (&mut Spool, Span) {
+        (&mut self.spool, self.merge)
     }
 
     /// Ends it: what waits stays in the spool. A courier that is in the middle of an attempt when time is up is left behind;

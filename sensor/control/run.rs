@@ -161,6 +161,7 @@ fn account(names: Vec<String>, look: &Look<'_>, left: &[usize]) -> Account {
         tallies: look.shared.board.tallies(),
         links: names.into_iter().zip(look.shared.links()).collect(),
         not_spooled: look.progress.not_spooled.load(Ordering::Acquire),
+        merged: look.progress.merged(),
         seconds: look.shared.started.elapsed().as_secs_f64(),
         ..Account::default()
     };

@@ -29,6 +29,7 @@ use crate::config::EventType;
 use crate::metrics::Server;
 use crate::sandbox::{Role, Sandbox};
 use crate::spool::{Spool, Tender};
+use crate::time::Span;
 use crate::worker::Release;
 
 /// What all threads together came to.
@@ -52,7 +53,7 @@ pub(super) fn together(
     signals: &mut Signals,
     (taps, keep, quarantine): (Vec<Tap>, Keep, Option<(Quarantine, Chute)>),
     releases: Receiver<Release>,
-    (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    (eve, spool): (Option<&mut EveFile>, Option<(&mut Spool, Span)>),
     look: &Look<'_>,
     doors: Doors<'_>,
 ) -> Over {
@@ -70,7 +71,7 @@ pub(super) fn together(
             let answers = Answers::new(look, bell, running.config.control.as_ref().is_some_and(|it| it.tell_withheld));
             scope.spawn(move || attend(socket, ended, look, answers));
         }
-        spool.as_deref().map(Spool::tender).map(|tender| scope.spawn(move || tend(&tender, ended, look)));
+        spool.as_ref().map(|(spool, _)| spool.tender()).map(|tender| scope.spawn(move || tend(&tender, ended, look)));
         let collector = scope.spawn(move || {
             look.sandbox.enter(Role::Collector, &[]);
             collect(desk, alerts, releases, (eve, spool), look)
@@ -151,7 +152,7 @@ fn collect(
     desk: &Desk,
     alerts: bool,
     releases: Receiver<Release>,
-    (mut eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    (mut eve, spool): (Option<&mut EveFile>, Option<(&mut Spool, Span)>),
     look: &Look<'_>,
 ) -> io::Result<Collected> {
     let log = eve.as_deref_mut().map(|eve| Log { writer: eve, alerts });

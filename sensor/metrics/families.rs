@@ -270,7 +270,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     counter(
         "haetae_shed_records_total",
-        "Records lost because the outputs could not follow. Events go first; an alert among them should never be.",
+        "Records lost because the outputs could not follow: events go first, then alerts and later revisions of them. Neither of these should ever be.",
         Any(samples::shed),
     ),
     counter(

@@ -191,7 +191,8 @@ pub(super) fn outputs(seen: &Seen<'_>, out: &mut Samples) {
 }
 
 pub(super) fn shed(seen: &Seen<'_>, out: &mut Samples) {
-    out.by("record", "alert", seen.sum.alerts_shed as f64);
+    out.by("record", "alert", seen.sum.firsts_shed as f64);
+    out.by("record", "revision", seen.sum.alerts_shed.saturating_sub(seen.sum.firsts_shed) as f64);
     out.by("record", "event", seen.sum.events_shed as f64);
 }
 
