@@ -181,10 +181,7 @@ impl<'a> Collector<'a> {
             self.put_out(std::slice::from_ref(&release))?;
             let (is_last, nothing_waits) = (release.last, releases.is_empty());
             self.look_after_spool(nothing_waits)?;
-            let collected = self.collected;
-            progress.alerts.store(collected.alerts, Ordering::Release);
-            progress.events.store(collected.events, Ordering::Release);
-            progress.spooled.store(collected.spooled, Ordering::Release);
+            self.show(progress);
             if is_last {
                 break;
             }
@@ -194,8 +191,17 @@ impl<'a> Collector<'a> {
         }
         self.merge_ends()?;
         self.sync()?;
+        self.show(progress);
         self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
         Ok(self.collected)
+    }
+
+    fn show(&self, progress: &Progress) {
+        let Collected { alerts, events, spooled, merged } = self.collected;
+        progress.alerts.store(alerts, Ordering::Release);
+        progress.events.store(events, Ordering::Release);
+        progress.spooled.store(spooled, Ordering::Release);
+        *progress.merged.lock().unwrap_or_else(PoisonError::into_inner) = merged;
     }
 
     /// What was appended is synced when it has waited long enough, or when nothing else is to be done; and what the spool gave up is
@@ -270,7 +276,7 @@ impl<'a> Collector<'a> {
             self.merge.due(reached, &mut updates);
             self.tell_of_repeats(updates, None)?;
         }
-        self.merge_counted();
+        self.collected.merged = self.merge.counts();
         Ok(())
     }
 
@@ -279,15 +285,8 @@ impl<'a> Collector<'a> {
         let mut updates = mem::take(&mut self.updates);
         self.merge.end(&mut updates);
         self.tell_of_repeats(updates, None)?;
-        self.merge_counted();
-        Ok(())
-    }
-
-    fn merge_counted(&mut self) {
         self.collected.merged = self.merge.counts();
-        if let Some(progress) = self.live {
-            *progress.merged.lock().unwrap_or_else(PoisonError::into_inner) = self.collected.merged;
-        }
+        Ok(())
     }
 
     /// Updates are records of the spool alone: whoever else listens has had the alerts.

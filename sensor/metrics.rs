@@ -17,7 +17,8 @@ pub use board::Board;
 pub use exposition::exposition;
 pub use server::Server;
 pub use sight::{
-    Askers, DeliveryState, LedgerState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState,
+    Askers, DeliveryState, LaneState, LedgerState, Link, MergeState, OutputState, QuarantineState, Queue, Ring,
+    SetState, Sight, SinkState, SpoolState,
 };
 
 use serde_json::{Map, Value, json};

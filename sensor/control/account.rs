@@ -19,6 +19,7 @@ pub(super) struct Account {
     pub(super) links: Vec<(String, LinkState)>,
     pub(super) log_lost: u64,
     pub(super) not_spooled: u64,
+    pub(super) spooled: u64,
     /// Of alerts on their way to the spool.
     pub(super) merged: Counts,
     pub(super) delivered: Option<Left>,
@@ -160,6 +161,8 @@ impl Account {
                 committed = left.committed,
                 waiting = left.waiting,
                 held_back = left.held_back,
+                shed = left.shed,
+                records = self.spooled + self.not_spooled,
                 "delivery: what waits is in the spool and goes out at the next start"
             );
         }

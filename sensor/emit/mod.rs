@@ -368,6 +368,11 @@ pub trait Sink: Send {
         false
     }
 
+    /// What became of what it was told, where it says so.
+    fn told(&self) -> Option<Arc<misp::Told>> {
+        None
+    }
+
     /// The receipt that came with the last answer; it is given once.
     fn receipt(&mut self) -> Option<Receipt> {
         None
