@@ -27,6 +27,7 @@ mod mistakes;
 mod nats;
 mod packages;
 mod progress;
+mod repeats;
 mod replays;
 mod report;
 mod sinks;

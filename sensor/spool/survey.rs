@@ -161,10 +161,10 @@ fn look(storage: &dyn Storage, directory: &Path, each: Each<'_>) -> io::Result<S
         let what = format!("{}: no spool of this version of the program", directory.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, what));
     }
-    let mut survey = Survey::default();
-    survey.foreign =
+    let mut foreign: Vec<PathBuf> =
         entries.into_iter().map(|entry| entry.path).filter(|path| !takeover::is_known(&name(path))).collect();
-    survey.foreign.sort();
+    foreign.sort();
+    let mut survey = Survey { foreign, ..Survey::default() };
     for lane in there {
         survey.lanes[lane.index()] = of_lane(storage, directory, lane, each)?;
     }
