@@ -31,6 +31,8 @@ mod repeats;
 mod replays;
 mod report;
 mod sinks;
+#[cfg(feature = "libpcap")]
+mod storm;
 mod support;
 mod taint;
 mod taxii;
