@@ -31,6 +31,7 @@ mod repeats;
 mod replays;
 mod report;
 mod sinks;
+mod spool;
 #[cfg(feature = "libpcap")]
 mod storm;
 mod support;

@@ -17,7 +17,7 @@ use crate::limits::{BATCH_FRAMES_MAX, MERGE_DEFAULT, WORKERS_MAX};
 pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 
 /// The sub-commands, for whoever mistypes one.
-pub(crate) const COMMANDS: [&str; 14] = [
+pub(crate) const COMMANDS: [&str; 16] = [
     "replay",
     "reveal",
     "run",
@@ -29,6 +29,8 @@ pub(crate) const COMMANDS: [&str; 14] = [
     "status",
     "counters",
     "reload",
+    "ledger",
+    "spool",
     "rules",
     "completions",
     "man",

@@ -19,7 +19,7 @@ use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
 #[cfg(feature = "libpcap")]
 use crate::spool::ShedCounts;
-use crate::spool::{Options, Readers, Spool};
+use crate::spool::{Options, Readers, Spool, Window};
 use crate::time::Span;
 
 /// What a replay is called where the configuration names no site.
@@ -116,7 +116,9 @@ impl Prepared {
             return Err(Failure::Configuration(problems.join("\nerror: ")));
         }
         // a full spool is an error of a replay, which a person sees; on a link something has to go
-        let options = Options { sheds: mode == Mode::Live, ..Options::sized(config.limits.spool_bytes_max) };
+        let limits = &config.limits;
+        let window = Window { age: limits.replay_time, bytes: limits.replay_bytes_max };
+        let options = Options { sheds: mode == Mode::Live, window, ..Options::sized(limits.spool_bytes_max) };
         let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
         // from here on keys and the centre's token are in memory
         #[cfg(feature = "libpcap")]

@@ -49,6 +49,8 @@ mod quarantine;
 mod reloading;
 mod replay;
 #[cfg(feature = "libpcap")]
+mod replaying;
+#[cfg(feature = "libpcap")]
 mod rescue;
 #[cfg(feature = "libpcap")]
 mod run;

@@ -16,6 +16,9 @@ use crate::spool::{Position, Readers};
 /// How often a stop is looked for while waiting.
 const STOP_EVERY: Duration = Duration::from_millis(100);
 
+/// After so long without anything to send, the disk is asked to keep what came of the last.
+const BREATH: Duration = Duration::from_millis(20);
+
 /// How often the sensor says that it lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
 
@@ -117,14 +120,21 @@ impl Courier {
 
     /// Delivers until told to stop. What waits then stays in the spool.
     pub fn run(&mut self, stop: &AtomicBool) {
+        let mut is_quiet = false;
         while !stop.load(Ordering::Acquire) {
             // the first one says how the sensor is, once anybody has looked
             if self.way.pulse.get().is_some() || self.began.elapsed() >= FIRST_LOOK_MAX {
                 self.tell_of_life(self.began.elapsed());
             }
-            match self.step(self.began.elapsed()) {
+            let step = self.step(self.began.elapsed());
+            let was_quiet = std::mem::replace(&mut is_quiet, step != Step::Went);
+            if was_quiet && is_quiet {
+                self.way.ledger.rest();
+            }
+            match step {
                 Step::Went => {}
-                Step::Idle => self.readers.wait(STOP_EVERY),
+                Step::Idle if was_quiet => self.readers.wait(STOP_EVERY),
+                Step::Idle => self.readers.wait(BREATH),
                 Step::Wait(time) => std::thread::sleep(time.min(STOP_EVERY)),
             }
         }
@@ -144,6 +154,7 @@ impl Courier {
         if self.reason.is_none() {
             self.tell_of_life(self.began.elapsed());
         }
+        self.way.ledger.rest();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Outcome {
             delivered: count(&self.counts.delivered),

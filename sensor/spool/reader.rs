@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::cursor::{Cursor, Place};
+use super::segment::Frame;
 use super::shared::{Key, Other, Segment, Shared};
 use super::storage::replace;
 use super::{CURSOR, Position, SpoolId, Storage};
@@ -117,7 +118,7 @@ impl Reader {
                 }
                 Err(error) => return Err(error),
             };
-            while let Some(frame) = segment.layout.next_frame(&held.bytes, held.at, held.sequence) {
+            while let Some(frame) = next(&segment, (&held.bytes, held.at, held.sequence)) {
                 let wanted = frame.sequence >= from;
                 if wanted && records.len() == records_max
                     || !records.is_empty() && bytes + frame.payload.len() > bytes_max
@@ -261,6 +262,12 @@ pub(super) fn remove(storage: &dyn Storage, segments: &[Segment]) {
     for segment in segments {
         let _ = storage.remove(&segment.path);
     }
+}
+
+/// The next record behind a place and a sequence. What a crash has brought back of a segment behind its last record was given up, or
+/// written again elsewhere.
+fn next<'a>(segment: &Segment, (bytes, at, after): (&'a [u8], usize, u64)) -> Option<Frame<'a>> {
+    segment.layout.next_frame(bytes, at, after).filter(|frame| frame.sequence <= segment.last)
 }
 
 /// The segment's durable bytes, with the place set at or before `from`.
