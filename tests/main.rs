@@ -27,10 +27,13 @@ mod mistakes;
 mod nats;
 mod packages;
 mod progress;
+mod repeats;
 mod replays;
 mod report;
 mod sinks;
 mod spool;
+#[cfg(feature = "libpcap")]
+mod storm;
 mod support;
 mod taint;
 mod taxii;

@@ -388,6 +388,7 @@ fn centre_help(key: &str) -> &'static str {
         "revocations" => {
             "a PEM file of lists of revoked certificates (X509 CRL), one for each authority of the centre's chain"
         }
+        "merge_seconds" => "0 (each alert is delivered) to 86400",
         _ => "name a folder; it is made if it is not there",
     }
 }

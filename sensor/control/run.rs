@@ -132,7 +132,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         interfaces: names.clone(),
         progress: &progress,
         log: Arc::clone(&log),
-        delivery: delivery.as_ref().map(Delivery::view),
+        delivery: delivery.as_mut().map(Delivery::view),
         sandbox: &sandbox,
         broker,
         started: SystemTime::now(),
@@ -161,6 +161,8 @@ fn account(names: Vec<String>, look: &Look<'_>, left: &[usize]) -> Account {
         tallies: look.shared.board.tallies(),
         links: names.into_iter().zip(look.shared.links()).collect(),
         not_spooled: look.progress.not_spooled.load(Ordering::Acquire),
+        spooled: look.progress.spooled.load(Ordering::Acquire),
+        merged: look.progress.merged(),
         seconds: look.shared.started.elapsed().as_secs_f64(),
         ..Account::default()
     };

@@ -29,6 +29,7 @@ use crate::config::EventType;
 use crate::metrics::Server;
 use crate::sandbox::{Role, Sandbox};
 use crate::spool::{Spool, Tender};
+use crate::time::Span;
 use crate::worker::Release;
 
 /// What all threads together came to.
@@ -52,7 +53,7 @@ pub(super) fn together(
     signals: &mut Signals,
     (taps, keep, quarantine): (Vec<Tap>, Keep, Option<(Quarantine, Chute)>),
     releases: Receiver<Release>,
-    (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    (eve, spool): (Option<&mut EveFile>, Option<(&mut Spool, Span)>),
     look: &Look<'_>,
     doors: Doors<'_>,
 ) -> Over {
@@ -71,7 +72,8 @@ pub(super) fn together(
             let tells = running.config.control.as_ref().is_some_and(|it| it.tell_withheld);
             scope.spawn(move || attend(socket, ended, look, Answers::new(look, (bell, replays), tells)));
         }
-        spool.as_deref().map(Spool::tender).map(|tender| scope.spawn(move || tend(&tender, &wanted, ended, look)));
+        let tender = spool.as_ref().map(|(spool, _)| spool.tender());
+        tender.map(|tender| scope.spawn(move || tend(&tender, &wanted, ended, look)));
         let collector = scope.spawn(move || {
             look.sandbox.enter(Role::Collector, &[]);
             collect(desk, alerts, releases, (eve, spool), look)
@@ -152,7 +154,7 @@ fn collect(
     desk: &Desk,
     alerts: bool,
     releases: Receiver<Release>,
-    (mut eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    (mut eve, spool): (Option<&mut EveFile>, Option<(&mut Spool, Span)>),
     look: &Look<'_>,
 ) -> io::Result<Collected> {
     let log = eve.as_deref_mut().map(|eve| Log { writer: eve, alerts });

@@ -36,8 +36,9 @@ use ureq::http::Uri;
 
 use crate::gate::{self, Batch, Heartbeat, Policy, Pulse};
 use crate::ledger::{Keys, Kind, Ledger, Receipt};
-use crate::limits::ENDPOINTS_MAX;
+use crate::limits::{ENDPOINTS_MAX, MERGE_DEFAULT, MERGE_SECONDS_MAX};
 use crate::spool::Position;
+use crate::time::Span;
 
 pub use counts::{Attempt, Counts};
 pub use courier::{Courier, Outcome};
@@ -76,6 +77,8 @@ pub struct Written {
     pub receipt_keys: Option<PathBuf>,
     /// The spool's directory. Absent: `/var/lib/haetae/spool`.
     pub spool: Option<PathBuf>,
+    /// Repeats of a contact within so many seconds are delivered as updates, 0 (none are) to 86,400. Absent: 600.
+    pub merge_seconds: Option<u64>,
 }
 
 /// Where the spool is when the configuration does not say.
@@ -103,6 +106,8 @@ pub struct Section {
     pub receipt_keys: Option<PathBuf>,
     /// The spool's directory.
     pub spool: PathBuf,
+    /// How long repeats of a contact are merged ([`crate::merge`]); none: each is delivered.
+    pub merge: Span,
 }
 
 /// Whether files with secrets are opened, to see whether they can be used.
@@ -148,9 +153,14 @@ impl Section {
             },
             receipt_keys: written.receipt_keys.map(at),
             spool: base.join(written.spool.unwrap_or_else(|| PathBuf::from(SPOOL))),
+            merge: written
+                .merge_seconds
+                .map_or(MERGE_DEFAULT, |seconds| Span::seconds(seconds.min(MERGE_SECONDS_MAX) as i64)),
         };
+        let window = written.merge_seconds.filter(|seconds| *seconds > MERGE_SECONDS_MAX);
+        let window = window.map(|seconds| ("merge_seconds", format!("{seconds} is out of range")));
         let mut problems = if wrong.is_empty() { section.problems(secrets) } else { wrong };
-        problems.extend(gate);
+        problems.extend(gate.into_iter().chain(window));
         if problems.is_empty() { Ok(section) } else { Err(problems) }
     }
 
@@ -356,6 +366,11 @@ pub trait Sink: Send {
     /// Whether the other side signs for what it takes.
     fn gives_receipts(&self) -> bool {
         false
+    }
+
+    /// What became of what it was told, where it says so.
+    fn told(&self) -> Option<Arc<misp::Told>> {
+        None
     }
 
     /// The receipt that came with the last answer; it is given once.

@@ -74,6 +74,11 @@ impl Reader {
         Reader { shared, storage, other, held: None, rewinds }
     }
 
+    /// Another pair of eyes on the same lane and cursor, for who only looks.
+    pub(super) fn again(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared), Arc::clone(&self.storage), self.other)
+    }
+
     /// Which spool this is.
     pub fn id(&self) -> SpoolId {
         self.shared.state().spool
@@ -90,7 +95,7 @@ impl Reader {
             last: Position(state.last),
             shed: if other.is_some() { 0 } else { state.shed_behind() },
             bytes: state.bytes(),
-            oldest: state.oldest().and_then(age).unwrap_or_default(),
+            oldest: state.oldest_behind(other.map(|other| other.watermark)).and_then(age).unwrap_or_default(),
             missed: other.map_or(0, |other| other.missed),
         }
     }
