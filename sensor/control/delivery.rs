@@ -101,6 +101,13 @@ pub(super) struct Left {
     pub(super) shed: u64,
 }
 
+/// How the spool is kept: a full one is an error of a replay, which a person sees; on a link something has to go.
+fn options(config: &Config, mode: Mode) -> Options {
+    let limits = &config.limits;
+    let window = Window { age: limits.replay_time, bytes: limits.replay_bytes_max };
+    Options { sheds: mode == Mode::Live, window, ..Options::sized(limits.spool_bytes_max) }
+}
+
 impl Prepared {
     /// Opens the spool.
     pub(super) fn open(
@@ -115,11 +122,8 @@ impl Prepared {
         if !problems.is_empty() {
             return Err(Failure::Configuration(problems.join("\nerror: ")));
         }
-        // a full spool is an error of a replay, which a person sees; on a link something has to go
-        let limits = &config.limits;
-        let window = Window { age: limits.replay_time, bytes: limits.replay_bytes_max };
-        let options = Options { sheds: mode == Mode::Live, window, ..Options::sized(limits.spool_bytes_max) };
-        let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        let spool = Spool::open(&section.spool, options(config, mode))
+            .map_err(|error| Failure::Io(section.spool.clone(), error))?;
         // from here on keys and the centre's token are in memory
         #[cfg(feature = "libpcap")]
         let _as_far_as_it_goes = crate::sandbox::hide();

@@ -57,8 +57,7 @@ pub(super) fn together(
     look: &Look<'_>,
     doors: Doors<'_>,
 ) -> Over {
-    let (bell, wishes) = reloading::bell();
-    let (replays, wanted) = replaying::bell(spool.is_some());
+    let ((bell, wishes), (replays, wanted)) = (reloading::bell(), replaying::bell(spool.is_some()));
     let (desk, ended, unkept) = (Desk::new(running.site.clone()), AtomicBool::new(false), AtomicBool::new(false));
     let alerts = running.config.outputs.events.contains(&EventType::Alert);
     thread::scope(|scope| {
