@@ -11,6 +11,7 @@ mod load;
 mod notify;
 mod ready;
 mod restart;
+mod rotated;
 mod sandbox;
 mod scraped;
 mod shunt;

@@ -179,6 +179,7 @@ impl Look<'_> {
             alerts: count(&self.progress.alerts),
             events: count(&self.progress.events),
             eve_lost: count(&self.log.lost),
+            eve_unrotated: count(&self.log.unrotated),
         }
     }
 

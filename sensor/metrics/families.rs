@@ -278,6 +278,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "Records that the EVE log did not take: its disk is full or gone.",
         Sight(|sight| Some(sight.outputs.eve_lost as f64)),
     ),
+    counter(
+        "haetae_eve_rotation_failures_total",
+        "Times that the sensor could not rotate its EVE log: the file goes on growing.",
+        Sight(|sight| Some(sight.outputs.eve_unrotated as f64)),
+    ),
     // ---- the set
     gauge(
         "haetae_set_version",

@@ -143,6 +143,8 @@ pub struct OutputState {
     pub events: u64,
     /// Records that the EVE log did not take.
     pub eve_lost: u64,
+    /// Rotations of the EVE log that failed.
+    pub eve_unrotated: u64,
 }
 
 /// Packets that workers died of.
