@@ -15,6 +15,7 @@ mod rotated;
 mod sandbox;
 mod scraped;
 mod shunt;
+mod sinks;
 mod soak;
 mod socket;
 mod squeezed;

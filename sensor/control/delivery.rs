@@ -40,8 +40,8 @@ pub(super) struct Prepared {
     spool: Spool,
     key: zeroize::Zeroizing<[u8; 32]>,
     courier: Courier,
-    /// Of sinks beside the centre.
-    others: Vec<Courier>,
+    /// Of sinks beside the centre, by name.
+    others: Vec<(&'static str, Courier)>,
     #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "a replay is not looked at while it goes on"))]
     view: (Arc<Ledger>, Pulse),
 }
@@ -55,6 +55,8 @@ pub(super) struct Delivery {
     #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "an exercise has none"))]
     others: Vec<JoinHandle<()>>,
     #[cfg(feature = "libpcap")]
+    sinks: Vec<(&'static str, Arc<crate::emit::Counts>)>,
+    #[cfg(feature = "libpcap")]
     counts: Arc<crate::emit::Counts>,
     #[cfg(feature = "libpcap")]
     view: (Arc<Ledger>, Pulse),
@@ -67,6 +69,8 @@ pub(super) struct View {
     pub(super) counts: Arc<crate::emit::Counts>,
     /// The centre's, and those of sinks beside it.
     pub(super) couriers: usize,
+    /// Of sinks beside the centre, by name.
+    pub(super) sinks: Vec<(&'static str, Arc<crate::emit::Counts>)>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) pulse: Pulse,
 }
@@ -129,10 +133,8 @@ impl Prepared {
             let gate = Gate::of(other.sink, &section.policy, key.clone(), sender.clone(), Arc::clone(&home));
             let sinks = vec![other.open().map_err(Failure::Configuration)?];
             let dead = DeadLetters::of(&section.spool, other.sink.name);
-            Ok(Courier::new(
-                spool.readers_of(other.sink.name),
-                Way { gate, sinks, dead, ledger: Arc::clone(&ledger), pulse: pulse.clone() },
-            ))
+            let way = Way { gate, sinks, dead, ledger: Arc::clone(&ledger), pulse: pulse.clone() };
+            Ok((other.sink.name, Courier::new(spool.readers_of(other.sink.name), way)))
         });
         let others = others.collect::<Result<_, Failure>>()?;
         let view = (ledger, pulse);
@@ -149,8 +151,10 @@ impl Prepared {
         let Prepared { url, spool, mut courier, others, .. } = self;
         #[cfg(feature = "libpcap")]
         let (counts, view) = (courier.counts(), self.view);
+        #[cfg(feature = "libpcap")]
+        let sinks = others.iter().map(|(name, courier)| (*name, courier.counts())).collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let others = others.into_iter().map(|mut courier| {
+        let others = others.into_iter().map(|(_, mut courier)| {
             let (told, first) = (Arc::clone(&stop), first.clone());
             thread::spawn(move || {
                 first();
@@ -173,6 +177,8 @@ impl Prepared {
             #[cfg(feature = "libpcap")]
             counts,
             #[cfg(feature = "libpcap")]
+            sinks,
+            #[cfg(feature = "libpcap")]
             view,
         }
     }
@@ -183,7 +189,8 @@ impl Delivery {
     pub(super) fn view(&self) -> View {
         let (ledger, pulse) = (Arc::clone(&self.view.0), self.view.1.clone());
         let (readers, counts) = (self.spool.readers(), Arc::clone(&self.counts));
-        View { readers, counts, couriers: 1 + self.others.len(), ledger, pulse }
+        let (couriers, sinks) = (1 + self.others.len(), self.sinks.clone());
+        View { readers, counts, couriers, sinks, ledger, pulse }
     }
 
     pub(super) fn spool(&mut self) -> &mut Spool {

@@ -243,8 +243,13 @@ impl View {
             retries: count(&self.counts.later),
             attempts: Attempt::ALL.map(|attempt| self.counts.attempts(attempt)),
             endpoint: count(&self.counts.endpoint),
-            own_until: Some(count(&self.counts.own_until)).filter(|until| *until > 0),
-            centre_until: Some(count(&self.counts.centre_until)).filter(|until| *until > 0),
+            own_until: until(&self.counts.own_until),
+            centre_until: until(&self.counts.centre_until),
+            sinks_until: self
+                .sinks
+                .iter()
+                .map(|(name, counts)| (*name, until(&counts.own_until), until(&counts.centre_until)))
+                .collect(),
             clock_ahead: self.counts.clock_ahead.load(Ordering::Acquire),
             withheld: count(&self.counts.withheld),
             dead: count(&self.counts.dead),
@@ -254,6 +259,11 @@ impl View {
             reason: self.counts.reason(),
         }
     }
+}
+
+/// Until when something holds, if that is known.
+fn until(counter: &AtomicU64) -> Option<u64> {
+    Some(count(counter)).filter(|until| *until > 0)
 }
 
 #[cfg(test)]

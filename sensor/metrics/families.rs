@@ -351,7 +351,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     gauge(
         "haetae_delivery_certificate_expiry_timestamp_seconds",
-        "Until when a certificate holds, in seconds since 1970: our own, and the centre's as it was last seen.",
+        "Until when a certificate holds, in seconds since 1970: our own, and the centre's as it was last seen; of sinks beside it by their names, `syslog_own` being what is shown to `syslog`.",
         Any(samples::certificates),
     ),
     gauge(

@@ -136,7 +136,14 @@ pub(super) fn attempts(seen: &Seen<'_>, out: &mut Samples) {
 pub(super) fn certificates(seen: &Seen<'_>, out: &mut Samples) {
     if let Some(delivery) = &seen.sight.delivery {
         let ends = [("own", delivery.own_until), ("centre", delivery.centre_until)];
-        ends.into_iter().for_each(|(whose, end)| end.iter().for_each(|end| out.by("certificate", whose, *end as f64)));
+        let mut say = |whose: &str, end: Option<u64>| {
+            end.into_iter().for_each(|end| out.by("certificate", whose, end as f64));
+        };
+        ends.into_iter().for_each(|(whose, end)| say(whose, end));
+        for (sink, own, its) in &delivery.sinks_until {
+            say(&format!("{sink}_own"), *own);
+            say(sink, *its);
+        }
     }
 }
 

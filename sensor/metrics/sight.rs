@@ -188,6 +188,8 @@ pub struct DeliveryState {
     pub own_until: Option<u64>,
     /// Until when the centre's holds, as it was last seen.
     pub centre_until: Option<u64>,
+    /// The same of each sink beside the centre: its name, ours, its own.
+    pub sinks_until: Vec<(&'static str, Option<u64>, Option<u64>)>,
     /// How far our clock is ahead of the centre's, in seconds.
     pub clock_ahead: i64,
     /// Records that the gate kept back.
