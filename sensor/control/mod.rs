@@ -35,6 +35,7 @@ mod look;
 #[cfg(feature = "libpcap")]
 mod notify;
 #[cfg(feature = "libpcap")]
+mod older;
 mod opening;
 mod outputs;
 mod pace;
