@@ -932,3 +932,25 @@ pub const MERGE_DEFAULT: Span = Span::seconds(600);
 
 /// And where it does: beyond a day it is not one contact.
 pub const MERGE_SECONDS_MAX: u64 = 86_400;
+
+/// A log that the sensor rotates itself is at least this long before it is: several of the collector's buffers, so that lines are
+/// what costs time, and not names of files.
+pub const EVE_ROTATE_BYTES_MIN: u64 = 1 << 20;
+
+/// And at most this long: what a tool that reads it whole may still have room for.
+pub const EVE_ROTATE_BYTES_MAX: u64 = 1 << 40;
+
+/// The shortest time between two rotations by the clock: a file for each minute is as many as anybody can name.
+pub const EVE_ROTATE_SECONDS_MIN: u64 = 60;
+
+/// And the longest: a year.
+pub const EVE_ROTATE_SECONDS_MAX: u64 = 366 * 86_400;
+
+/// Older logs that are kept where the configuration does not say: a week of days.
+pub const EVE_KEEP_DEFAULT: u32 = 7;
+
+/// And at most: each rotation may rename as many.
+pub const EVE_KEEP_MAX: u32 = 1_000;
+
+/// After a rotation that failed the next is tried so much later: a disk that takes no names is not asked for each line.
+pub const EVE_ROTATE_AGAIN_TIME: std::time::Duration = std::time::Duration::from_secs(10);

@@ -25,7 +25,8 @@ use crate::taxii::server::free_port;
 /// Long enough for any machine; only failing tests wait so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const KEY: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
+/// A key of the length that such keys have.
+pub const KEY: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
 
 fn alert(number: u64, revision: u64) -> Value {
     let name = format!("c{number}.bad.example");
@@ -75,10 +76,11 @@ impl Site {
 }
 
 /// An instance of what the contract says.
-struct Prism(Child, u16);
+pub struct Prism(Child, pub u16);
 
 impl Prism {
-    fn start(test: &str) -> Option<Prism> {
+    /// It listens when this returns; `None`, loudly, where it is not installed.
+    pub fn start(test: &str) -> Option<Prism> {
         let contract = shared("reference/contracts/misp-openapi.yaml")?;
         let program: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/prism/node_modules/.bin/prism");
         if !program.exists() {

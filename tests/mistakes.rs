@@ -31,6 +31,7 @@ fn filled() -> TempDir {
     write("key", &[7; 32], 0o600);
     write("key.open", &[7; 32], 0o644);
     write("key.short", &[7; 5], 0o600);
+    write("token", b"secret\n", 0o600);
     write("token.open", b"secret\n", 0o644);
     write("file", b"nothing.in.particular\n", 0o644);
     fs::create_dir(folder.path().join("folder")).expect("a folder");

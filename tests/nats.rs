@@ -88,6 +88,35 @@ fn all(delivered: u64) -> Outcome {
     Outcome { delivered, ..Outcome::default() }
 }
 
+/// The lines of the ledger beside a spool, in order.
+fn entries(spool: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(spool.join("ledger")).expect("a ledger").map(|entry| entry.expect("a file").path());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    let text = |path: &std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    files.iter().flat_map(|path| text(path).lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// How often alerts were about to leave.
+fn attempts(spool: &Path) -> usize {
+    entries(spool).iter().filter(|line| line.contains("\"attempt\"") && line.contains("\"kind\":\"alerts\"")).count()
+}
+
+/// Each head that the centre keeps is that of a line of the ledger, and each sequence has one.
+fn heads_agree(world: &World, spool: &Path) {
+    let lines = entries(spool);
+    let digest = |line: &String| haetae::ledger::Digest::of(line.as_bytes()).to_string();
+    let heads = world.asked("select sequence, head from ledger where site = 'site-0017' order by sequence");
+    assert!(heads.len() > 3, "{heads:?}");
+    for row in &heads {
+        let (sequence, head) = row.split_once('|').expect("two columns");
+        let sequence: usize = sequence.parse().expect("a number");
+        assert_eq!(head, digest(&lines[sequence - 1]), "{sequence} of {}", lines.len());
+    }
+    let sequences = world.asked("select count(distinct sequence) from ledger");
+    assert_eq!(sequences, [heads.len().to_string()]);
+}
+
 #[test]
 fn alerts_are_in_the_database_once_and_an_acknowledgement_of_the_broker_settles_none() {
     let Some(mut world) = World::start(Wanted { severity_min: 1, ..Wanted::default() }) else { return };
@@ -103,8 +132,11 @@ fn alerts_are_in_the_database_once_and_an_acknowledgement_of_the_broker_settles_
     // Nobody takes alerts out of the stream: they are on three disks, and they are not settled.
     world.kill_ingest();
     fill(&mut spool, 301..=400);
+    let at = folder.path().join("spool");
+    let before = attempts(&at);
     let outcome = briefly(&mut courier);
     assert_eq!((outcome.delivered, outcome.left), (300, 100));
+    assert_eq!(attempts(&at), before + 1, "they went once, and were asked after since");
     assert!(courier.counts().attempts(Attempt::Taken) > 0);
     assert_eq!(world.asked("select count(*) from alert"), ["300"]);
     world.start_ingest(false);
@@ -128,6 +160,7 @@ fn alerts_are_in_the_database_once_and_an_acknowledgement_of_the_broker_settles_
     eprintln!("from the spool to the watermark: p50 {:?}, worst of 50 {:?}", waits[25], waits[49]);
     let once = "select count(*), count(distinct id) from alert";
     assert_eq!(world.asked(once), [format!("{0}|{0}", 450 + count)]);
+    heads_agree(&world, &at);
 }
 
 #[test]

@@ -12,10 +12,12 @@ use haetae::emit::{Delivery, Secrets, Sink, Syslog};
 use haetae::gate::{self, Batch, Gate, Mode, Policy, Sender, SiteKey};
 use haetae::ledger::Head;
 use haetae::spool::{Position, SpoolId};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::delivery::centre::certificates;
+use super::delivery::centre::issuer::{ALWAYS, CLIENT, CLIENT_KEY, Issuer};
 
 /// Longer than any of this takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,21 +47,30 @@ fn batch(sink: &'static gate::Sink, count: u64) -> Batch {
 }
 
 /// rsyslog with one input, which writes each message's parts as JSON lines.
-struct Rsyslog {
-    folder: TempDir,
+pub struct Rsyslog {
+    /// Its configuration, its certificates, what it has written down.
+    pub folder: TempDir,
     child: Child,
-    port: u16,
+    /// Where it listens on loopback.
+    pub port: u16,
 }
 
 impl Rsyslog {
-    fn start(tls: bool) -> Rsyslog {
+    /// Over TLS or without; it listens when this returns.
+    pub fn start(tls: bool) -> Rsyslog {
+        let prepare = |folder: &Path| certificates::server(folder).map(drop).expect("certificates");
+        Rsyslog::prepared(tls.then_some("anon"), prepare)
+    }
+
+    /// Over TLS with this much asked of clients, with the certificates that were put into its folder.
+    pub fn prepared(asked: Option<&str>, prepare: impl FnOnce(&Path)) -> Rsyslog {
         let folder = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = |name: &str| folder.path().join(name).display().to_string();
-        certificates::server(folder.path()).expect("certificates");
-        let driver = if tls {
+        prepare(folder.path());
+        let driver = if let Some(asked) = asked {
             format!(
-                "streamdriver.name=\"ossl\" streamdriver.mode=\"1\" streamdriver.authmode=\"anon\"\n\
+                "streamdriver.name=\"ossl\" streamdriver.mode=\"1\" streamdriver.authmode=\"{asked}\"\n\
                  global(defaultNetstreamDriverCAFile=\"{}\" defaultNetstreamDriverCertFile=\"{}\" defaultNetstreamDriverKeyFile=\"{}\")",
                 at(certificates::AUTHORITY),
                 at("server.pem"),
@@ -88,9 +99,17 @@ impl Rsyslog {
             at("out")
         );
         std::fs::write(folder.path().join("conf"), configuration).unwrap();
+        let child = Rsyslog::running(folder.path(), port);
+        Rsyslog { folder, child, port }
+    }
+
+    fn running(folder: &Path, port: u16) -> Child {
+        let at = |name: &str| folder.join(name).display().to_string();
+        // what was killed has left it
+        let _none = std::fs::remove_file(at("pid"));
         let child = Command::new("rsyslogd")
             .args(["-n", "-f", &at("conf"), "-i", &at("pid")])
-            .stderr(std::fs::File::create(folder.path().join("said")).unwrap())
+            .stderr(std::fs::File::create(at("said")).unwrap())
             .spawn()
             .expect("rsyslogd");
         let begun = Instant::now();
@@ -98,14 +117,29 @@ impl Rsyslog {
             assert!(begun.elapsed() < Duration::from_secs(20), "{}", std::fs::read_to_string(at("said")).unwrap());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Rsyslog { folder, child, port }
+        child
+    }
+
+    /// Another one in its place, with what now lies in its folder.
+    fn again(&mut self) {
+        let _ended = self.child.kill();
+        let _waited = self.child.wait();
+        self.child = Rsyslog::running(self.folder.path(), self.port);
+    }
+
+    /// Stops it where it is, or lets it go on: whoever connects meanwhile is connected to and hears nothing.
+    pub fn stand_still(&self, still: bool) {
+        let signal = if still { Signal::STOP } else { Signal::CONT };
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
     /// What it has written down, once there are so many lines.
-    fn lines(&self, count: usize) -> Vec<Value> {
+    pub fn lines(&self, count: usize) -> Vec<Value> {
         let begun = Instant::now();
         loop {
-            let text = std::fs::read_to_string(self.folder.path().join("out")).unwrap_or_default();
+            let mut text = std::fs::read_to_string(self.folder.path().join("out")).unwrap_or_default();
+            // what has no end yet is being written
+            text.truncate(text.rfind('\n').map_or(0, |last| last + 1));
             if text.lines().count() >= count {
                 return text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
             }
@@ -123,8 +157,12 @@ impl Drop for Rsyslog {
 }
 
 fn syslog(to: &str, authority: Option<&Path>) -> Syslog {
-    let written = Written { to: to.to_owned(), authority: authority.map(Into::into) };
-    Syslog::open(Section::check(written, Path::new("/"), Secrets::Opened).unwrap()).unwrap()
+    syslog_by(Written { to: to.to_owned(), authority: authority.map(Into::into), ..Written::default() })
+}
+
+fn syslog_by(written: Written) -> Syslog {
+    let section = Section::check(written, Path::new("/"), Secrets::Opened).expect("it is sound");
+    Syslog::open(("syslog", "sinks.syslog"), section).expect("files that can be read")
 }
 
 fn delivered(count: u64) -> Delivery {
@@ -135,7 +173,7 @@ fn delivered(count: u64) -> Delivery {
 ///
 /// # Panics
 /// Where `CI` is set: there, a test that does not look is a test that fails.
-fn rsyslog_is_missing(test: &str) -> bool {
+pub fn rsyslog_is_missing(test: &str) -> bool {
     let asked = Command::new("rsyslogd").arg("-v").stdout(Stdio::null()).status();
     let here = asked.is_ok_and(|status| status.success());
     assert!(here || std::env::var_os("CI").is_none(), "{test}: no rsyslogd");
@@ -246,6 +284,67 @@ fn a_stranger_with_a_certificate_of_his_own_hears_nothing() {
     let mut sink = syslog(&format!("tls://localhost:{}", rsyslog.port), Some(&authority));
     assert!(matches!(sink.deliver(&batch(&gate::CEF, 1), PATIENCE), Delivery::Later { .. }));
     assert!(!rsyslog.folder.path().join("out").exists());
+}
+
+/// Why it was not delivered.
+fn refused(sink: &mut Syslog, batch: &Batch) -> String {
+    match sink.deliver(batch, PATIENCE) {
+        Delivery::Later { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_collector_that_asks_who_it_is_hears_who_has_the_right_key_and_a_renewed_one_needs_no_restart() {
+    if rsyslog_is_missing(
+        "a_collector_that_asks_who_it_is_hears_who_has_the_right_key_and_a_renewed_one_needs_no_restart",
+    ) {
+        return;
+    }
+    let (ours, others) = (Issuer::new("ours"), Issuer::new("others"));
+    let mut rsyslog = Rsyslog::prepared(Some("x509/certvalid"), |folder| ours.serve(folder, "localhost", ALWAYS, 77));
+    let own = TempDir::new().unwrap();
+    let at = |name: &str| Some(own.path().join(name));
+    std::fs::write(own.path().join("ca.pem"), ours.pem()).unwrap();
+    let to = format!("tls://localhost:{}", rsyslog.port);
+    let unknown = Written { to: to.clone(), authority: at("ca.pem"), ..Written::default() };
+    let batch = batch(&gate::SYSLOG, 3);
+    refused(&mut syslog_by(unknown.clone()), &batch);
+
+    others.enrol(own.path(), ALWAYS);
+    let mut sink = syslog_by(Written { certificate: at(CLIENT), key: at(CLIENT_KEY), ..unknown.clone() });
+    refused(&mut sink, &batch);
+    assert!(!rsyslog.folder.path().join("out").exists(), "nobody was heard");
+    ours.enrol(own.path(), ALWAYS);
+    assert_eq!(sink.deliver(&batch, PATIENCE), delivered(3));
+    assert_eq!(rsyslog.lines(3).len(), 3);
+    assert!(sink.facts().own_until.is_some_and(|until| until > 4_000_000_000), "{:?}", sink.facts());
+    assert_eq!(sink.facts().own_until, sink.facts().centre_until, "both hold as long");
+
+    // half a pair changes nothing, and it is said where there is trouble anyway
+    std::fs::write(own.path().join(CLIENT_KEY), "half of it").unwrap();
+    assert_eq!(sink.deliver(&batch, PATIENCE), delivered(3));
+    ours.serve(rsyslog.folder.path(), "localhost", 1990..2001, 78);
+    rsyslog.again();
+    let why = refused(&mut sink, &batch);
+    assert!(why.contains("xpired") && why.contains("sinks.syslog.key"), "{why}");
+    others.serve(rsyslog.folder.path(), "localhost", ALWAYS, 79);
+    rsyslog.again();
+    refused(&mut sink, &batch);
+    ours.enrol(own.path(), ALWAYS);
+    ours.serve(rsyslog.folder.path(), "localhost", ALWAYS, 80);
+    rsyslog.again();
+    assert_eq!(sink.deliver(&batch, PATIENCE), delivered(3));
+    assert_eq!(rsyslog.lines(9).len(), 9, "and nothing of what was refused");
+
+    // a collector whose certificate was revoked
+    std::fs::write(own.path().join("revoked.pem"), ours.revoke(&[79])).unwrap();
+    let (certificate, key) = (at(CLIENT), at(CLIENT_KEY));
+    let mut sink = syslog_by(Written { certificate, key, revocations: at("revoked.pem"), ..unknown });
+    assert_eq!(sink.deliver(&batch, PATIENCE), delivered(3));
+    std::fs::write(own.path().join("revoked.pem"), ours.revoke(&[79, 80])).unwrap();
+    let why = refused(&mut sink, &batch);
+    assert!(why.contains("evoked"), "{why}");
 }
 
 /// Takes lines and dies before it has read them all.

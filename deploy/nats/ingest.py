@@ -45,6 +45,9 @@ create table if not exists part (
 create table if not exists refused (
   site text, spool text, run text, sequence bigint, error text not null, record jsonb not null,
   primary key (site, spool, run, sequence));
+create table if not exists ledger (
+  site text, sensor text, sequence bigint, head text, heard timestamptz not null default now(),
+  primary key (site, sensor, sequence, head));
 create table if not exists sensor (
   site text, sensor text, said jsonb not null, heard timestamptz not null default now(), primary key (site, sensor));
 """
@@ -198,6 +201,13 @@ class Ingest:
             await cursor.executemany("insert into refused values (%s, %s, %s, %s, %s, %s) on conflict do nothing", refused)
         await cursor.execute("delete from part where (site, spool, run) = (%s, %s, %s) returning after, sequence", key)
         parts = await cursor.fetchall() + [(one["after"], one["record"]["sequence"]) for one in said]
+        heads = sorted({(site, one["sensor"], one["ledger"]["sequence"], one["ledger"]["head"]) for one in said})
+        for head in heads:
+            await cursor.execute("insert into ledger values (%s, %s, %s, %s) on conflict do nothing", head)
+            if cursor.rowcount:
+                await cursor.execute("select count(*) from ledger where (site, sensor, sequence) = (%s, %s, %s)", head[:3])
+                if (await cursor.fetchone())[0] > 1:
+                    log.error("%s/%s: its ledger has two heads at %s: it was written anew", *head[:3])
         settled = max([settled] + [one["settled"] for one in said])
         committed, behind = advance(committed, settled, parts)
         if behind:

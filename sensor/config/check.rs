@@ -12,6 +12,7 @@ use super::fault::{Fault, Place};
 use super::gate;
 use super::live::{Capture, Events, Logs, Metrics, Sandbox};
 use super::quarantine::Quarantine;
+use super::rotation::Rotation;
 use super::tree::Tree;
 use super::written::{self, EventType, Language, Size, Workers, Written};
 use crate::emit::{self, Secrets};
@@ -94,6 +95,8 @@ pub struct Rules {
 pub struct Eve {
     /// Its file; `None`: none is written.
     pub path: Option<PathBuf>,
+    /// When the sensor rotates it itself; `None`: never.
+    pub rotation: Option<Rotation>,
     /// Which records it has.
     pub events: Vec<EventType>,
 }
@@ -143,7 +146,7 @@ impl Default for Site {
 
 impl Default for Eve {
     fn default() -> Self {
-        Eve { path: None, events: EventType::ALL.to_vec() }
+        Eve { path: None, rotation: None, events: EventType::ALL.to_vec() }
     }
 }
 
@@ -272,16 +275,18 @@ impl Desk<'_> {
 
     fn eve(&mut self, written: Option<written::Eve>) -> Eve {
         let written = written.unwrap_or_default();
-        let path = written.path.map(|path| self.makeable("outputs.eve.path", path, "name the file: .../eve.json"));
+        let path = written.path.clone();
+        let path = path.map(|path| self.makeable("outputs.eve.path", path, "name the file: .../eve.json"));
         if path.as_ref().is_some_and(|path| path.is_dir()) {
             self.fault("outputs.eve.path", "is a folder".to_string(), "name the file: .../eve.json");
         }
+        let rotation = self.rotation(&written, path.as_deref());
         let events = written.events.unwrap_or_else(|| EventType::ALL.to_vec());
         self.each_once("outputs.eve.events", &events);
         if events.is_empty() {
             self.fault("outputs.eve.events", "is empty".to_string(), "leave it out to get all types");
         }
-        Eve { path, events }
+        Eve { path, rotation, events }
     }
 
     fn centre(&mut self, mut written: emit::Written) -> Option<emit::Section> {

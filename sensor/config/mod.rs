@@ -19,6 +19,7 @@ mod paths;
 mod quarantine;
 mod read;
 pub mod replay;
+mod rotation;
 mod schema;
 mod shape;
 mod sinks;
@@ -44,6 +45,7 @@ pub use fixed::fixed_differences;
 pub use live::{Capture, Digest, Events, Level, LogFormat, Logs, Metrics, Sandbox, Source, interfaces_absent};
 pub use quarantine::Quarantine;
 pub use replay::{Output, Pace, Replay, Report};
+pub use rotation::Rotation;
 pub use schema::schema;
 pub use written::{EventType, Language, Size, Workers, Written};
 

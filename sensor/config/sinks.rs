@@ -27,6 +27,12 @@ impl Desk<'_> {
             }
         }
         // One without the other would be told as well, and it is the other that is wrong.
+        for (sink, lines) in [("syslog", &mut written.syslog), ("cef", &mut written.cef)] {
+            let told = |key: &str| self.told(&format!("sinks.{sink}.{key}"));
+            if let (Some(lines), true) = (lines, told("certificate") || told("key")) {
+                (lines.certificate, lines.key) = (None, None);
+            }
+        }
         if let Some(taxii) = &mut written.taxii {
             if self.told("sinks.taxii.secret") {
                 taxii.user = None;
@@ -55,7 +61,15 @@ type Files<'a> = (&'static str, Vec<(&'static str, &'a mut Option<PathBuf>)>);
 fn files(written: &mut Written) -> Vec<Files<'_>> {
     let mut all = Vec::new();
     for (sink, lines) in [("syslog", &mut written.syslog), ("cef", &mut written.cef)] {
-        all.extend(lines.as_mut().map(|lines| (sink, vec![("authority", &mut lines.authority)])));
+        all.extend(lines.as_mut().map(|lines| {
+            let files = vec![
+                ("authority", &mut lines.authority),
+                ("certificate", &mut lines.certificate),
+                ("key", &mut lines.key),
+                ("revocations", &mut lines.revocations),
+            ];
+            (sink, files)
+        }));
     }
     if let Some(taxii) = &mut written.taxii {
         let files = vec![
@@ -79,6 +93,7 @@ fn help(key: &str) -> &'static str {
         "collection" => "its id, as the server lists it: a UUID as a rule",
         "user" => "with a `secret` beside it: its password; without a user the secret is a bearer token",
         "secret" | "key" => "one line (or a PEM key beside `certificate`) in a file that not everyone may read",
+        "revocations" => "a PEM file of lists of revoked certificates (X509 CRL), one for each authority of the chain",
         "certificate" => "a PEM file with the sensor's own certificate first; `key` is its key",
         _ => "a PEM file with at least one certificate",
     }

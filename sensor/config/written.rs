@@ -108,6 +108,9 @@ pub(crate) struct Outputs {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Eve {
     pub(crate) path: Option<PathBuf>,
+    pub(crate) rotate_bytes: Option<Size>,
+    pub(crate) rotate_seconds: Option<u64>,
+    pub(crate) keep: Option<u32>,
     pub(crate) events: Option<Vec<EventType>>,
 }
 

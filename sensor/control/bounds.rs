@@ -68,22 +68,24 @@ pub(super) fn sandbox(service: &Service<'_>, config: &Config, rights: Rights) ->
         control,
         keeper: [&named(&INTERFACES)[..], &named(&[ROUTES])].concat(),
         log: config.outputs.path.as_deref().and_then(place_of_log),
+        rotates: config.outputs.rotation.is_some(),
         socket: config
             .control
             .as_ref()
             .and_then(|control| std::path::absolute(&control.socket).ok()?.parent().map(Into::into)),
         spool: config.centre.as_ref().map(|centre| centre.spool.clone()),
         uplink,
-        ports: config
-            .centre
-            .iter()
-            .flat_map(|centre| [centre.ports(), vec![DOMAIN]].concat())
-            .chain(config.sinks.iter().map(emit::sinks::Section::port))
-            .collect(),
+        ports: ports(config),
         rights,
         secrets: key.into_iter().chain(secrets).collect(),
     };
     Sandbox::new(wanted, plan)
+}
+
+/// The ports of those that alerts go to, and that of names.
+fn ports(config: &Config) -> Vec<u16> {
+    let of_centre = config.centre.iter().flat_map(|centre| [centre.ports(), vec![DOMAIN]].concat());
+    of_centre.chain(config.sinks.iter().map(emit::sinks::Section::port)).collect()
 }
 
 /// What it takes to open links again that went away.
@@ -171,4 +173,23 @@ pub(super) fn settle(sandbox: &Sandbox, threads: usize) -> Result<(), Failure> {
 /// A path that control may not read now; which of those that a configuration names.
 pub(super) fn out_of_reach(sandbox: &Sandbox, config: &Config, rules: &[PathBuf]) -> Option<PathBuf> {
     rules.iter().chain(&config.rules.allow).find(|path| path.exists() && !sandbox.control_reads(path)).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uplink_reaches_the_ports_of_its_endpoints_and_of_names_and_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = |text: &str| config::parse("f", text, folder.path(), &[], &|_| None).expect("it is sound");
+        assert_eq!(ports(&read("")), [0_u16; 0]);
+        let home = "networks: { home: [10.0.0.0/8] }\n";
+        let sinks = "sinks: { syslog: { to: \"tcp://a\" }, cef: { to: \"tcp://b:514\" }, \
+                     taxii: { url: \"http://localhost:5000/\", collection: c } }\n";
+        let over_http = "centre: { url: \"http://localhost:8080/\", fallbacks: [\"http://localhost\"] }\n";
+        assert_eq!(ports(&read(&format!("{home}{over_http}{sinks}"))), [8080, 80, 53, 601, 514, 5000]);
+        let over_nats = "centre: { nats: { servers: [\"nats://127.0.0.1\", \"nats://localhost:4223\"] } }\n";
+        assert_eq!(ports(&read(&format!("{home}{over_nats}"))), [4222, 4223, 53]);
+    }
 }

@@ -1,13 +1,19 @@
-//! The EVE log of a running sensor: one file that is opened again when it was rotated, and that never holds half a line.
+//! The EVE log of a running sensor: one file that is opened again when it was rotated, or rotated here, and that never holds
+//! half a line.
 //!
 //! In: lines. Out: a file. A disk that is full costs lines, which are counted, and nothing else: what was written in part
-//! is cut off again, and writing goes on as soon as there is room.
+//! is cut off again, and writing goes on as soon as there is room. A rotation that fails costs a longer file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::older;
+use crate::config::Rotation;
+use crate::limits::EVE_ROTATE_AGAIN_TIME;
 
 /// What others may know of the log while it is written.
 #[derive(Debug, Default)]
@@ -20,6 +26,8 @@ pub(super) struct LogState {
     pub(super) written: AtomicU64,
     /// Whether the last write failed.
     pub(super) failing: AtomicBool,
+    /// Rotations of our own that failed.
+    pub(super) unrotated: AtomicU64,
 }
 
 /// See the head of this file.
@@ -30,6 +38,31 @@ pub(super) struct EveFile {
     state: Arc<LogState>,
     /// Whether alerts go to a centre too.
     delivered: bool,
+    rotation: Option<Rotating>,
+}
+
+/// When the log is rotated here.
+struct Rotating {
+    rotation: Rotation,
+    /// When it was last written to, in seconds since 1970.
+    written: u64,
+    /// When it last could not be.
+    failed: Option<Instant>,
+}
+
+impl Rotating {
+    /// Whether a log of this length is to be rotated before so many bytes are added to it.
+    fn is_due(&self, length: u64, more: usize, now: u64) -> bool {
+        let is_full = |bytes_max: u64| length + more as u64 > bytes_max;
+        let is_old = |every: u64| now / every != self.written / every;
+        let again = self.failed.is_none_or(|failed| failed.elapsed() >= EVE_ROTATE_AGAIN_TIME);
+        let due = self.rotation.bytes_max.is_some_and(is_full) || self.rotation.every_seconds.is_some_and(is_old);
+        length > 0 && again && due
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Lines are gathered up to this size, so that one costs a copy and not a system call.
@@ -37,7 +70,22 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 impl EveFile {
     pub(super) fn open(path: &Path, state: Arc<LogState>, delivered: bool) -> io::Result<EveFile> {
-        Ok(EveFile { path: path.to_path_buf(), file: opened(path)?, buffer: Vec::new(), state, delivered })
+        let file = opened(path)?;
+        Ok(EveFile { path: path.to_path_buf(), file, buffer: Vec::new(), state, delivered, rotation: None })
+    }
+
+    /// The same, rotated here from now on.
+    pub(super) fn rotating(mut self, rotation: Rotation) -> EveFile {
+        // an earlier run's last line: what it left is rotated if its time is over
+        let written = self.file.metadata().and_then(|there| there.modified()).map_or(0, seconds);
+        self.rotation = Some(Rotating { rotation, written, failed: None });
+        self
+    }
+
+    /// Nothing is opened or renamed from here on: whoever writes what is still to come may not.
+    pub(super) fn settle(&mut self) {
+        self.renew();
+        self.rotation = None;
     }
 
     /// What its failure costs: a log that is the only place for alerts loses them.
@@ -62,7 +110,33 @@ impl EveFile {
         }
     }
 
+    /// Rotates it, if it is time for that.
+    fn rotate(&mut self, length: u64) {
+        // what could not be opened again has its new name already
+        let is_renamed = self.state.reopen.load(Ordering::Acquire);
+        let (Some(rotating), false) = (&mut self.rotation, is_renamed) else { return };
+        let now = seconds(SystemTime::now());
+        if rotating.is_due(length, self.buffer.len(), now) {
+            match older::rotate(&self.path, rotating.rotation.keep) {
+                Ok(()) => {
+                    rotating.failed = None;
+                    tracing::info!(path = %self.path.display(), "the EVE log was rotated");
+                    self.state.reopen.store(true, Ordering::Release);
+                }
+                Err(error) => {
+                    self.state.unrotated.fetch_add(1, Ordering::AcqRel);
+                    if rotating.failed.replace(Instant::now()).is_none() {
+                        tracing::error!(path = %self.path.display(), %error, "the EVE log cannot be rotated; it goes on as it is");
+                    }
+                }
+            }
+        }
+        rotating.written = now;
+    }
+
     fn put(&mut self) -> io::Result<()> {
+        self.renew();
+        self.rotate(self.file.metadata()?.len());
         self.renew();
         let before = self.file.metadata()?.len();
         self.file.write_all(&self.buffer).inspect_err(|_| {
@@ -146,6 +220,98 @@ mod tests {
         state.reopen.store(true, Ordering::Release);
         log.write_all(b"three\n").and_then(|()| log.flush()).expect("room");
         assert_eq!((state.written.load(Ordering::Acquire), state.failing.load(Ordering::Acquire)), (1, false));
+    }
+
+    fn rotating(folder: &Path, rotation: Rotation) -> (EveFile, Arc<LogState>) {
+        let state = Arc::new(LogState::default());
+        let log = EveFile::open(&folder.join("eve.json"), Arc::clone(&state), false).expect("a file");
+        (log.rotating(rotation), state)
+    }
+
+    const BY_SIZE: Rotation = Rotation { bytes_max: Some(1 << 20), every_seconds: None, keep: 3 };
+
+    fn lines_of(folder: &Path, name: &str) -> Vec<u64> {
+        let text = std::fs::read_to_string(folder.join(name)).expect("there");
+        assert!(text.is_empty() || text.ends_with('\n'), "{name} ends with half a line");
+        text.lines()
+            .map(|line| line.split(' ').next().and_then(|first| first.parse().ok()).expect("a number"))
+            .collect()
+    }
+
+    #[test]
+    fn a_log_that_is_rotated_by_size_is_never_longer_and_has_every_line_whole_and_in_order() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut log, state) = rotating(folder.path(), BY_SIZE);
+        for number in 0..40_000_u64 {
+            let line = format!("{number} {}\n", "x".repeat((number % 150) as usize));
+            log.write_all(line.as_bytes()).expect("room");
+        }
+        log.flush().expect("room");
+        let names = ["eve.json.3", "eve.json.2", "eve.json.1", "eve.json"];
+        let lines: Vec<u64> = names.iter().flat_map(|name| lines_of(folder.path(), name)).collect();
+        // what is missing is what was rotated out
+        assert_eq!(lines, (lines[0]..40_000).collect::<Vec<_>>());
+        assert!(lines.len() > 20_000);
+        for name in names {
+            let length = std::fs::metadata(folder.path().join(name)).expect("there").len();
+            assert!(length <= 1 << 20 && (name == "eve.json" || length > (1 << 20) - (300 << 10)), "{name}: {length}");
+        }
+        assert!(!folder.path().join("eve.json.4").exists());
+        assert_eq!((state.written.load(Ordering::Acquire), state.lost.load(Ordering::Acquire)), (40_000, 0));
+    }
+
+    #[test]
+    fn a_log_whose_time_is_over_is_rotated_at_its_next_line_even_over_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hourly = Rotation { bytes_max: None, every_seconds: Some(3_600), keep: 3 };
+        let path = folder.path().join("eve.json");
+        let write = |line: &str| {
+            let (mut log, _) = rotating(folder.path(), hourly);
+            log.write_all(line.as_bytes()).and_then(|()| log.flush()).expect("room");
+            log
+        };
+        write("1\n");
+        write("2\n");
+        assert_eq!(lines_of(folder.path(), "eve.json"), [1, 2], "an hour is not over");
+        let before = SystemTime::now() - std::time::Duration::from_secs(7_200);
+        File::options().append(true).open(&path).and_then(|file| file.set_modified(before)).expect("its time");
+        let mut log = write("3\n");
+        assert_eq!((lines_of(folder.path(), "eve.json.1"), lines_of(folder.path(), "eve.json")), (vec![1, 2], vec![3]));
+        // as time goes on while it is open
+        log.rotation.as_mut().expect("it rotates").written -= 3_600;
+        log.write_all(b"4\n").and_then(|()| log.flush()).expect("room");
+        assert_eq!((lines_of(folder.path(), "eve.json.2"), lines_of(folder.path(), "eve.json")), (vec![1, 2], vec![4]));
+    }
+
+    #[test]
+    fn a_rotation_that_fails_is_counted_once_and_costs_no_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(folder.path().join("eve.json.1/full")).expect("a folder in the way");
+        let (mut log, state) = rotating(folder.path(), Rotation { keep: 1, ..BY_SIZE });
+        for number in 0..30_000_u64 {
+            log.write_all(format!("{number} {}\n", "x".repeat(90)).as_bytes()).expect("room");
+        }
+        log.flush().expect("room");
+        assert_eq!(lines_of(folder.path(), "eve.json").len(), 30_000);
+        // tried again after a while, and not at each line
+        assert_eq!((state.unrotated.load(Ordering::Acquire), state.lost.load(Ordering::Acquire)), (1, 0));
+        std::fs::remove_dir_all(folder.path().join("eve.json.1")).expect("out of the way");
+        log.rotation.as_mut().expect("it rotates").failed = None;
+        log.write_all(b"30000\n").and_then(|()| log.flush()).expect("room");
+        assert_eq!(
+            (lines_of(folder.path(), "eve.json.1").len(), lines_of(folder.path(), "eve.json")),
+            (30_000, vec![30_000])
+        );
+    }
+
+    #[test]
+    fn whoever_writes_the_last_line_rotates_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut log, _) = rotating(folder.path(), BY_SIZE);
+        log.write_all(&vec![b'\n'; 1 << 20]).and_then(|()| log.flush()).expect("room");
+        log.settle();
+        log.write_all(b"last\n").and_then(|()| log.flush()).expect("room");
+        assert!(!folder.path().join("eve.json.1").exists());
     }
 
     #[test]

@@ -184,6 +184,7 @@ impl Look<'_> {
             alerts: count(&self.progress.alerts),
             events: count(&self.progress.events),
             eve_lost: count(&self.log.lost),
+            eve_unrotated: count(&self.log.unrotated),
         }
     }
 
@@ -244,6 +245,8 @@ impl Beside {
             dead: count(&self.counts.dead),
             attempts: Attempt::ALL.map(|attempt| self.counts.attempts(attempt)),
             unmatched: self.told.as_ref().map(|told| count(&told.unmatched)),
+            own_until: until(&self.counts.own_until),
+            its_until: until(&self.counts.centre_until),
         }
     }
 }
@@ -284,8 +287,8 @@ impl View {
             retries: count(&self.counts.later),
             attempts: Attempt::ALL.map(|attempt| self.counts.attempts(attempt)),
             endpoint: count(&self.counts.endpoint),
-            own_until: Some(count(&self.counts.own_until)).filter(|until| *until > 0),
-            centre_until: Some(count(&self.counts.centre_until)).filter(|until| *until > 0),
+            own_until: until(&self.counts.own_until),
+            centre_until: until(&self.counts.centre_until),
             clock_ahead: self.counts.clock_ahead.load(Ordering::Acquire),
             withheld: count(&self.counts.withheld),
             dead: count(&self.counts.dead),
@@ -295,6 +298,11 @@ impl View {
             reason: self.counts.reason(),
         }
     }
+}
+
+/// Until when something holds, if that is known.
+fn until(counter: &AtomicU64) -> Option<u64> {
+    Some(count(counter)).filter(|until| *until > 0)
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ mod look;
 #[cfg(feature = "libpcap")]
 mod notify;
 #[cfg(feature = "libpcap")]
+mod older;
+#[cfg(feature = "libpcap")]
 mod opening;
 mod outputs;
 mod pace;

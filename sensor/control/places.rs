@@ -19,7 +19,8 @@ pub fn unusable(config: &Config, place: impl Fn(&str) -> Place) -> Vec<Fault> {
     let mut tell = |option: &str, problem: String, help: &str| {
         found.push(Fault { path: option.to_owned(), problem, place: place(option), help: help.to_owned() });
     };
-    if let Some(Err(failure)) = config.outputs.path.as_deref().map(log) {
+    if let Some(Err(failure)) = config.outputs.path.as_deref().map(|path| log(path, config.outputs.rotation.is_some()))
+    {
         let help = "its folder must be there, and the sensor's user must be able to write there";
         tell("outputs.eve.path", failure.to_string(), help);
     }
@@ -35,11 +36,11 @@ pub fn unusable(config: &Config, place: impl Fn(&str) -> Place) -> Vec<Fault> {
     found
 }
 
-/// Whether a log can be opened there: it is one already, or can be made.
-pub(super) fn log(path: &Path) -> Result<(), Failure> {
+/// Whether a log can be opened there: it is one already, or can be made. Whoever rotates it makes files beside it.
+pub(super) fn log(path: &Path, rotates: bool) -> Result<(), Failure> {
     let judged = match fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(Errno::ISDIR.into()),
-        Ok(_) => may(path, Access::WRITE_OK),
+        Ok(_) => may(path, Access::WRITE_OK).and_then(|()| if rotates { within(above(path)) } else { Ok(()) }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => within(above(path)),
         Err(error) => Err(error),
     };
@@ -91,23 +92,23 @@ mod tests {
         fs::write(path("file"), "").expect("a file");
         let told = |judged: Result<(), Failure>| judged.err().map(|failure| failure.to_string());
         let refused = |name: &str, why: &str| Some(format!("{}: {why}", path(name).display()));
-        assert_eq!(told(log(&path("eve.json"))), None);
-        assert_eq!(told(log(&path("file"))), None);
-        assert_eq!(told(log(&path("no/eve.json"))), refused("no/eve.json", "No such file or directory"));
-        assert_eq!(told(log(&path("file/eve.json"))), refused("file/eve.json", "Not a directory"));
-        assert_eq!(told(log(folder.path())), Some(format!("{}: Is a directory", folder.path().display())));
-        assert_eq!(told(log(Path::new("/dev/null"))), None);
+        assert_eq!(told(log(&path("eve.json"), false)), None);
+        assert_eq!(told(log(&path("file"), false)), None);
+        assert_eq!(told(log(&path("no/eve.json"), false)), refused("no/eve.json", "No such file or directory"));
+        assert_eq!(told(log(&path("file/eve.json"), false)), refused("file/eve.json", "Not a directory"));
+        assert_eq!(told(log(folder.path(), false)), Some(format!("{}: Is a directory", folder.path().display())));
+        assert_eq!(told(log(Path::new("/dev/null"), false)), None);
         assert_eq!(told(quarantine_at(&path("deep/er"))), None);
         assert_eq!(told(quarantine_at(folder.path())), None);
         assert_eq!(told(quarantine_at(&path("file"))), refused("file", "File exists"));
         assert_eq!(told(quarantine_at(&path("file/q"))), refused("file/q", "Not a directory"));
         // where nobody writes, whoever asks
-        assert!(log(Path::new("/proc/sys/eve.json")).is_err() || !rustix::process::geteuid().is_root());
+        assert!(log(Path::new("/proc/sys/eve.json"), false).is_err() || !rustix::process::geteuid().is_root());
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
         // as the start says it
         let made = fs::OpenOptions::new().append(true).create(true).open(path("no/eve.json"));
         let said = Failure::Io(path("no/eve.json"), made.expect_err("no folder")).to_string();
-        assert_eq!(told(log(&path("no/eve.json"))), Some(said));
+        assert_eq!(told(log(&path("no/eve.json"), false)), Some(said));
         let made = fs::create_dir_all(path("file")).expect_err("a file");
         assert_eq!(told(quarantine_at(&path("file"))), Some(Failure::Io(path("file"), made).to_string()));
     }

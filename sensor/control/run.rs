@@ -188,8 +188,12 @@ fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
 
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
     let Some(path) = &config.outputs.path else { return Ok(None) };
-    places::log(path)?;
-    let opened = EveFile::open(path, Arc::clone(state), config.centre.is_some());
+    places::log(path, config.outputs.rotation.is_some())?;
+    let opened =
+        EveFile::open(path, Arc::clone(state), config.centre.is_some()).map(|log| match config.outputs.rotation {
+            Some(rotation) => log.rotating(rotation),
+            None => log,
+        });
     opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
 }
 

@@ -160,7 +160,7 @@ fn collect(
     let outputs = Outputs { log, spool, ..Outputs::default() };
     let collected = Collector::new(desk, outputs).run_live(&releases, look.progress);
     // whoever writes the last line may not open it
-    eve.into_iter().for_each(EveFile::renew);
+    eve.into_iter().for_each(EveFile::settle);
     collected
 }
 

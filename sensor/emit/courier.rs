@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::counts::{Attempt, Counts};
 use super::endpoints::Endpoints;
+use super::entered::Taken;
 use super::lane::{Lane, Run, Verdict};
 use super::{Delivery, Trouble, Way};
 use crate::gate::{Gate, Health, Projected};
@@ -80,6 +81,8 @@ pub struct Courier {
     began: Instant,
     told: Option<Duration>,
     heartbeat_every: Duration,
+    /// What a sink has taken, and nobody has committed yet.
+    taken: Taken,
 }
 
 impl Courier {
@@ -104,6 +107,7 @@ impl Courier {
             began: Instant::now(),
             told: None,
             heartbeat_every: HEARTBEAT_EVERY,
+            taken: Taken::default(),
         }
     }
 
@@ -196,7 +200,7 @@ impl Courier {
         let place = (self.readers.lanes()[run.lane].id(), after, through);
         let message = |gate: &Gate, head| gate.batch(head, place.0, (after, through), &run.projected);
         let began = Instant::now();
-        let answer = match self.way.deliver((which, patience), place, run.projected.len(), message) {
+        let answer = match self.way.deliver(&mut self.taken, (which, patience), place, run.projected.len(), message) {
             Ok(answer) => answer,
             Err(error) => return self.later(which, now, format!("the ledger cannot be written: {error}"), None),
         };

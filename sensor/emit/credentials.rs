@@ -53,9 +53,32 @@ pub(super) struct Held {
     pub until: Option<u64>,
 }
 
+/// How the configuration calls them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Of {
+    /// The section that names the files.
+    pub section: &'static str,
+    /// What it calls the file that is [`Named::token`].
+    pub token: &'static str,
+}
+
+impl Of {
+    /// The way to the centre.
+    pub(super) const CENTRE: Of = Of { section: "centre", token: "token" };
+
+    /// What is wrong, for a person.
+    fn said(self, wrong: &[Wrong]) -> String {
+        let key = |key: &'static str| if key == "token" { self.token } else { key };
+        let said: Vec<String> =
+            wrong.iter().map(|(named, why)| format!("{}.{}: {why}", self.section, key(named))).collect();
+        said.join("; ")
+    }
+}
+
 /// The files, and what they said when they could last be used.
 #[derive(Debug)]
-pub struct Credentials {
+pub(super) struct Credentials {
+    of: Of,
     named: Named,
     secured: bool,
     held: Held,
@@ -74,11 +97,11 @@ impl Credentials {
     /// Reads them; `secured`: there is a connection over TLS to be made.
     ///
     /// # Errors
-    /// What is wrong with each.
-    pub fn open(named: Named, secured: bool) -> Result<Credentials, Vec<Wrong>> {
+    /// What is wrong with each, for a person.
+    pub(super) fn open(of: Of, named: Named, secured: bool) -> Result<Credentials, String> {
         let seen = named.stamps();
-        let held = named.read(secured)?;
-        Ok(Credentials { named, secured, held, seen, generation: 0, trouble: None })
+        let held = named.read(secured).map_err(|wrong| of.said(&wrong))?;
+        Ok(Credentials { of, named, secured, held, seen, generation: 0, trouble: None })
     }
 
     /// Reads them again if they changed, or if `anyway`. What cannot be used changes nothing and is said, once.
@@ -95,12 +118,12 @@ impl Credentials {
                 (self.held, self.trouble) = (held, None);
                 self.generation += 1;
                 if changed {
-                    tracing::info!("token, certificates or key changed on the disk and were read again");
+                    let section = self.of.section;
+                    tracing::info!(section, "token, certificates or key changed on the disk and were read again");
                 }
             }
             Err(wrong) => {
-                let said: Vec<String> = wrong.iter().map(|(key, why)| format!("centre.{key}: {why}")).collect();
-                let said = said.join("; ");
+                let said = self.of.said(&wrong);
                 if self.trouble.as_ref() != Some(&said) {
                     tracing::warn!(
                         reason = said,
@@ -226,7 +249,7 @@ fn read_token(path: &Path) -> Result<String, String> {
 }
 
 /// The authorities in a PEM file, or the system's.
-pub(super) fn authorities(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
+fn authorities(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
     let system = || SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
     certificates(path.or_else(system).ok_or("the system has no bundle of authorities; name one")?)
 }

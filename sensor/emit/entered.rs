@@ -7,24 +7,60 @@ use std::time::Duration;
 
 use super::{Delivery, Trouble, Way};
 use crate::gate::{Batch, Gate, Health};
-use crate::ledger::{Answer, Head, Kind, Leaving, Run};
+use crate::ledger::{Answer, Head, Kind, Leaving, Run, Ticket};
 use crate::spool::{Position, SpoolId};
+
+/// Batches that a sink has taken and nobody has committed yet: at most one of each spool. They are asked after, and what is asked is
+/// no message with records: nothing is entered for it.
+#[derive(Default)]
+pub(super) struct Taken(Vec<Held>);
+
+/// One of them, and its entry.
+struct Held {
+    which: usize,
+    ticket: Ticket,
+    batch: Batch,
+}
+
+impl Taken {
+    /// That of a spool, which is not held any more.
+    fn take(&mut self, spool: SpoolId) -> Option<Held> {
+        let at = self.0.iter().position(|held| held.batch.spool() == spool)?;
+        Some(self.0.swap_remove(at))
+    }
+}
 
 /// Why an answer without a receipt that holds settles nothing.
 const NO_RECEIPT: &str = "the centre's answer has no receipt that one of its keys has signed for what was sent";
 
 impl Way {
-    /// One attempt to deliver what lies in `(after, through]`, to one of the endpoints.
+    /// One attempt to deliver what lies in `(after, through]`, to one of the endpoints; or, where it has taken what begins there,
+    /// the question what became of that.
     ///
     /// # Errors
     /// The ledger cannot be written: nothing was sent.
     pub(super) fn deliver(
         &mut self,
+        taken: &mut Taken,
         (which, patience): (usize, Duration),
         (spool, after, through): (SpoolId, Position, Position),
         records: usize,
         message: impl FnOnce(&Gate, Head) -> Batch,
     ) -> io::Result<Delivery> {
+        if let Some(held) = taken.take(spool) {
+            let same = held.which == which && held.batch.after() == after && held.batch.through() <= through;
+            let answer = if same { self.sinks[which].poll(&held.batch, patience) } else { None };
+            match answer {
+                Some(Delivery::Taken) => {
+                    taken.0.push(held);
+                    return Ok(Delivery::Taken);
+                }
+                Some(answer) => return Ok(self.settled(which, held.ticket, &held.batch, answer)),
+                None => {
+                    self.ledger.settle(held.ticket, Answer::Taken, None, None);
+                }
+            }
+        }
         let sink = &mut self.sinks[which];
         let leaving = Leaving {
             run: Some(Run { spool: spool.to_string(), after: after.0, through: through.0 }),
@@ -34,7 +70,18 @@ impl Way {
         let (name, to) = sink.destination(Kind::Alerts);
         let (ticket, batch) =
             self.ledger.enter(&leaving, (name, &to), |head| message(&self.gate, head), Batch::bytes)?;
-        let delivery = sink.deliver(&batch, patience);
+        match sink.deliver(&batch, patience) {
+            Delivery::Taken => {
+                taken.0.push(Held { which, ticket, batch });
+                Ok(Delivery::Taken)
+            }
+            answer => Ok(self.settled(which, ticket, &batch, answer)),
+        }
+    }
+
+    /// What an attempt came to is entered; and what it comes to, where nobody has signed for it who should have.
+    fn settled(&mut self, which: usize, ticket: Ticket, batch: &Batch, delivery: Delivery) -> Delivery {
+        let (sink, after, through) = (&mut self.sinks[which], batch.after(), batch.through());
         let said = match &delivery {
             Delivery::Delivered { committed } => *committed,
             _ => None,
@@ -52,9 +99,9 @@ impl Way {
         let receipt = sink.receipt();
         match (answer, self.ledger.settle(ticket, answer, said.map(|up_to| up_to.0), receipt)) {
             (Answer::Committed, Answer::Unbelieved) => {
-                Ok(Delivery::Later { trouble: Trouble::Other, reason: NO_RECEIPT.to_owned(), after: None })
+                Delivery::Later { trouble: Trouble::Other, reason: NO_RECEIPT.to_owned(), after: None }
             }
-            _ => Ok(delivery),
+            _ => delivery,
         }
     }
 

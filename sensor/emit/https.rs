@@ -13,7 +13,7 @@ use ureq::{Agent, Error};
 use zstd::bulk::Compressor;
 
 use super::answer::Answer;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Of};
 use super::{Delivery, Facts, Section, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat};
 use crate::ledger::{Kind, Receipt};
@@ -69,11 +69,7 @@ impl Https {
     /// # Errors
     /// What is wrong with a file, for a person.
     pub fn open(section: &Section) -> Result<Vec<Box<dyn Sink>>, String> {
-        let said = |wrong: Vec<(&str, String)>| {
-            let said: Vec<String> = wrong.into_iter().map(|(key, why)| format!("centre.{key}: {why}")).collect();
-            said.join("; ")
-        };
-        let credentials = Credentials::open(section.files.clone(), section.secured()).map_err(said)?;
+        let credentials = Credentials::open(Of::CENTRE, section.files.clone(), section.secured())?;
         let credentials = Arc::new(Mutex::new(credentials));
         let sink = |url: &String| -> Result<Box<dyn Sink>, String> {
             let packer = Compressor::new(PACKING_LEVEL).map_err(|error| format!("zstd: {error}"))?;

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::Answer;
-use super::credentials::Named;
+use super::credentials::{Named, Of};
 use super::web::{self, Ask, Web};
-use super::{Delivery, Problem, Secrets, Sink};
+use super::{Delivery, Facts, Problem, Secrets, Sink};
 use crate::gate::{Batch, Heartbeat};
 use crate::ledger::Kind;
 use crate::spool::Position;
@@ -64,6 +64,9 @@ impl Section {
     }
 }
 
+/// How the configuration calls its files.
+const OF: Of = Of { section: "sinks.misp", token: "key" };
+
 /// What MISP did with what it was told.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -94,7 +97,7 @@ impl Misp {
     /// # Errors
     /// What is wrong with a file, for a person.
     pub fn open(section: &Section) -> Result<Misp, String> {
-        let web = Web::open(&section.url, section.files.clone(), Box::new(str::to_owned))?;
+        let web = Web::open(OF, &section.url, section.files.clone(), Box::new(str::to_owned))?;
         Ok(Misp { url: format!("{}/sightings/add", section.url), web, told: Arc::default() })
     }
 
@@ -143,6 +146,10 @@ impl Sink for Misp {
 
     fn destination(&self, _: Kind) -> (&'static str, String) {
         ("misp", self.url.clone())
+    }
+
+    fn facts(&self) -> Facts {
+        self.web.facts()
     }
 
     fn beat(&mut self, _: &Heartbeat, _: Duration) -> Result<(), String> {

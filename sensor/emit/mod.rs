@@ -18,6 +18,7 @@ mod nats_handed;
 mod nats_section;
 mod nats_wire;
 pub mod sinks;
+mod stream;
 pub mod syslog;
 pub mod taxii;
 mod taxii_place;
@@ -348,6 +349,12 @@ pub struct Facts {
 pub trait Sink: Send {
     /// Tries to deliver; gives up when `patience` is over.
     fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery;
+
+    /// What became of a batch that it has taken ([`Delivery::Taken`]), asked without sending any of it again; `None`: it has to be
+    /// sent again.
+    fn poll(&mut self, _: &Batch, _: Duration) -> Option<Delivery> {
+        None
+    }
 
     /// Says that the sensor lives; gives up when `patience` is over.
     ///

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Of};
 use super::nats_connection::Connection;
 use super::nats_handed::{Answer, Handed};
 use super::nats_section::is_token;
@@ -63,6 +63,8 @@ pub struct Nats {
     generation: u64,
     handed: Handed,
     own_until: AtomicU64,
+    /// Until when the certificate held that a server last showed.
+    centre_until: AtomicU64,
 }
 
 /// The ingest's word.
@@ -104,10 +106,7 @@ impl Nats {
     /// # Errors
     /// What is wrong with a file or a name, for a person.
     pub fn open(section: &super::Section, nats: &Section, sender: &Sender) -> Result<Nats, String> {
-        let credentials = Credentials::open(section.files.clone(), nats.is_secured()).map_err(|wrong| {
-            let said: Vec<String> = wrong.iter().map(|(key, why)| format!("--{key}: {why}")).collect();
-            said.join("\nerror: ")
-        })?;
+        let credentials = Credentials::open(Of::CENTRE, section.files.clone(), nats.is_secured())?;
         let site = sender.site().to_owned();
         if !is_token(&site) {
             return Err(format!("site.id: `{site}` is part of a subject of NATS: letters, digits, `_` and `-` alone"));
@@ -124,6 +123,7 @@ impl Nats {
             handed: Handed::new(format!("{inbox}.")),
             run: hex(run),
             own_until: AtomicU64::new(credentials.held().0.until.unwrap_or(0)),
+            centre_until: AtomicU64::new(0),
             section: nats.clone(),
             credentials,
             site,
@@ -151,7 +151,7 @@ impl Nats {
                 let server = &self.section.servers[self.server];
                 let until = end.min(Instant::now() + CONNECT_MAX);
                 let named = |why: String| format!("nats: {}:{}: {why}", server.host, server.port);
-                match Connection::open(server, tls.as_ref(), &self.name, until) {
+                match Connection::open(server, (tls.as_ref(), &self.centre_until), &self.name, until) {
                     Ok(connection) => {
                         self.connection = Some(connection);
                         self.generation = generation;
@@ -317,6 +317,12 @@ impl Nats {
             }
         }
         self.hand_over(batch, end)?;
+        self.await_watermark(batch, end)
+    }
+
+    /// A turn of waiting for what was handed over.
+    fn await_watermark(&mut self, batch: &Batch, end: Instant) -> Result<Delivery, Delivery> {
+        let spool = batch.spool();
         let turn_ends = end.min(Instant::now() + TURN);
         loop {
             let came = self.hear(turn_ends)?;
@@ -371,6 +377,12 @@ impl Sink for Nats {
         self.attempt(batch, Instant::now() + patience).unwrap_or_else(|answer| answer)
     }
 
+    fn poll(&mut self, batch: &Batch, patience: Duration) -> Option<Delivery> {
+        // What was handed over on a connection that is gone may be lost.
+        self.connection.as_ref()?;
+        Some(self.await_watermark(batch, Instant::now() + patience).unwrap_or_else(|answer| answer))
+    }
+
     fn destination(&self, _: Kind) -> (&'static str, String) {
         // the one that is tried first: a connection that stands may be to another of them
         let server = self.section.servers.get(self.server);
@@ -393,8 +405,9 @@ impl Sink for Nats {
     }
 
     fn facts(&self) -> Facts {
-        let until = self.own_until.load(Ordering::Acquire);
-        Facts { own_until: (until > 0).then_some(until), ..Facts::default() }
+        let known = |until: &AtomicU64| Some(until.load(Ordering::Acquire)).filter(|until| *until > 0);
+        let (own_until, centre_until) = (known(&self.own_until), known(&self.centre_until));
+        Facts { own_until, centre_until, ..Facts::default() }
     }
 }
 

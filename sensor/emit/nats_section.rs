@@ -51,15 +51,22 @@ impl Section {
     /// Everything that is wrong with it.
     pub(super) fn check(written: &Written, beside: &emit::Written) -> Result<Section, Vec<Problem>> {
         let mut problems = Vec::new();
-        if !beside.url.is_empty() || beside.fallbacks.is_some() {
+        if !beside.url.is_empty() {
             problems.push((KEY, "is there beside `url`: one of the two is the way to the centre".to_owned()));
+        }
+        if beside.fallbacks.is_some() {
+            problems.push(("fallbacks", "is for `url`; NATS has all its servers in `nats.servers`".to_owned()));
         }
         if beside.token.is_some() {
             problems.push(("token", "is for `url`; NATS knows a site by its certificate".to_owned()));
         }
-        let mut servers = Vec::new();
+        if beside.receipt_keys.is_some() {
+            problems.push(("receipt_keys", "is for `url`; over NATS nobody signs for what is received".to_owned()));
+        }
+        let mut servers: Vec<Server> = Vec::new();
         for url in &written.servers {
             match server(url) {
+                Ok(server) if servers.contains(&server) => problems.push((KEY, format!("`{url}` is given twice"))),
                 Ok(server) => servers.push(server),
                 Err(why) => problems.push((KEY, why)),
             }
@@ -100,7 +107,8 @@ fn server(url: &str) -> Result<Server, String> {
     }
     let rest = authority.strip_prefix(named).unwrap_or_default();
     let port = match (uri.port_u16(), rest) {
-        (Some(port), _) => port,
+        (Some(port), _) if port != 0 => port,
+        (Some(port), _) => return Err(format!("`{port}` is no port")),
         (None, "") => PORT,
         (None, other) => return Err(format!("`{}` is no port", other.trim_start_matches(':'))),
     };
@@ -160,7 +168,10 @@ mod tests {
     #[test]
     fn there_are_servers_and_a_stream() {
         assert!(check(&[], None).is_err());
-        assert!(check(&["tls://n1.example"; 9], None).is_err());
+        let nine: Vec<String> = (1..=9).map(|number| format!("tls://n{number}.example")).collect();
+        let nine: Vec<&str> = nine.iter().map(String::as_str).collect();
+        assert!(check(&nine[..8], None).is_ok() && check(&nine, None).is_err());
+        assert!(check(&["tls://n1.example", "tls://n1.example:4222"], None).is_err());
         for stream in ["", "a.b", "a b", ">"] {
             assert!(check(&["tls://n1.example"], Some(stream)).is_err(), "{stream}");
         }

@@ -92,7 +92,7 @@ impl Section {
     /// The files that it is read from.
     pub fn files(&self) -> Vec<PathBuf> {
         match &self.place {
-            Place::Syslog(section) => section.authority().into_iter().map(Path::to_owned).collect(),
+            Place::Syslog(section) => section.files.all().cloned().collect(),
             Place::Taxii(section) => section.files.all().cloned().collect(),
             Place::Misp(section) => section.files.all().cloned().collect(),
         }
@@ -101,7 +101,7 @@ impl Section {
     /// Those of them that not everyone may read.
     pub fn secrets(&self) -> Vec<PathBuf> {
         match &self.place {
-            Place::Syslog(_) => Vec::new(),
+            Place::Syslog(section) => section.files.secrets().cloned().collect(),
             Place::Taxii(section) => section.files.secrets().cloned().collect(),
             Place::Misp(section) => section.files.secrets().cloned().collect(),
         }
@@ -113,7 +113,10 @@ impl Section {
     /// What is wrong with a file, for a person.
     pub fn open(&self) -> Result<Box<dyn Sink>, String> {
         match &self.place {
-            Place::Syslog(section) => Ok(Box::new(Syslog::open(section.clone())?)),
+            Place::Syslog(section) => {
+                let called = if self.sink.name == gate::CEF.name { "sinks.cef" } else { "sinks.syslog" };
+                Ok(Box::new(Syslog::open((self.sink.name, called), section.clone())?))
+            }
             Place::Taxii(section) => Ok(Box::new(Taxii::open(section.clone())?)),
             Place::Misp(section) => Ok(Box::new(Misp::open(section)?)),
         }

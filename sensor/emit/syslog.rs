@@ -5,17 +5,15 @@
 //! Never here: a certificate not verified, a datagram.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::ServerName;
 use serde::Deserialize;
 
-use super::credentials::authorities;
-use super::{Delivery, Problem, Secrets, Sink, Trouble};
+use super::credentials::{Credentials, Named, Of};
+use super::stream::{Stream, Timed, bare, secured};
+use super::{Delivery, Facts, Problem, Secrets, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat};
 use crate::ledger::Kind;
 
@@ -26,13 +24,19 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const PORTS: [(&str, u16); 2] = [("tcp://", 601), ("tls://", 6514)];
 
 /// A section of a syslog collector as it is written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
     /// `tcp://host:port` or `tls://host:port`.
     pub to: String,
     /// A PEM file of authorities to trust instead of the system's.
     pub authority: Option<PathBuf>,
+    /// A PEM file with the sensor's own certificate, for mutual TLS.
+    pub certificate: Option<PathBuf>,
+    /// A PEM file with its key; not readable by everyone.
+    pub key: Option<PathBuf>,
+    /// A PEM file of lists of revoked certificates, one for every authority of the collector's chain.
+    pub revocations: Option<PathBuf>,
 }
 
 /// A collector, checked.
@@ -41,7 +45,8 @@ pub struct Section {
     tls: bool,
     host: String,
     port: u16,
-    authority: Option<PathBuf>,
+    /// Whom to trust, and who we are.
+    pub files: Named,
 }
 
 impl Section {
@@ -51,15 +56,28 @@ impl Section {
     /// The keys and what is wrong with them.
     pub fn check(written: Written, base: &Path, secrets: Secrets) -> Result<Section, Vec<Problem>> {
         let (tls, host, port) = place(&written.to).map_err(|why| vec![("to", why)])?;
-        let section = Section { tls, host, port, authority: written.authority.map(|path| base.join(path)) };
-        match (secrets, section.tls, &section.authority) {
-            (_, false, Some(_)) => Err(vec![("authority", "is for tls:// alone".to_owned())]),
-            (Secrets::Opened, true, _) => match section.roots() {
-                Ok(_) => Ok(section),
-                Err(why) => Err(vec![("authority", why)]),
-            },
-            _ => Ok(section),
+        let at = |path: PathBuf| base.join(path);
+        let files = Named {
+            token: None,
+            authority: written.authority.map(at),
+            certificate: written.certificate.map(at),
+            key: written.key.map(at),
+            revocations: written.revocations.map(at),
+        };
+        let named = [
+            ("authority", &files.authority),
+            ("certificate", &files.certificate),
+            ("key", &files.key),
+            ("revocations", &files.revocations),
+        ];
+        let first = named.into_iter().find(|(_, file)| file.is_some());
+        if let (false, Some((key, _))) = (tls, first) {
+            return Err(vec![(key, "is for tls:// alone".to_owned())]);
         }
+        if secrets == Secrets::Opened {
+            files.read(tls)?;
+        }
+        Ok(Section { tls, host, port, files })
     }
 
     /// Where it is, for a person.
@@ -67,22 +85,9 @@ impl Section {
         format!("{}{}:{}", if self.tls { "tls://" } else { "tcp://" }, self.host, self.port)
     }
 
-    /// The file of authorities, if one is named.
-    pub fn authority(&self) -> Option<&Path> {
-        self.authority.as_deref()
-    }
-
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    fn roots(&self) -> Result<RootCertStore, String> {
-        let mut roots = RootCertStore::empty();
-        for certificate in authorities(self.authority.as_deref())? {
-            roots.add(certificate).map_err(|error| error.to_string())?;
-        }
-        Ok(roots)
     }
 }
 
@@ -97,7 +102,7 @@ fn place(to: &str) -> Result<(bool, String, u16), String> {
         }
         _ => (rest, usual),
     };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let bare = bare(host);
     let named = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(&byte));
     if !named || bare.contains(':') != host.starts_with('[') {
         return Err(format!("`{to}` names no host"));
@@ -108,77 +113,68 @@ fn place(to: &str) -> Result<(bool, String, u16), String> {
 /// See the head of this file.
 pub struct Syslog {
     section: Section,
-    tls: Option<Arc<ClientConfig>>,
+    name: &'static str,
+    credentials: Credentials,
+    /// Until when the collector's certificate holds, in seconds since 1970; 0: none was seen.
+    until: AtomicU64,
 }
 
 impl Syslog {
-    /// Reads the authorities; connects to nothing yet.
+    /// Reads the files; connects to nothing yet. `name`: how the collector is called among the sinks, `section` in the
+    /// configuration.
     ///
     /// # Errors
     /// What is wrong with a file, for a person.
-    pub fn open(section: Section) -> Result<Syslog, String> {
-        if !section.tls {
-            return Ok(Syslog { section, tls: None });
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let builder = builder.map_err(|error| error.to_string())?;
-        let config = builder.with_root_certificates(section.roots()?).with_no_client_auth();
-        Ok(Syslog { section, tls: Some(Arc::new(config)) })
+    pub fn open((name, called): (&'static str, &'static str), section: Section) -> Result<Syslog, String> {
+        let of = Of { section: called, token: "" };
+        let credentials = Credentials::open(of, section.files.clone(), section.tls)?;
+        Ok(Syslog { section, name, credentials, until: AtomicU64::new(0) })
     }
 
-    fn send(&self, batch: &Batch, patience: Duration) -> io::Result<()> {
-        let end = Instant::now() + patience;
-        let stream = self.connect(patience)?;
-        let bare = self.section.host.trim_start_matches('[').trim_end_matches(']');
-        match &self.tls {
-            None => {
-                let mut stream = Bounded { stream, end };
-                write_all(&mut stream, batch)?;
-                stream.stream.shutdown(std::net::Shutdown::Write)?;
-                until_ended(&mut stream)
-            }
-            Some(config) => {
-                let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
-                let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-                let mut stream = StreamOwned::new(connection, Bounded { stream, end });
-                write_all(&mut stream, batch)?;
-                stream.conn.send_close_notify();
-                stream.flush()?;
-                stream.sock.stream.shutdown(std::net::Shutdown::Write)?;
-                until_ended(&mut stream)
-            }
-        }
+    fn send(&mut self, batch: &Batch, end: Instant) -> io::Result<()> {
+        let mut stream = self.connect(end)?;
+        write_all(&mut stream, batch)?;
+        stream.end_writing()?;
+        until_ended(&mut stream)
     }
 
-    fn connect(&self, patience: Duration) -> io::Result<TcpStream> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        let bare = self.section.host.trim_start_matches('[').trim_end_matches(']');
-        for address in (bare, self.section.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, patience.min(CONNECT_MAX)) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+    fn connect(&mut self, end: Instant) -> io::Result<Stream> {
+        self.credentials.refresh(false);
+        let mut stream = Timed::reach(&self.section.host, self.section.port, end.min(Instant::now() + CONNECT_MAX))?;
+        stream.until(end);
+        let tls = self.credentials.held().0.tls.as_ref().filter(|_| self.section.tls);
+        Ok(match tls {
+            Some(config) => Stream::Secured(Box::new(secured(config, &self.section.host, stream, &self.until)?)),
+            None => Stream::Plain(stream),
+        })
     }
 }
 
 impl Sink for Syslog {
     fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery {
-        let Err(error) = self.send(batch, patience) else {
+        let Err(error) = self.send(batch, Instant::now() + patience) else {
             return Delivery::Delivered { committed: Some(batch.through()) };
         };
         let trouble = match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Trouble::Slow,
+            io::ErrorKind::TimedOut => Trouble::Slow,
             io::ErrorKind::InvalidData => Trouble::Certificate, // as rustls says that a peer is not trusted
             _ => Trouble::Unreachable,
         };
-        Delivery::Later { trouble, reason: format!("{}: {error}", self.section.url()), after: None }
+        if trouble == Trouble::Certificate {
+            // What was renewed on the disk meanwhile is taken with the next attempt.
+            self.credentials.refresh(true);
+        }
+        let also = self.credentials.trouble().map(|trouble| format!(" (and {trouble})")).unwrap_or_default();
+        Delivery::Later { trouble, reason: format!("{}: {error}{also}", self.section.url()), after: None }
     }
 
     fn destination(&self, _: Kind) -> (&'static str, String) {
-        ("syslog", self.section.url())
+        (self.name, self.section.url())
+    }
+
+    fn facts(&self) -> Facts {
+        let centre_until = Some(self.until.load(Ordering::Acquire)).filter(|until| *until > 0);
+        Facts { own_until: self.credentials.held().0.until, centre_until, ..Facts::default() }
     }
 
     /// Nobody asks a collector of lines for signs of life.
@@ -213,37 +209,6 @@ fn until_ended(from: &mut impl Read) -> io::Result<()> {
     }
 }
 
-/// A stream that gives up at a time, however slowly the other side goes on.
-struct Bounded {
-    stream: TcpStream,
-    end: Instant,
-}
-
-impl Bounded {
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.end.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::Error::new(io::ErrorKind::TimedOut, "took too long")) } else { Ok(left) }
-    }
-}
-
-impl Read for Bounded {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(bytes)
-    }
-}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_authority_without_tls_is_a_mistake() {
-        let written = Written { to: "tcp://a:1".into(), authority: Some("ca.pem".into()) };
+        let written = Written { to: "tcp://a:1".into(), authority: Some("ca.pem".into()), ..Written::default() };
         assert_eq!(Section::check(written, Path::new("/"), Secrets::Opened).unwrap_err()[0].0, "authority");
     }
 }

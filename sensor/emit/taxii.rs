@@ -14,11 +14,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::answer::Answer;
-use super::credentials::Named;
+use super::credentials::{Named, Of};
 use super::taxii_place::{self, Place};
 use super::taxii_served::{self, Listed, Named as Object, State, Status};
 use super::web::{self, Ask, Web};
-use super::{Delivery, Problem, Secrets, Sink, Trouble};
+use super::{Delivery, Facts, Problem, Secrets, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat};
 use crate::ledger::Kind;
 use crate::limits::{TAXII_IDS_MAX, TAXII_PAGES_MAX, TAXII_PENDING_MAX, TAXII_PENDING_TIME_MAX};
@@ -95,6 +95,9 @@ impl Section {
     }
 }
 
+/// How the configuration calls its files.
+const OF: Of = Of { section: "sinks.taxii", token: "secret" };
+
 /// See the head of this file.
 pub struct Taxii {
     section: Section,
@@ -124,7 +127,7 @@ impl Taxii {
             Some(user) => format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))),
             None => format!("Bearer {secret}"),
         };
-        let web = Web::open(&section.url, section.files.clone(), Box::new(authorization))?;
+        let web = Web::open(OF, &section.url, section.files.clone(), Box::new(authorization))?;
         Ok(Taxii { section, web, place: None, pending: Vec::new() })
     }
 
@@ -289,8 +292,19 @@ impl Sink for Taxii {
         self.try_to(batch, Instant::now() + patience).unwrap_or_else(|delivery| delivery)
     }
 
+    fn poll(&mut self, batch: &Batch, patience: Duration) -> Option<Delivery> {
+        let end = Instant::now() + patience;
+        let place = self.place.clone()?;
+        let pending = self.take_pending(batch, &taxii_served::objects_of(batch.json()))?;
+        Some(self.ask_again(&place, pending, end).unwrap_or_else(|delivery| delivery))
+    }
+
     fn destination(&self, _: Kind) -> (&'static str, String) {
         ("taxii", self.section.url.clone())
+    }
+
+    fn facts(&self) -> Facts {
+        self.web.facts()
     }
 
     fn beat(&mut self, _: &Heartbeat, _: Duration) -> Result<(), String> {

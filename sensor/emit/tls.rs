@@ -6,16 +6,15 @@
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use rustls_pki_types::ServerName;
 use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
-use super::validity;
+use super::stream::secured;
 
 /// Puts TLS around the connections to `https://`.
 pub(super) struct Tls {
@@ -33,17 +32,9 @@ impl<In: Transport> Connector<In> for Tls {
         if !details.needs_tls() {
             return Ok(Some(Either::A(transport)));
         }
-        let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Tls("the URL's host is no name"))?;
-        let connection = ClientConnection::new(Arc::clone(&self.config), name).map_err(Error::Rustls)?;
         let mut under = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
         under.set_timeout(details.timeout);
-        let mut stream = StreamOwned::new(connection, under);
-        stream.conn.complete_io(&mut stream.sock)?;
-        let leaf = stream.conn.peer_certificates().and_then(<[_]>::first);
-        if let Some(held) = leaf.and_then(|leaf| validity::of(leaf)) {
-            self.until.store(held.end, Ordering::Release);
-        }
+        let stream = secured(&self.config, details.uri.host().unwrap_or_default(), under, &self.until)?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Either::B(Secured { buffers, stream })))
     }

@@ -1,15 +1,17 @@
 //! What sinks that speak to a web service have in common: requests go in with who we are, answers come out. Never here: a redirect
 //! followed, a certificate not verified, a second attempt.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::http::Request;
 
 use super::answer::Answer;
-use super::credentials::{Credentials, Named};
+use super::credentials::{Credentials, Named, Of};
 use super::https::{CONNECTION_AGE_MAX, agent, why};
-use super::{Delivery, Problem, Secrets, Trouble, check_url};
+use super::{Delivery, Facts, Problem, Secrets, Trouble, check_url};
 use crate::limits::ANSWER_BYTES_MAX;
 
 /// One web service.
@@ -19,6 +21,8 @@ pub(super) struct Web {
     /// What the secret is in a header.
     authorization: Box<dyn Fn(&str) -> String + Send>,
     line: Option<Line>,
+    /// Until when its certificate holds, in seconds since 1970; 0: none was seen.
+    until: Arc<AtomicU64>,
 }
 
 /// Connections made with what held at that time.
@@ -43,14 +47,20 @@ impl Web {
     /// # Errors
     /// What is wrong with a file, for a person.
     pub(super) fn open(
+        of: Of,
         url: &str,
         files: Named,
         authorization: Box<dyn Fn(&str) -> String + Send>,
     ) -> Result<Web, String> {
         let secured = url.starts_with("https:");
-        let said = |wrong: Vec<Problem>| wrong.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; ");
-        let credentials = Credentials::open(files, secured).map_err(said)?;
-        Ok(Web { url: url.to_owned(), credentials, authorization, line: None })
+        let credentials = Credentials::open(of, files, secured)?;
+        Ok(Web { url: url.to_owned(), credentials, authorization, line: None, until: Arc::default() })
+    }
+
+    /// What was learned of certificates.
+    pub(super) fn facts(&self) -> Facts {
+        let centre_until = Some(self.until.load(Ordering::Acquire)).filter(|until| *until > 0);
+        Facts { own_until: self.credentials.held().0.until, centre_until, ..Facts::default() }
     }
 
     /// Asks, and reads the whole answer; `end` is when nobody waits any more.
@@ -62,7 +72,7 @@ impl Web {
         let (held, generation) = self.credentials.held();
         let good = |line: &Line| line.generation == generation && line.since.elapsed() < CONNECTION_AGE_MAX;
         let line = self.line.take().filter(good).unwrap_or_else(|| Line {
-            agent: agent(held.tls.clone().filter(|_| self.url.starts_with("https:")), &Default::default()),
+            agent: agent(held.tls.clone().filter(|_| self.url.starts_with("https:")), &self.until),
             authorization: held
                 .authorization
                 .as_deref()
@@ -81,7 +91,11 @@ impl Web {
             }
             Err(error) => {
                 let (trouble, why) = why(&error);
-                Err(Delivery::Later { trouble, reason: format!("{}: {why}", ask.url), after: None })
+                if trouble == Trouble::Certificate {
+                    self.credentials.refresh(true);
+                }
+                let also = self.credentials.trouble().map(|trouble| format!(" (and {trouble})")).unwrap_or_default();
+                Err(Delivery::Later { trouble, reason: format!("{}: {why}{also}", ask.url), after: None })
             }
         }
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::form::{Envelope, Message};
 use super::shape::Said;
 use super::{Mode, Projected};
+use crate::ledger::Head;
 use crate::spool::Position;
 
 /// A message for each record.
@@ -19,6 +20,7 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
         spool: String,
         settled: u64,
         after: u64,
+        ledger: Head,
         record: &'a Said,
     }
     let before = std::iter::once(envelope.after).chain(records.iter().map(Projected::position));
@@ -30,6 +32,7 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
             spool: envelope.spool.to_string(),
             settled: envelope.after.0,
             after: after.0,
+            ledger: envelope.ledger,
             record: record.said(),
         };
         Message::of(envelope, record, serde_json::to_vec(&wire).unwrap_or_default())

@@ -220,7 +220,9 @@ fn answer_after_power_loss(rests: bool) -> Option<Answer> {
     let bytes: Vec<u8> =
         list(&disk, directory).expect("files").iter().flat_map(|path| read(&disk, path).expect("bytes")).collect();
     let said = bytes.split(|byte| *byte == b'\n').filter_map(|line| Entry::read(line).ok()).map(|entry| entry.said);
-    said.filter_map(|said| if let Said::Outcome(outcome) = said { Some(outcome.answer) } else { None }).last()
+    let mut answers =
+        said.filter_map(|said| if let Said::Outcome(outcome) = said { Some(outcome.answer) } else { None });
+    answers.next_back()
 }
 
 #[test]

@@ -278,6 +278,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "Records that the EVE log did not take: its disk is full or gone.",
         Sight(|sight| Some(sight.outputs.eve_lost as f64)),
     ),
+    counter(
+        "haetae_eve_rotation_failures_total",
+        "Times that the sensor could not rotate its EVE log: the file goes on growing.",
+        Sight(|sight| Some(sight.outputs.eve_unrotated as f64)),
+    ),
     // ---- the set
     gauge(
         "haetae_set_version",
@@ -378,7 +383,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     gauge(
         "haetae_delivery_certificate_expiry_timestamp_seconds",
-        "Until when a certificate holds, in seconds since 1970: our own, and the centre's as it was last seen.",
+        "Until when a certificate holds, in seconds since 1970: our own, and the centre's as it was last seen; of sinks beside it by their names, `syslog_own` being what is shown to `syslog`.",
         Any(samples::certificates),
     ),
     gauge(

@@ -141,7 +141,14 @@ pub(super) fn attempts(seen: &Seen<'_>, out: &mut Samples) {
 pub(super) fn certificates(seen: &Seen<'_>, out: &mut Samples) {
     if let Some(delivery) = &seen.sight.delivery {
         let ends = [("own", delivery.own_until), ("centre", delivery.centre_until)];
-        ends.into_iter().for_each(|(whose, end)| end.iter().for_each(|end| out.by("certificate", whose, *end as f64)));
+        let mut say = |whose: &str, end: Option<u64>| {
+            end.into_iter().for_each(|end| out.by("certificate", whose, end as f64));
+        };
+        ends.into_iter().for_each(|(whose, end)| say(whose, end));
+        for sink in &seen.sight.sinks {
+            say(&format!("{}_own", sink.name), sink.own_until);
+            say(sink.name, sink.its_until);
+        }
     }
 }
 

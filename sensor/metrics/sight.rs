@@ -148,6 +148,8 @@ pub struct OutputState {
     pub events: u64,
     /// Records that the EVE log did not take.
     pub eve_lost: u64,
+    /// Rotations of the EVE log that failed.
+    pub eve_unrotated: u64,
 }
 
 /// Packets that workers died of.
@@ -231,6 +233,10 @@ pub struct SinkState {
     pub attempts: [u64; Attempt::ALL.len()],
     /// Values that it knows nothing of (MISP); `None`: it does not say.
     pub unmatched: Option<u64>,
+    /// Until when our certificate for it holds: seconds since 1970; `None`: we have none.
+    pub own_until: Option<u64>,
+    /// Until when its own holds, as it was last seen.
+    pub its_until: Option<u64>,
 }
 
 /// How delivery goes.

@@ -19,6 +19,7 @@ impl Access {
         match self {
             Access::Read => AccessFs::ReadFile | AccessFs::ReadDir,
             Access::Write => write,
+            Access::Rotate => write | AccessFs::RemoveFile,
             Access::Listen => AccessFs::RemoveFile | AccessFs::MakeSock,
             Access::Keep => write | AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::RemoveFile,
         }

@@ -96,6 +96,8 @@ enum Access {
     Read,
     /// Files are made and written; none is read or removed.
     Write,
+    /// The same, and they are renamed and removed.
+    Rotate,
     /// All that a keeper of files does.
     Keep,
     /// A socket is made and taken away.
@@ -117,6 +119,8 @@ pub struct Plan {
     pub keeper: Vec<PathBuf>,
     /// The folder of the log; the log itself where it is no file (a device, a pipe).
     pub log: Option<PathBuf>,
+    /// Whether the log is rotated here.
+    pub rotates: bool,
     /// The folder of the control socket.
     pub socket: Option<PathBuf>,
     /// The spool.
@@ -140,7 +144,12 @@ impl Plan {
         let (log, spool, socket) = (self.log.as_slice(), self.spool.as_slice(), self.socket.as_slice());
         match role {
             Role::Control => all(&self.control, Access::Read),
-            Role::Collector => [all(log, Access::Write), all(spool, Access::Keep)].into_iter().flatten().collect(),
+            Role::Collector => {
+                [all(log, if self.rotates { Access::Rotate } else { Access::Write }), all(spool, Access::Keep)]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
             Role::Tender => all(spool, Access::Keep),
             Role::Answers => all(socket, Access::Listen),
             Role::Reader | Role::Quarantine => all(folders, Access::Keep),
