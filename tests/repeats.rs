@@ -49,7 +49,7 @@ fn traffic(questions: u32) -> Vec<Frame> {
     let mut frames = Vec::new();
     for number in 0..questions {
         let at = 1_795_262_400_000_000 + u64::from(number) * MICROS_APART;
-        let name = if number / HOSTS % 3 == 0 { ["poor", "example"] } else { ["bad", "example"] };
+        let name = if (number / HOSTS).is_multiple_of(3) { ["poor", "example"] } else { ["bad", "example"] };
         frames.push(asked(number, at, name, false));
         if number.is_multiple_of(ANSWERED_EVERY) {
             frames.push(asked(number, at + 9_000, name, true));
