@@ -99,6 +99,18 @@ fn accounted(page: &str) -> f64 {
     shown(page, "haetae_merge_alerts_total") + shown(page, "haetae_merge_waiting_alerts") + shed
 }
 
+fn configuration(centre: &Running, metrics: u16) -> String {
+    format!(
+        "site: {{ id: site-0017 }}\nnetworks: {{ home: [10.77.0.0/16] }}\ncapture: [{{ directory: captures }}]\n\
+         rules: {{ local: [rules.yaml] }}\nlimits: {{ spool: {SPOOL_MIB}MiB }}\nsandbox: best-effort\n\
+         metrics: {{ listen: \"127.0.0.1:{metrics}\" }}\n\
+         centre: {{ url: {:?}, token: {:?}, authority: {:?}, spool: spool }}\n",
+        centre.url(),
+        centre.token(),
+        centre.authority(),
+    )
+}
+
 fn disk(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -121,16 +133,7 @@ fn of_a_storm_each_alert_is_delivered_merged_or_counted_as_given_up() {
     centre.kill();
     std::fs::create_dir(path("captures")).expect("a folder");
     std::fs::write(path("rules.yaml"), RULES).expect("rules");
-    let text = format!(
-        "site: {{ id: site-0017 }}\nnetworks: {{ home: [10.77.0.0/16] }}\ncapture: [{{ directory: captures }}]\n\
-         rules: {{ local: [rules.yaml] }}\nlimits: {{ spool: {SPOOL_MIB}MiB }}\nsandbox: best-effort\n\
-         metrics: {{ listen: \"127.0.0.1:{metrics}\" }}\n\
-         centre: {{ url: {:?}, token: {:?}, authority: {:?}, spool: spool }}\n",
-        centre.url(),
-        centre.token(),
-        centre.authority(),
-    );
-    std::fs::write(path("haetae.yaml"), text).expect("a configuration");
+    std::fs::write(path("haetae.yaml"), configuration(&centre, metrics)).expect("a configuration");
     let service = Service::start(folder.path());
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], metrics));
     let listens = || std::net::TcpStream::connect(at).is_ok();
