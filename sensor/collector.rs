@@ -6,8 +6,8 @@
 
 use std::io::{self, Write};
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
@@ -17,6 +17,7 @@ use crate::alert::screen::Shown;
 use crate::alert::shed::Shed;
 use crate::limits::{SPOOL_SYNC_RECORDS, SPOOL_WAKE_TIME};
 use crate::merge::{Counts, Merge};
+use crate::metrics::Latest;
 use crate::spool::{Lane, Spool, Summary};
 use crate::time::{Span, Timestamp};
 use crate::worker::{Place, Record, Release};
@@ -95,13 +96,13 @@ pub struct Progress {
     /// Whether the spool's last answer was no.
     pub failing: AtomicBool,
     /// What became of alerts on their way to it, as of the last release: all at one moment.
-    merged: Mutex<Counts>,
+    merged: Latest<Counts>,
 }
 
 impl Progress {
     /// What became of alerts on their way to the spool.
     pub fn merged(&self) -> Counts {
-        *self.merged.lock().unwrap_or_else(PoisonError::into_inner)
+        self.merged.get()
     }
 }
 
@@ -201,7 +202,7 @@ impl<'a> Collector<'a> {
         progress.alerts.store(alerts, Ordering::Release);
         progress.events.store(events, Ordering::Release);
         progress.spooled.store(spooled, Ordering::Release);
-        *progress.merged.lock().unwrap_or_else(PoisonError::into_inner) = merged;
+        progress.merged.say(merged);
     }
 
     /// What was appended is synced when it has waited long enough, or when nothing else is to be done; and what the spool gave up is

@@ -146,7 +146,8 @@ impl Merge {
             return self.goes(alert);
         }
         self.pass(alert.time(), updates);
-        let (key, number) = (key(alert, desk), alert.contact());
+        let key = key(alert, desk);
+        let number = alert.contact(key.indicator);
         if alert.revision > 1 {
             return self.again(alert, key, number, updates);
         }

@@ -9,12 +9,14 @@ mod connection;
 pub(crate) mod door;
 mod exposition;
 mod families;
+mod latest;
 mod samples;
 mod server;
 mod sight;
 
 pub use board::Board;
 pub use exposition::exposition;
+pub use latest::Latest;
 pub use server::Server;
 pub use sight::{
     Askers, DeliveryState, LaneState, LedgerState, Link, MergeState, OutputState, QuarantineState, Queue, Ring,

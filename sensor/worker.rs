@@ -46,7 +46,6 @@ use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
 use crate::metrics::{Laps, Tally};
 use crate::networks::Networks;
 use crate::observable::Observations;
-use crate::time::Timestamp;
 
 /// What a worker is told.
 #[derive(Clone)]
@@ -106,8 +105,6 @@ pub struct Worker {
     inboxes: Vec<(usize, Inbox)>,
     /// Releases under orders that hold no more, for which there was no room yet.
     late: Vec<Release>,
-    /// How far time had come when that was last said.
-    said: Timestamp,
     handed: Vec<steer::Handed>,
     payloads: Vec<u8>,
     tally: Tally,
@@ -152,7 +149,6 @@ impl Worker {
             clock_suspect: false,
             effort: Effort::default(),
             late: Vec::new(),
-            said: Timestamp::default(),
             outboxes: Vec::new(),
             inboxes: Vec::new(),
             handed: Vec::new(),

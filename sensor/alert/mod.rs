@@ -22,6 +22,7 @@ pub(crate) mod sample;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
@@ -230,7 +231,8 @@ fn context(sighting: &Sighting<'_>) -> Vec<u8> {
 /// A contact that was raised; without an alert it is only remembered, so that it is not raised twice.
 struct Contact {
     indicator: u64,
-    alert: Option<Box<Alert>>,
+    /// Shared with whoever puts it out: a copy is made only if it changes before that is done.
+    alert: Option<Arc<Alert>>,
 }
 
 /// What became of sightings; each sighting is in exactly one.
@@ -274,13 +276,13 @@ pub struct Contacts {
 
 impl Contacts {
     /// Takes note of a sighting. The first of a (flow, indicator) gives revision 1, to be raised now.
-    pub fn sight(&mut self, sighting: Sighting<'_>) -> Option<Alert> {
+    pub fn sight(&mut self, sighting: Sighting<'_>) -> Option<Arc<Alert>> {
         let indicator = indicator(&sighting);
         let contacts = self.flows.entry(sighting.scene.flow.id).or_default();
         if let Some(known) = contacts.iter_mut().find(|contact| contact.indicator == indicator) {
             match &mut known.alert {
                 Some(alert) => {
-                    alert.again(&sighting);
+                    Arc::make_mut(alert).again(&sighting);
                     self.sightings.further += 1;
                 }
                 None => self.sightings.uncounted += 1,
@@ -293,13 +295,14 @@ impl Contacts {
         }
         let mut alert = Alert::first(sighting);
         alert.crowded = self.open >= CONTACTS_PER_SHARD_MAX;
+        let alert = Arc::new(alert);
         let kept = if alert.crowded {
             self.sightings.crowded += 1;
             None
         } else {
             self.sightings.raised += 1;
             self.open += 1;
-            Some(Box::new(alert.clone()))
+            Some(Arc::clone(&alert))
         };
         contacts.push(Contact { indicator, alert: kept });
         Some(alert)
@@ -307,20 +310,19 @@ impl Contacts {
 
     /// A flow has ended: the last revisions of its alerts, in the order of their first sighting.
     #[inline]
-    pub fn end(&mut self, flow: &FlowView, ended: Ended) -> Vec<Alert> {
+    pub fn end(&mut self, flow: &FlowView, ended: Ended) -> Vec<Arc<Alert>> {
         if self.flows.is_empty() {
             return Vec::new();
         }
         self.close(flow, ended)
     }
 
-    fn close(&mut self, flow: &FlowView, ended: Ended) -> Vec<Alert> {
+    fn close(&mut self, flow: &FlowView, ended: Ended) -> Vec<Arc<Alert>> {
         let contacts = self.flows.remove(&flow.id).unwrap_or_default();
-        let last: Vec<Alert> = contacts
-            .into_iter()
-            .filter_map(|contact| contact.alert)
-            .map(|alert| Alert { flow: *flow, revision: 2, ended: Some(ended), ..*alert })
-            .collect();
+        let mut last: Vec<Arc<Alert>> = contacts.into_iter().filter_map(|contact| contact.alert).collect();
+        for alert in last.iter_mut().map(Arc::make_mut) {
+            (alert.flow, alert.revision, alert.ended) = (*flow, 2, Some(ended));
+        }
         self.open -= last.len();
         last
     }

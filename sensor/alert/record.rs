@@ -385,7 +385,7 @@ mod tests {
     fn first_and_last(of: FlowView) -> (Alert, Alert) {
         let mut contacts = Contacts::default();
         let first = tls_met(&mut contacts, &scene(of, 10)).expect("an alert");
-        (first, contacts.end(&of, Ended::Closed).pop().expect("a last revision"))
+        (first, contacts.end(&of, Ended::Closed).pop().map(Arc::unwrap_or_clone).expect("a last revision"))
     }
 
     fn parsed(alert: &Alert) -> Value {

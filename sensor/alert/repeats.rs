@@ -18,11 +18,11 @@ pub struct Repeats {
 }
 
 impl Alert {
-    /// A number of its flow and indicator: all its revisions have it.
-    pub fn contact(&self) -> u64 {
+    /// A number of its flow and [`Alert::indicator`]: all its revisions have it.
+    pub fn contact(&self, indicator: u64) -> u64 {
         let (flow, mut hasher) = (&self.flow, SipHasher13::new());
         (flow.id, flow.client, flow.client_port, flow.server, flow.server_port, flow.protocol).hash(&mut hasher);
-        (flow.start, self.indicator()).hash(&mut hasher);
+        (flow.start, indicator).hash(&mut hasher);
         hasher.finish()
     }
 

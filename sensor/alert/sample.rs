@@ -83,15 +83,17 @@ pub fn sighted(
     let mut observations = Observations::default();
     say(&mut observations.begin(event, Side::Client));
     let observation = &observations.list()[0];
-    contacts.sight(Sighting {
-        entry: Entry(entry),
-        iocs: vec![ioc],
-        observations: &observations,
-        observation,
-        field: 0,
-        scene,
-        clock_suspect: false,
-    })
+    contacts
+        .sight(Sighting {
+            entry: Entry(entry),
+            iocs: vec![ioc],
+            observations: &observations,
+            observation,
+            field: 0,
+            scene,
+            clock_suspect: false,
+        })
+        .map(Arc::unwrap_or_clone)
 }
 
 pub fn met(contacts: &mut Contacts, entry: u32, scene: &Scene, name: &[u8]) -> Option<Alert> {

@@ -52,10 +52,10 @@ impl Worker {
         }
         self.tally.hits += again;
         let raised = contacts.sight(sighting);
-        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_ref(), ..glimpse }));
+        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_deref(), ..glimpse }));
         if let Some(alert) = raised {
             self.tally.raise(alert.severity());
-            self.put_out(scene, phase, Record::Alert(Box::new(alert)));
+            self.put_out(scene, phase, Record::Alert(alert));
         }
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Worker {
         let alerted = contacts.has_met(scene.flow.id);
         if alerted {
             for alert in contacts.end(&scene.flow, how) {
-                self.put_out(scene, phase, Record::Alert(Box::new(alert)));
+                self.put_out(scene, phase, Record::Alert(alert));
             }
         }
         self.say(FLOW.name, scene, phase, |out| eve::write_flow_alerted(out, &scene.flow, how, alerted));

@@ -162,11 +162,10 @@ impl Worker {
             }
         }
         // with nothing to say, it is said now and then how late it is: somebody may wait for that
-        let since = self.release.reached.since(self.said).as_nanos().saturating_abs();
+        let since = self.release.reached.since(self.release.said).as_nanos().saturating_abs();
         if self.release.records.is_empty() && since < TIME_SAID_EVERY.as_nanos() {
             return;
         }
-        self.said = self.release.reached;
         let next = self.next_release();
         let release = mem::replace(&mut self.release, next);
         if let Err(refused) = self.release_to.try_send(release) {

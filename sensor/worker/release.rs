@@ -23,7 +23,7 @@ impl Worker {
 
     pub(super) fn next_release(&self) -> Release {
         let Release { epoch, reached, .. } = self.release;
-        Release { epoch: epoch + 1, reached, desk: self.orders.desk.clone(), ..Release::default() }
+        Release { epoch: epoch + 1, reached, said: reached, desk: self.orders.desk.clone(), ..Release::default() }
     }
 }
 
@@ -41,7 +41,7 @@ pub enum Record {
     /// An event line: a range of [`Release::lines`], and whether the site's log lists its type.
     Event(std::ops::Range<usize>, bool),
     /// An alert at one of its revisions.
-    Alert(Box<Alert>),
+    Alert(Arc<Alert>),
 }
 
 /// All that a worker has to say about one epoch, in order of place.
@@ -52,6 +52,8 @@ pub struct Release {
     /// How far time has come, as packets have it: in a replay the time of the epoch's last frame, whoever owns it; on a link, where
     /// time passes though nothing comes, that of the tick. The default: nobody knows yet.
     pub reached: Timestamp,
+    /// How far it had come when the release before this one said so.
+    pub said: Timestamp,
     /// In order; records of the same place come from the same worker.
     pub records: Vec<(Place, Record)>,
     /// Event lines.

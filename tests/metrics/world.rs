@@ -75,21 +75,8 @@ pub fn well(seconds: f64) -> Sight {
             ..SetState::default()
         },
         outputs: OutputState { alerts: counted(seconds, 2), events: counted(seconds, 500), ..OutputState::default() },
-        spool: Some(SpoolState {
-            bytes: 4_096,
-            committed: counted(seconds, 2),
-            appended: counted(seconds, 2),
-            kept_bytes: 4_096,
-            lanes: [LaneState { bytes: 4_096, ..LaneState::default() }; 3],
-            ..SpoolState::default()
-        }),
-        merge: Some(MergeState {
-            gone: counted(seconds, 2),
-            merged: counted(seconds, 30),
-            waiting: 12,
-            updates: counted(seconds, 1),
-            ..MergeState::default()
-        }),
+        spool: Some(well_spool(seconds)),
+        merge: Some(well_merge(seconds)),
         sinks: vec![sink("misp", seconds), sink("syslog", seconds)],
         broker: Some(true),
         sandbox: ["capabilities", "landlock", "seccomp"].map(|layer| (layer, true)).to_vec(),
@@ -116,6 +103,72 @@ pub fn well(seconds: f64) -> Sight {
 fn sink(name: &'static str, seconds: f64) -> SinkState {
     let unmatched = (name == "misp").then_some(0);
     SinkState { name, delivered: counted(seconds, 2), unmatched, ..SinkState::default() }
+}
+
+/// Nothing waits.
+fn well_spool(seconds: f64) -> SpoolState {
+    SpoolState {
+        bytes: 4_096,
+        committed: counted(seconds, 2),
+        appended: counted(seconds, 2),
+        kept_bytes: 4_096,
+        lanes: [LaneState { bytes: 4_096, ..LaneState::default() }; 3],
+        ..SpoolState::default()
+    }
+}
+
+/// Repeats are told of.
+fn well_merge(seconds: f64) -> MergeState {
+    MergeState {
+        gone: counted(seconds, 2),
+        merged: counted(seconds, 30),
+        waiting: 12,
+        updates: counted(seconds, 1),
+        ..MergeState::default()
+    }
+}
+
+/// It is full.
+fn ill_spool(seconds: f64) -> SpoolState {
+    SpoolState {
+        records: 2_000 + counted(seconds, 20),
+        bytes: 2_000_000,
+        oldest_age: Duration::from_secs(20_000),
+        full: counted(seconds, 2),
+        kept_bytes: 0,
+        lanes: [LaneState {
+            records: 700,
+            bytes: 700_000,
+            oldest_age: Duration::from_secs(20_000),
+            shed: [counted(seconds, 1); 2],
+        }; 3],
+        ..SpoolState::default()
+    }
+}
+
+/// There is no room for contacts, and nobody is told of repeats.
+fn ill_merge(seconds: f64) -> MergeState {
+    MergeState {
+        gone: counted(seconds, 1_000),
+        crowded: counted(seconds, 1_000),
+        forgotten: counted(seconds, 1_000),
+        waiting: 100_000,
+        ..MergeState::default()
+    }
+}
+
+/// It takes nothing, and knows nothing.
+fn ill_sink(seconds: f64) -> SinkState {
+    SinkState {
+        name: "misp",
+        records: 5_000,
+        oldest_age: Duration::from_secs(20_000),
+        missed: counted(seconds, 1),
+        dead: counted(seconds, 1),
+        withheld: counted(seconds, 1),
+        unmatched: Some(counted(seconds, 1)),
+        ..SinkState::default()
+    }
 }
 
 /// So many a second.
@@ -185,37 +238,9 @@ pub fn ill(seconds: f64) -> Sight {
         },
         outputs: OutputState { eve_lost: counted(seconds, 1), ..OutputState::default() },
         quarantine: QuarantineState { saved: counted(seconds, 1), lost: counted(seconds, 1) },
-        spool: Some(SpoolState {
-            records: 2_000 + counted(seconds, 20),
-            bytes: 2_000_000,
-            oldest_age: Duration::from_secs(20_000),
-            full: counted(seconds, 2),
-            kept_bytes: 0,
-            lanes: [LaneState {
-                records: 700,
-                bytes: 700_000,
-                oldest_age: Duration::from_secs(20_000),
-                shed: [counted(seconds, 1); 2],
-            }; 3],
-            ..SpoolState::default()
-        }),
-        merge: Some(MergeState {
-            gone: counted(seconds, 1_000),
-            crowded: counted(seconds, 1_000),
-            forgotten: counted(seconds, 1_000),
-            waiting: 100_000,
-            ..MergeState::default()
-        }),
-        sinks: vec![SinkState {
-            name: "misp",
-            records: 5_000,
-            oldest_age: Duration::from_secs(20_000),
-            missed: counted(seconds, 1),
-            dead: counted(seconds, 1),
-            withheld: counted(seconds, 1),
-            unmatched: Some(counted(seconds, 1)),
-            ..SinkState::default()
-        }],
+        spool: Some(ill_spool(seconds)),
+        merge: Some(ill_merge(seconds)),
+        sinks: vec![ill_sink(seconds)],
         delivery: Some(DeliveryState {
             dead: counted(seconds, 1),
             withheld: counted(seconds, 1),
