@@ -1,10 +1,13 @@
 //! One order: what all workers say of an epoch goes out together, sorted by where it happened.
 //!
 //! In: one release of each worker for each epoch. Out: event lines, local records of alerts, and the spool, the same bytes
-//! at any number of workers and any size of batch. Never here: a packet, a clock.
+//! at any number of workers and any size of batch. Repeats of a contact go to the spool as updates ([`Merge`]); everything else has every
+//! alert. Never here: a packet, a clock.
 
 use std::io::{self, Write};
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
@@ -13,8 +16,9 @@ use crate::alert::record::Desk;
 use crate::alert::screen::Shown;
 use crate::alert::shed::Shed;
 use crate::limits::{SPOOL_SYNC_RECORDS, SPOOL_WAKE_TIME};
+use crate::merge::{Counts, Merge};
 use crate::spool::{Lane, Spool, Summary};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::worker::{Place, Record, Release};
 
 /// Where records go. A replay's alerts are written once, in their last revision; the spool gets every revision at once.
@@ -32,8 +36,15 @@ pub struct Outputs<'a> {
     pub screen: Option<Screen<'a>>,
     /// Whoever wants to see each alert in its last revision, with the desk that wrote it.
     pub each: Option<Each<'a>>,
-    /// What the centre will get.
-    pub spool: Option<&'a mut Spool>,
+    /// What the centre will get, and within what time repeats of a contact are merged for it.
+    pub spool: Option<(&'a mut Spool, Span)>,
+}
+
+impl Outputs<'_> {
+    /// Whether anybody at the site reads records of alerts.
+    fn write_alerts(&self) -> bool {
+        self.alerts.is_some() || self.all.is_some() || self.log.as_ref().is_some_and(|log| log.alerts)
+    }
 }
 
 /// Called with an alert.
@@ -64,6 +75,8 @@ pub struct Collected {
     pub events: u64,
     /// Records that the spool took.
     pub spooled: u64,
+    /// What became of alerts on their way to the spool; nothing where there is none.
+    pub merged: Counts,
 }
 
 /// What a running collector has put out; anyone may read along.
@@ -81,6 +94,15 @@ pub struct Progress {
     pub syncs_failed: AtomicU64,
     /// Whether the spool's last answer was no.
     pub failing: AtomicBool,
+    /// What became of alerts on their way to it, as of the last release: all at one moment.
+    merged: Mutex<Counts>,
+}
+
+impl Progress {
+    /// What became of alerts on their way to the spool.
+    pub fn merged(&self) -> Counts {
+        *self.merged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// See the head of this file.
@@ -88,6 +110,10 @@ pub struct Collector<'a> {
     desk: &'a Desk,
     outputs: Outputs<'a>,
     collected: Collected,
+    merge: Merge,
+    /// Where the latest records were written, if not at `desk`.
+    latest: Option<Arc<Desk>>,
+    updates: Vec<Alert>,
     unsynced: usize,
     /// A summary of what was given up is appended, and not durable yet.
     telling: bool,
@@ -98,7 +124,18 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// A collector before its first epoch.
     pub fn new(desk: &'a Desk, outputs: Outputs<'a>) -> Self {
-        Collector { desk, outputs, collected: Collected::default(), unsynced: 0, telling: false, live: None }
+        let merge = Merge::new(outputs.spool.as_ref().map_or(Span::ZERO, |(_, window)| *window));
+        Collector {
+            desk,
+            outputs,
+            collected: Collected::default(),
+            merge,
+            latest: None,
+            updates: Vec::new(),
+            unsynced: 0,
+            telling: false,
+            live: None,
+        }
     }
 
     /// Takes one release after the other from each worker until all are gone. Each has a channel of its own, so that none
@@ -114,6 +151,7 @@ impl<'a> Collector<'a> {
             }
             self.put_out(&epoch)?;
         }
+        self.merge_ends()?;
         self.sync()?;
         let Outputs { alerts, events, all, log, screen, .. } = &mut self.outputs;
         let (log, screen) =
@@ -143,10 +181,7 @@ impl<'a> Collector<'a> {
             self.put_out(std::slice::from_ref(&release))?;
             let (is_last, nothing_waits) = (release.last, releases.is_empty());
             self.look_after_spool(nothing_waits)?;
-            let collected = self.collected;
-            progress.alerts.store(collected.alerts, Ordering::Release);
-            progress.events.store(collected.events, Ordering::Release);
-            progress.spooled.store(collected.spooled, Ordering::Release);
+            self.show(progress);
             if is_last {
                 break;
             }
@@ -154,15 +189,25 @@ impl<'a> Collector<'a> {
                 self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
             }
         }
+        self.merge_ends()?;
         self.sync()?;
+        self.show(progress);
         self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
         Ok(self.collected)
+    }
+
+    fn show(&self, progress: &Progress) {
+        let Collected { alerts, events, spooled, merged } = self.collected;
+        progress.alerts.store(alerts, Ordering::Release);
+        progress.events.store(events, Ordering::Release);
+        progress.spooled.store(spooled, Ordering::Release);
+        *progress.merged.lock().unwrap_or_else(PoisonError::into_inner) = merged;
     }
 
     /// What was appended is synced when it has waited long enough, or when nothing else is to be done; and what the spool gave up is
     /// told.
     fn look_after_spool(&mut self, nothing_waits: bool) -> io::Result<()> {
-        let Some(spool) = &mut self.outputs.spool else { return Ok(()) };
+        let Some((spool, _)) = &mut self.outputs.spool else { return Ok(()) };
         if spool.is_due() || nothing_waits && spool.is_unsynced() {
             self.sync()?;
         }
@@ -171,7 +216,7 @@ impl<'a> Collector<'a> {
 
     /// The summary of what was given up is an alert like others: it is told once it is durable, and else the same is said again.
     fn tell_of_shed(&mut self) -> io::Result<()> {
-        let Some(spool) = self.outputs.spool.as_mut().filter(|_| !self.telling) else { return Ok(()) };
+        let Some((spool, _)) = self.outputs.spool.as_mut().filter(|_| !self.telling) else { return Ok(()) };
         let Some(summary) = spool.summary() else { return Ok(()) };
         let record = shed_record(self.desk, &summary);
         if spool.append(Lane::Critical, &record).is_err() {
@@ -203,6 +248,7 @@ impl<'a> Collector<'a> {
                 (_, release, Record::Alert(alert)) => self.alert(alert, release)?,
             }
         }
+        self.time_passes(releases)?;
         // on a link the next may share the sync
         if self.unsynced > 0 && self.live.is_none() {
             self.sync()?;
@@ -218,15 +264,65 @@ impl<'a> Collector<'a> {
         log.map_or(Ok(()), |log| log.writer.write_all(lines))
     }
 
+    /// Updates that are due go. In a replay an epoch ends for all workers at the same frame, so they go at the same place whoever had it.
+    fn time_passes(&mut self, releases: &[Release]) -> io::Result<()> {
+        if self.outputs.spool.is_none() {
+            return Ok(());
+        }
+        self.latest = releases.iter().rev().find_map(|release| release.desk.clone()).or(self.latest.take());
+        let reached = releases.iter().map(|release| release.reached).max().unwrap_or_default();
+        if reached != Timestamp::default() {
+            let mut updates = mem::take(&mut self.updates);
+            self.merge.due(reached, &mut updates);
+            self.tell_of_repeats(updates, None)?;
+        }
+        self.collected.merged = self.merge.counts();
+        Ok(())
+    }
+
+    /// Nothing comes any more: what waits for an update goes.
+    fn merge_ends(&mut self) -> io::Result<()> {
+        let mut updates = mem::take(&mut self.updates);
+        self.merge.end(&mut updates);
+        self.tell_of_repeats(updates, None)?;
+        self.collected.merged = self.merge.counts();
+        Ok(())
+    }
+
+    /// Updates are records of the spool alone: whoever else listens has had the alerts.
+    fn tell_of_repeats(&mut self, mut updates: Vec<Alert>, desk: Option<&Desk>) -> io::Result<()> {
+        let latest = self.latest.clone();
+        let desk = desk.or(latest.as_deref()).unwrap_or(self.desk);
+        for update in updates.drain(..) {
+            self.spool(lane(desk.severity(&update)), &desk.record(&update))?;
+        }
+        self.updates = updates;
+        Ok(())
+    }
+
+    /// Whether an alert goes to the spool itself; updates go before it.
+    fn is_spooled(&mut self, alert: &Alert, desk: &Desk) -> io::Result<bool> {
+        if self.outputs.spool.is_none() {
+            return Ok(false);
+        }
+        let mut updates = mem::take(&mut self.updates);
+        let goes = self.merge.take(alert, desk, &mut updates);
+        self.tell_of_repeats(updates, Some(desk)).map(|()| goes)
+    }
+
     fn alert(&mut self, alert: &Alert, release: &Release) -> io::Result<()> {
         let desk = release.desk.as_deref().unwrap_or(self.desk);
-        let record = desk.record(alert);
-        self.spool(lane(desk.severity(alert)), &record)?;
+        let (spooled, is_told) = (self.is_spooled(alert, desk)?, alert.is_final() || self.live.is_some());
+        // a repeat that nobody reads here is not written at all
+        let record = if spooled || is_told && self.outputs.write_alerts() { desk.record(alert) } else { Vec::new() };
+        if spooled {
+            self.spool(lane(desk.severity(alert)), &record)?;
+        }
         if self.unsynced >= SPOOL_SYNC_RECORDS {
             self.sync()?;
         }
         self.collected.alerts += u64::from(if self.live.is_some() { alert.revision == 1 } else { alert.is_final() });
-        if !alert.is_final() && self.live.is_none() {
+        if !is_told {
             return Ok(());
         }
         for output in self.outputs.alerts.iter_mut().chain(&mut self.outputs.all) {
@@ -245,7 +341,7 @@ impl<'a> Collector<'a> {
     }
 
     fn spool(&mut self, lane: Lane, record: &[u8]) -> io::Result<()> {
-        let Some(spool) = &mut self.outputs.spool else { return Ok(()) };
+        let Some((spool, _)) = &mut self.outputs.spool else { return Ok(()) };
         match (spool.append(lane, record), self.live) {
             (Ok(_), _) => {
                 self.collected.spooled += 1;
@@ -263,9 +359,9 @@ impl<'a> Collector<'a> {
 
     fn sync(&mut self) -> io::Result<()> {
         self.unsynced = 0;
-        let synced = self.outputs.spool.as_mut().map_or(Ok(()), |spool| spool.sync());
-        if synced.is_ok() && std::mem::take(&mut self.telling) {
-            self.outputs.spool.iter_mut().for_each(|spool| spool.told());
+        let synced = self.outputs.spool.as_mut().map_or(Ok(()), |(spool, _)| spool.sync());
+        if synced.is_ok() && mem::take(&mut self.telling) {
+            self.outputs.spool.iter_mut().for_each(|(spool, _)| spool.told());
         }
         match (synced, self.live) {
             // what was not synced waits in the spool's memory and is written with the next

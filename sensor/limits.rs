@@ -852,6 +852,15 @@ pub const SHED_RANGES_MAX: usize = 16;
 /// How often the collector wakes where nothing comes: what a disk refused is tried again, and what was given up is told.
 pub const SPOOL_WAKE_TIME: std::time::Duration = std::time::Duration::from_millis(250);
 
+/// How often a spool is looked at until two looks agree: a writer at work seldom disturbs one, and hardly ever two.
+pub const SPOOL_LOOKS_MAX: usize = 5;
+
+/// The replay window in time, at most: a month, after which nobody wants it from a sensor.
+pub const REPLAY_HOURS_MAX: u32 = 31 * 24;
+
+/// Replays that wait for whoever tends the spool: more than one operator asks for at once.
+pub const REPLAYS_WAITING_MAX: usize = 4;
+
 // ---- the ledger
 
 /// One entry of the ledger: an attempt has some 500 bytes, an outcome with its receipt as many, and names have their bounds.
@@ -935,3 +944,13 @@ pub const EVE_KEEP_MAX: u32 = 1_000;
 
 /// After a rotation that failed the next is tried so much later: a disk that takes no names is not asked for each line.
 pub const EVE_ROTATE_AGAIN_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How often a worker without anything else to say says how late it is: an update waits that much longer than it has to.
+pub const TIME_SAID_EVERY: Span = Span::seconds(1);
+
+/// Repeats of a contact within this time become updates, where the configuration names none: of one that goes on for ten minutes the
+/// centre has then heard seven times, and eight when they are over.
+pub const MERGE_DEFAULT: Span = Span::seconds(600);
+
+/// And where it does: beyond a day it is not one contact.
+pub const MERGE_SECONDS_MAX: u64 = 86_400;

@@ -3,10 +3,11 @@
 //! for. What is worse or goes further than what was said goes at once.
 //!
 //! A contact is one near host and one indicator, in one direction. Time is the packets'. Never here: the local record, which has
-//! every alert; a clock.
+//! every alert; a clock; a disk: what waits when a process is killed was counted at the site alone, and its contact is known.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::alert::record::Desk;
 use crate::alert::{Alert, Repeats};
@@ -19,6 +20,8 @@ use crate::time::{Span, Timestamp};
 /// Alerts, not revisions: all that came are those that went, those that updates stand for, and those that wait for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Alerts that came.
+    pub taken: u64,
     /// Alerts that went as they were.
     pub gone: u64,
     /// Of these, those that were compared with no others: there was no room to remember them.
@@ -29,6 +32,26 @@ pub struct Counts {
     pub waiting: u64,
     /// Updates.
     pub updates: u64,
+    /// Flows whose last revision never came, or so late that it goes by itself.
+    pub forgotten: u64,
+}
+
+impl Counts {
+    /// Alerts that came and are nowhere: 0, or a fault of the sensor.
+    pub fn unaccounted(&self) -> i64 {
+        self.taken as i64 - (self.gone + self.merged + self.waiting) as i64
+    }
+
+    /// Adds another capture's.
+    pub fn add(&mut self, other: &Counts) {
+        self.taken += other.taken;
+        self.gone += other.gone;
+        self.crowded += other.crowded;
+        self.merged += other.merged;
+        self.waiting += other.waiting;
+        self.updates += other.updates;
+        self.forgotten += other.forgotten;
+    }
 }
 
 /// See the head of this file.
@@ -38,12 +61,23 @@ pub struct Merge {
     contacts: HashMap<Key, Contact>,
     /// When something is to be done for a contact: an update, or its end. Each has one.
     alarms: BTreeSet<(Timestamp, Key)>,
-    /// Alerts that were counted and whose flows are open, with the first of their contact.
-    open: HashMap<u64, String>,
+    /// Alerts that were counted and whose flows are open, by their number.
+    open: HashMap<u64, Open>,
+    /// How many there have been.
+    opened: u64,
     /// Updates of contacts whose window was over.
     late: u32,
     now: Timestamp,
     counts: Counts,
+}
+
+/// A flow whose alert was counted.
+#[derive(Debug)]
+struct Open {
+    /// The identity of the first alert of its contact.
+    first: Arc<str>,
+    /// Of all of them, the how manieth.
+    number: u64,
 }
 
 /// Which contact.
@@ -57,7 +91,7 @@ struct Key {
 #[derive(Debug)]
 struct Contact {
     /// The identity of its first alert.
-    first: String,
+    first: Arc<str>,
     /// When its window is over.
     ends: Timestamp,
     /// The worst and the furthest that was said.
@@ -75,8 +109,9 @@ struct Contact {
 /// Repeats that nobody was told of.
 #[derive(Debug)]
 struct Waiting {
-    /// The one that went furthest, in its latest revision.
+    /// The first of those that went furthest, in its latest revision, and its number.
     alert: Alert,
+    number: u64,
     alerts: u64,
     sightings: u64,
     payload: [u64; 2],
@@ -92,6 +127,7 @@ impl Merge {
             contacts: HashMap::new(),
             alarms: BTreeSet::new(),
             open: HashMap::new(),
+            opened: 0,
             late: 0,
             now: Timestamp::default(),
             counts: Counts::default(),
@@ -105,35 +141,48 @@ impl Merge {
 
     /// Takes a revision: whether it goes itself. Updates that go before it are added to `updates`.
     pub fn take(&mut self, alert: &Alert, desk: &Desk, updates: &mut Vec<Alert>) -> bool {
+        self.counts.taken += u64::from(alert.revision == 1);
         if self.window <= Span::default() {
             return self.goes(alert);
         }
-        self.due(alert.time(), updates);
-        let (key, flow) = (key(alert, desk), alert.contact());
+        self.pass(alert.time(), updates);
+        let (key, number) = (key(alert, desk), alert.contact());
         if alert.revision > 1 {
-            return self.again(alert, key, flow, updates);
+            return self.again(alert, key, number, updates);
         }
-        let full = self.open.len() >= MERGE_FLOWS_MAX;
         match self.contacts.get(&key) {
-            Some(contact) if !full => {
+            Some(contact) => {
+                let first = Arc::clone(&contact.first);
                 if !alert.is_final() {
-                    self.open.insert(flow, contact.first.clone());
+                    self.open(number, first);
                 }
                 self.counts.waiting += 1;
-                self.count(alert, key, 1, updates);
+                self.count(alert, key, (number, 1), updates);
                 false
             }
             None if self.contacts.len() < MERGE_CONTACTS_MAX => {
-                let contact = Contact::new(desk.id(alert), alert, self.now, self.window);
+                let contact = Contact::new(desk.id(alert).into(), alert, self.now, self.window);
                 self.alarms.insert((contact.alarm, key));
                 self.contacts.insert(key, contact);
                 self.goes(alert)
             }
-            _ => {
+            None => {
                 self.counts.crowded += 1;
                 self.goes(alert)
             }
         }
+    }
+
+    /// Remembers a flow. Those whose last revision never comes (its worker died, or shed it) would fill the table: of a full one the
+    /// older half goes, and what comes of those yet goes by itself.
+    fn open(&mut self, number: u64, first: Arc<str>) {
+        if self.open.len() >= MERGE_FLOWS_MAX {
+            let kept = self.opened - MERGE_FLOWS_MAX as u64 / 2;
+            self.open.retain(|_, open| open.number > kept);
+            self.counts.forgotten += (MERGE_FLOWS_MAX - self.open.len()) as u64;
+        }
+        self.opened += 1;
+        self.open.insert(number, Open { first, number: self.opened });
     }
 
     fn goes(&mut self, alert: &Alert) -> bool {
@@ -142,30 +191,30 @@ impl Merge {
     }
 
     /// A later revision: of a repeat it counts with the others; of an alert that went it goes, too.
-    fn again(&mut self, alert: &Alert, key: Key, flow: u64, updates: &mut Vec<Alert>) -> bool {
-        let Some(first) = self.open.remove(&flow) else {
+    fn again(&mut self, alert: &Alert, key: Key, number: u64, updates: &mut Vec<Alert>) -> bool {
+        let Some(Open { first, .. }) = self.open.remove(&number) else {
             if let Some(contact) = self.contacts.get_mut(&key) {
                 contact.said(alert);
             }
             return true;
         };
         if self.contacts.contains_key(&key) {
-            self.count(alert, key, 0, updates);
+            self.count(alert, key, (number, 0), updates);
         } else {
             // its contact is over: what it came to is said of that, by itself
             let mut contact = Contact::new(first, alert, self.now, self.window);
             self.late = self.late.saturating_add(1);
             contact.updates = LATE.saturating_add(self.late);
-            contact.count(alert, 0);
+            contact.count(alert, (number, 0));
             updates.extend(contact.update(self.now, self.window, &mut self.counts));
         }
         false
     }
 
     /// Counts a revision of a repeat. If it says more than was said, the update goes at once.
-    fn count(&mut self, alert: &Alert, key: Key, alerts: u64, updates: &mut Vec<Alert>) {
+    fn count(&mut self, alert: &Alert, key: Key, numbers: (u64, u64), updates: &mut Vec<Alert>) {
         let Some(contact) = self.contacts.get_mut(&key) else { return };
-        contact.count(alert, alerts);
+        contact.count(alert, numbers);
         if alert.severity() > contact.severity || alert.stage() > contact.stage {
             updates.extend(contact.update(self.now, self.window, &mut self.counts));
         }
@@ -182,8 +231,18 @@ impl Merge {
         }
     }
 
-    /// Adds the updates that are due, oldest first. Time does not run backwards.
+    /// The time is `now`: adds the updates that are due, oldest first. Where it lies further back than a window (a clock was set, one
+    /// odd frame came from the future), all that waits goes, and what comes then begins anew: else it would wait until that time.
     pub fn due(&mut self, now: Timestamp, updates: &mut Vec<Alert>) {
+        if self.now.since(now) > self.window {
+            self.end(updates);
+            self.now = now;
+        }
+        self.pass(now, updates);
+    }
+
+    /// An alert may speak of a time long ago (its flow ended by silence): by alerts time only goes on.
+    fn pass(&mut self, now: Timestamp, updates: &mut Vec<Alert>) {
         self.now = self.now.max(now);
         while self.alarms.first().is_some_and(|(at, _)| *at <= self.now)
             && let Some((at, key)) = self.alarms.pop_first()
@@ -211,7 +270,7 @@ impl Merge {
 const LATE: u32 = 1 << 31;
 
 impl Contact {
-    fn new(first: String, alert: &Alert, now: Timestamp, window: Span) -> Contact {
+    fn new(first: Arc<str>, alert: &Alert, now: Timestamp, window: Span) -> Contact {
         let ends = now.moved(window);
         Contact {
             first,
@@ -232,12 +291,9 @@ impl Contact {
         self.stage = self.stage.max(alert.stage());
     }
 
-    /// A first revision counts an alert; what it came to is known with its last.
-    fn count(&mut self, alert: &Alert, alerts: u64) {
-        let waiting = self.waiting.get_or_insert_with(|| {
-            let (first, last) = (alert.first, alert.last);
-            Box::new(Waiting { alert: alert.clone(), alerts: 0, sightings: 0, payload: [0, 0], first, last })
-        });
+    /// A first revision counts an alert; what it came to is known with its last. The alert's number, and how many alerts it counts.
+    fn count(&mut self, alert: &Alert, (number, alerts): (u64, u64)) {
+        let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(alert, number)));
         waiting.alerts += alerts;
         waiting.first = waiting.first.min(alert.first);
         waiting.last = waiting.last.max(alert.last);
@@ -247,14 +303,16 @@ impl Contact {
                 *sum = sum.saturating_add(bytes);
             }
         }
-        if (alert.severity(), alert.stage()) >= (waiting.alert.severity(), waiting.alert.stage()) {
-            waiting.alert = alert.clone();
+        // a copy is dear: of those that went as far the first does for all
+        let (here, there) = ((alert.severity(), alert.stage()), (waiting.alert.severity(), waiting.alert.stage()));
+        if here > there || here == there && number == waiting.number && alert.revision > waiting.alert.revision {
+            (waiting.alert, waiting.number) = (alert.clone(), number);
         }
     }
 
     /// What waits, as an update. The next one waits twice as long.
     fn update(&mut self, now: Timestamp, window: Span, counts: &mut Counts) -> Option<Alert> {
-        let Waiting { mut alert, alerts, sightings, payload, first, last } = *self.waiting.take()?;
+        let Waiting { mut alert, alerts, sightings, payload, first, last, .. } = *self.waiting.take()?;
         self.said(&alert);
         self.updates = self.updates.saturating_add(1);
         self.next = now.moved(self.wait);
@@ -264,15 +322,21 @@ impl Contact {
         counts.waiting = counts.waiting.saturating_sub(alerts);
         (alert.revision, alert.crowded, alert.count) = (1, true, sightings);
         (alert.first, alert.last, alert.flow.payload) = (first, last, payload);
-        alert.repeats = Some(Repeats { first: self.first.clone(), update: self.updates, alerts });
+        alert.repeats = Some(Repeats { first: self.first.to_string(), update: self.updates, alerts });
         Some(alert)
     }
 }
 
+impl Waiting {
+    fn new(alert: &Alert, number: u64) -> Waiting {
+        let (first, last) = (alert.first, alert.last);
+        Waiting { alert: alert.clone(), number, alerts: 0, sightings: 0, payload: [0, 0], first, last }
+    }
+}
+
 fn key(alert: &Alert, desk: &Desk) -> Key {
-    let reading = desk.reading(alert);
-    let near = reading.asset.map_or(alert.flow.endpoints(reading.near).0, |asset| asset.address);
-    Key { near, direction: reading.direction, indicator: alert.indicator() }
+    let (near, direction) = desk.contact(alert);
+    Key { near, direction, indicator: alert.indicator() }
 }
 
 #[cfg(test)]
@@ -379,7 +443,7 @@ mod tests {
         line.ends(handshake(3), 40);
         line.end();
         assert_eq!(line.gone[2..], [Update { first, alerts: 0, sightings: 1, bytes: 100, stage: Stage::Handshake }]);
-        assert_eq!(line.merge.counts(), Counts { gone: 1, merged: 2, updates: 2, ..Counts::default() });
+        assert_eq!(line.merge.counts(), Counts { taken: 3, gone: 1, merged: 2, updates: 2, ..Counts::default() });
     }
 
     #[test]
@@ -444,6 +508,45 @@ mod tests {
     }
 
     #[test]
+    fn when_time_goes_back_by_more_than_a_window_nothing_waits_for_it_to_come_again() {
+        let mut line = Line::new();
+        line.meets(handshake(1), 10_000);
+        line.meets(handshake(2), 10_001);
+        line.due(9_500);
+        assert_eq!(line.gone, [Itself(1)], "by less it only stands still");
+        line.due(5_000);
+        assert!(matches!(line.gone[1..], [Update { alerts: 1, .. }]), "{:?}", line.gone);
+        line.meets(handshake(3), 5_001);
+        line.meets(handshake(4), 5_002);
+        line.due(5_011);
+        assert!(matches!(line.gone[2..], [Itself(1), Update { alerts: 1, .. }]), "{:?}", line.gone);
+    }
+
+    #[test]
+    fn a_repeat_of_a_flow_that_was_idle_for_hours_is_told_with_the_others() {
+        let mut line = Line::new();
+        line.meets(handshake(1), 10_000);
+        line.meets(handshake(2), 10_001);
+        line.due(17_000);
+        line.ends(handshake(2), 10_002);
+        assert!(matches!(line.gone[..], [Itself(1), Update { alerts: 1, .. }, Update { alerts: 0, .. }]));
+    }
+
+    #[test]
+    fn flows_that_never_end_are_forgotten_before_repeats_are_no_longer_merged() {
+        let mut line = Line::new();
+        line.meets(handshake(1), 0);
+        let (key, first) =
+            line.merge.contacts.iter().map(|(key, contact)| (*key, contact.first.clone())).next().unwrap();
+        (0..MERGE_FLOWS_MAX as u64).for_each(|number| line.merge.open(number, first.clone()));
+        line.meets(handshake(2), 1);
+        assert_eq!((line.gone.len(), line.merge.contacts[&key].waiting.is_some()), (1, true));
+        assert_eq!(line.merge.counts().forgotten, MERGE_FLOWS_MAX as u64 / 2);
+        line.ends(handshake(2), 2);
+        assert_eq!(line.gone.len(), 1, "the newest are remembered");
+    }
+
+    #[test]
     fn a_window_of_no_length_merges_nothing() {
         let mut line = Line { merge: Merge::new(Span::default()), ..Line::new() };
         line.meets(handshake(1), 0);
@@ -488,6 +591,7 @@ mod tests {
             prop_assert_eq!((alerts, sightings, bytes), (raised, raised, raised * 100));
             let counts = line.merge.counts();
             prop_assert_eq!((counts.gone + counts.merged, counts.waiting, counts.crowded), (raised, 0, 0));
+            prop_assert_eq!((counts.taken, counts.unaccounted()), (raised, 0));
             prop_assert!(line.merge.contacts.is_empty() && line.merge.alarms.is_empty() && line.merge.open.is_empty());
         }
     }

@@ -17,7 +17,8 @@ pub use board::Board;
 pub use exposition::exposition;
 pub use server::Server;
 pub use sight::{
-    Askers, DeliveryState, LedgerState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState,
+    Askers, DeliveryState, LaneState, LedgerState, Link, MergeState, OutputState, QuarantineState, Queue, Ring,
+    SetState, Sight, SinkState, SpoolState,
 };
 
 use serde_json::{Map, Value, json};
@@ -160,6 +161,8 @@ pub struct Tally {
     pub events_shed: u64,
     /// See `events_shed`.
     pub alerts_shed: u64,
+    /// Those of them that were first revisions.
+    pub firsts_shed: u64,
     /// How often a worker died and began again, by [`crate::worker::Cause`].
     pub restarts: [u64; 2],
     /// Flows that were forgotten thereby.
@@ -217,6 +220,7 @@ impl Tally {
         self.taken += other.taken;
         self.events_shed += other.events_shed;
         self.alerts_shed += other.alerts_shed;
+        self.firsts_shed += other.firsts_shed;
         self.restarts.iter_mut().zip(other.restarts).for_each(|(sum, more)| *sum += more);
         self.flows_lost += other.flows_lost;
         self.fates.add(&other.fates);

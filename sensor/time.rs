@@ -90,6 +90,24 @@ impl Timestamp {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// Reads that spelling, in UTC; seconds, minutes and hours may be missing at the end, and the `Z`. `None`: it is no such time.
+    pub fn of_rfc3339(text: &str) -> Option<Timestamp> {
+        let (given, form) = (text.strip_suffix('Z').unwrap_or(text), "0000-00-00T00:00:00");
+        let fits = |(letter, of): (char, char)| if of == '0' { letter.is_ascii_digit() } else { letter == of };
+        if ![10, 13, 16, TO_SECONDS_BYTES].contains(&given.len()) || !given.chars().zip(form.chars()).all(fits) {
+            return None;
+        }
+        let number =
+            |at: usize, digits: usize| given.get(at..at + digits).map_or(Some(0), |text| text.parse::<i64>().ok());
+        let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+        let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+        let days = days(year, month, day);
+        let is_day = (1678..2262).contains(&year) && civil(days) == (year as u64, month as u64, day as u64);
+        let is_time = hour < 24 && minute < 60 && second < 60;
+        let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+        (is_day && is_time).then(|| Timestamp::from_parts(seconds, 0))
+    }
+
     /// Fills in the digits of `0000-00-00T00:00:00`.
     fn write_to_seconds(self, text: &mut [u8]) {
         let seconds = self.0.div_euclid(1_000_000_000);
@@ -120,6 +138,14 @@ fn civil(days: i64) -> (u64, u64, u64) {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year as u64, month as u64, day as u64)
+}
+
+/// Days since 1970-01-01 of a day of the Gregorian calendar, or of what would be one.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) }; // March is a year's first
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * month + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 /// Fills `text` with the last digits of `value`.

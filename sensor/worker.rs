@@ -46,6 +46,7 @@ use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
 use crate::metrics::{Laps, Tally};
 use crate::networks::Networks;
 use crate::observable::Observations;
+use crate::time::Timestamp;
 
 /// What a worker is told.
 #[derive(Clone)]
@@ -105,6 +106,8 @@ pub struct Worker {
     inboxes: Vec<(usize, Inbox)>,
     /// Releases under orders that hold no more, for which there was no room yet.
     late: Vec<Release>,
+    /// How far time had come when that was last said.
+    said: Timestamp,
     handed: Vec<steer::Handed>,
     payloads: Vec<u8>,
     tally: Tally,
@@ -149,6 +152,7 @@ impl Worker {
             clock_suspect: false,
             effort: Effort::default(),
             late: Vec::new(),
+            said: Timestamp::default(),
             outboxes: Vec::new(),
             inboxes: Vec::new(),
             handed: Vec::new(),
@@ -188,6 +192,9 @@ impl Worker {
         self.account(batch);
         self.laps.lap(3);
         self.turn();
+        if let Some(last) = batch.len().checked_sub(1).filter(|_| !self.orders.live) {
+            self.release.reached = batch.frame(last).time;
+        }
         if !self.orders.live && self.tally.handed.is_multiple_of(EPOCH_PACKETS) {
             self.flows.find_idle(self.release.epoch);
             self.end_found(u64::MAX, Ended::Timeout);

@@ -120,7 +120,7 @@ fn tried(sink: &'static Sink, policy: &Policy, (tlp_max, pap_max): (Tlp, Pap), g
             other => panic!("{who}: {other:?}"),
         };
         left += 1;
-        let value = projected.value().clone();
+        let value = projected.value();
         let mut found = BTreeSet::new();
         leaves("", &value, &mut found);
         let beyond: Vec<String> = found.difference(&allowed(groups)).cloned().collect();
@@ -186,7 +186,7 @@ fn every_field_of_the_contract_belongs_to_one_group_or_always_leaves_and_all_of_
         {"critical": 1, "normal": 2, "low": 3, "bytes": 4, "first": "2026-11-21T13:40:02", "last": "2026-11-21T13:40:02"}}}}});
     for record in [alert(Tlp::Clear, Pap::Clear), shed] {
         let projected = gate.project(Position(7), record.to_string().as_bytes()).expect("it leaves");
-        leaves("", projected.value(), &mut tried);
+        leaves("", &projected.value(), &mut tried);
         let batch = gate.batch(Head::NONE, spool(), (Position(6), Position(7)), &[projected]);
         let batch = serde_json::from_slice(batch.json()).expect("JSON");
         assert_eq!(Contract::shipped().batch(&batch), Ok(()));

@@ -59,10 +59,8 @@ impl<'a> Reading<'a> {
     /// Reads an alert.
     pub fn new(alert: &'a Alert, networks: &'a Networks) -> Reading<'a> {
         let flow = &met(alert);
-        let asked = networks.asset_asked(flow.client, flow.server);
-        let near = if asked == Some(false) { Side::Server } else { Side::Client };
+        let (asked, near, forwarded) = sides(alert, flow, networks);
         let (address, _, far, _) = flow.endpoints(near);
-        let forwarded = forwarded_client(alert, networks).filter(|_| near == Side::Client);
         let asset = match forwarded {
             Some(client) => Some(Asset { address: client, role: Role::Client, network: networks.named(client) }),
             None => asked.map(|_| asset(address, near, flow, networks)),
@@ -153,6 +151,21 @@ impl<'a> Reading<'a> {
             _ => format!("{near} was in contact with {}", self.target),
         }
     }
+}
+
+/// The near end's address and the direction, as a [`Reading`] has them, without the texts that make one dear.
+pub(super) fn contact(alert: &Alert, networks: &Networks) -> (IpAddr, Direction) {
+    let flow = met(alert);
+    let (asked, near, forwarded) = sides(alert, &flow, networks);
+    let end = if asked.is_some() { flow.endpoints(near).0 } else { alert.flow.endpoints(near).0 };
+    (forwarded.unwrap_or(end), direction(&flow, networks))
+}
+
+/// Whether the asset asked (`None`: neither end is home), which end is near, and for whom a proxy there spoke.
+fn sides(alert: &Alert, flow: &FlowView, networks: &Networks) -> (Option<bool>, Side, Option<IpAddr>) {
+    let asked = networks.asset_asked(flow.client, flow.server);
+    let near = if asked == Some(false) { Side::Server } else { Side::Client };
+    (asked, near, forwarded_client(alert, networks).filter(|_| near == Side::Client))
 }
 
 /// Nobody saw who asked when a flow's beginning is missing and no reader told the ends apart either.

@@ -13,7 +13,7 @@ use super::language::Texts;
 use super::reading::{self, Reading};
 use super::{Alert, eve, words};
 use crate::indicator::{Ioc, Severity, signature_id};
-use crate::networks::{Networks, Role};
+use crate::networks::{Direction, Networks, Role};
 use crate::observable::Side;
 
 /// How the sensor was run.
@@ -120,6 +120,11 @@ impl Desk {
         Reading::new(alert, &self.site.networks)
     }
 
+    /// Whose contact it is, and which way: all that merging asks of a reading.
+    pub fn contact(&self, alert: &Alert) -> (IpAddr, Direction) {
+        reading::contact(alert, &self.site.networks)
+    }
+
     /// The identity of a contact: 16 hexadecimal digits, the same in all its revisions.
     pub fn id(&self, alert: &Alert) -> String {
         if let Some(repeats) = &alert.repeats {
@@ -218,7 +223,7 @@ impl Desk {
 
     fn haetae(&self, mut object: Object<'_>, alert: &Alert, reading: &Reading<'_>) {
         let site = &self.site;
-        let near = reading.asset.map_or(alert.flow.endpoints(reading.near).0, |asset| asset.address);
+        let (near, _) = self.contact(alert);
         object.text("id", &self.id(alert));
         object.number("revision", u64::from(alert.revision));
         object.flag("final", alert.is_final());

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::ledger_words::LedgerCommand;
 use super::reveal;
+use super::spool_words::SpoolCommand;
 use super::values::{batch, output, seconds, workers};
 use crate::config::{Output, Pace, Workers};
 use crate::leash::Provoke;
@@ -28,6 +29,8 @@ Examples:
   haetae status                                    how the running sensor is; also counters, reload
   haetae explain ID -r a.pcap -S rules/            one alert, from its bytes to the decision
   haetae ledger show; haetae ledger verify         what left this machine, and whether its account holds
+  haetae spool show; haetae spool verify           what waits for the centre, and whether it is whole
+  haetae spool replay --since 2h                   send again what the centre has lost
   haetae reveal h-k3f7q2abcdef -c haetae.yaml      which inside host the centre speaks of
   haetae rules test -S rules/                      run the tests that rule files bring along
   haetae doctor tap0 -c haetae.yaml                what is wrong with a tap, a machine, a configuration, and what to type
@@ -35,7 +38,7 @@ Examples:
 Nothing leaves this machine unless --centre and --as exercise are both given.
 
 Exit codes: 0; 1 a match with --fail-on-match, a failing rule test, an error that the doctor found, a token of nobody here, a running sensor that
-is not ready or did not reload; 2 usage; 65 damaged capture with --strict, a ledger that does not hold; 69 no running sensor; 70 a fault of the sensor;
+is not ready or did not reload; 2 usage; 65 damaged capture with --strict, a ledger or spool that does not hold; 69 no running sensor; 70 a fault of the sensor;
 71 the sandbox that is required does not hold; 74 input/output; 77 permission; 78 configuration, or no indicator could be loaded.
 Environment: HAETAE_CONFIG (as -c), HAETAE_LOG (a level, a format: debug,json), NO_COLOR; ${NAME} in a configuration.
 What is said twice: the file, then the environment, then --set has the last word.";
@@ -189,6 +192,11 @@ pub(crate) enum Command {
     Ledger {
         #[command(subcommand)]
         what: LedgerCommand,
+    },
+    /// See what waits for the centre, check it, send again what the centre has lost
+    Spool {
+        #[command(subcommand)]
+        what: SpoolCommand,
     },
     /// Work on rule files
     Rules {

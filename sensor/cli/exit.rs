@@ -20,7 +20,7 @@ pub const NOT_READY: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A capture was damaged and `--strict` was given.
 pub const DAMAGED: u8 = 65;
-/// A ledger does not hold.
+/// A ledger or a spool does not hold.
 pub const BROKEN: u8 = 65;
 /// No running sensor is where it was asked.
 pub const UNAVAILABLE: u8 = 69;

@@ -21,6 +21,8 @@ mod reveal;
 pub mod rules;
 pub mod running;
 pub mod screen;
+pub mod spool;
+mod spool_words;
 mod values;
 
 use std::ffi::OsString;
@@ -146,6 +148,7 @@ impl Desk<'_> {
                 self.doctor(&doctor::Question { interface, config, set, seconds, json })
             }
             Command::Ledger { what } => self.ledger(what),
+            Command::Spool { what } => self.spool(what),
             Command::Rules { what: RulesCommand::Test { site } } => self.test_rules(&site),
             Command::Completions { shell } => Ok(manual::completions(shell, self.out).map(|()| exit::SOUND)?),
             Command::Man { words } => match manual::page(&words, self.out) {

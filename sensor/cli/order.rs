@@ -11,13 +11,13 @@ use crate::capture::file::STANDARD_INPUT;
 use crate::config::fault::suggest;
 use crate::config::{Config, Output, Replay, Report, Workers};
 use crate::emit::{Named, Section, check_url};
-use crate::limits::{BATCH_FRAMES_MAX, WORKERS_MAX};
+use crate::limits::{BATCH_FRAMES_MAX, MERGE_DEFAULT, WORKERS_MAX};
 
 /// Frames of a batch if nothing else is said: what `BATCH_FRAMES_MAX` allows, a quarter of it keeps lines in cache.
 pub(crate) const BATCH_DEFAULT: usize = BATCH_FRAMES_MAX / 4;
 
 /// The sub-commands, for whoever mistypes one.
-pub(crate) const COMMANDS: [&str; 14] = [
+pub(crate) const COMMANDS: [&str; 16] = [
     "replay",
     "reveal",
     "run",
@@ -29,6 +29,8 @@ pub(crate) const COMMANDS: [&str; 14] = [
     "status",
     "counters",
     "reload",
+    "ledger",
+    "spool",
     "rules",
     "completions",
     "man",
@@ -170,6 +172,7 @@ fn centre(options: &Options, config: &Config) -> Result<Option<Section>, String>
         url: url.to_owned(),
         nats,
         spool,
+        merge: ours.map_or(MERGE_DEFAULT, |centre| centre.merge),
     }))
 }
 
@@ -196,6 +199,7 @@ mod tests {
             receipt_keys: None,
             files: Named { token: Some("token".into()), ..Named::default() },
             spool: "the-sensors-own".into(),
+            merge: MERGE_DEFAULT,
         };
         centre.policy.network_names = true;
         Config { centre: Some(centre), ..Config::default() }

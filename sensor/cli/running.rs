@@ -1,4 +1,4 @@
-//! `haetae status`, `counters`, `reload` and `lookup --running`: the running sensor is asked, over its control socket.
+//! `haetae status`, `counters`, `reload`, `lookup --running` and `spool replay`: the running sensor is asked, over its control socket.
 //!
 //! In: a socket's path and a question. Out: text for a person, or the answer as JSON. Never here: a wait without an end, an
 //! answer that moves a terminal's cursor.
@@ -38,6 +38,8 @@ pub enum Question<'a> {
     Reload,
     /// What it knows of a value.
     Lookup(&'a str),
+    /// To send again what the centre has committed and was raised since then, in milliseconds since 1970.
+    Replay(u64),
 }
 
 /// Why there is no answer: what to tell, and the exit code.
@@ -88,7 +90,7 @@ pub fn ask(
 ) -> Result<u8, Unanswered> {
     let answer = answer(socket, question)?;
     let written = match (as_json, question) {
-        (true, _) => writeln!(out, "{answer}"),
+        (true, _) | (_, Question::Replay(_)) => writeln!(out, "{answer}"),
         (false, Question::Status) => status(out, &answer),
         (false, Question::Counters) => counters(out, "", &answer),
         (false, Question::Reload) => reloaded(out, &answer),
@@ -103,12 +105,13 @@ pub fn ask(
 }
 
 /// The sensor's answer to a question.
-fn answer(socket: &Path, question: Question<'_>) -> Result<Value, Unanswered> {
+pub(super) fn answer(socket: &Path, question: Question<'_>) -> Result<Value, Unanswered> {
     let (line, patience) = match question {
         Question::Status => (json!({ "ask": "status" }), PATIENCE),
         Question::Counters => (json!({ "ask": "counters" }), PATIENCE),
         Question::Reload => (json!({ "ask": "reload" }), CONTROL_RELOAD_TIME_MAX + PATIENCE),
         Question::Lookup(value) => (json!({ "ask": "lookup", "value": value }), PATIENCE),
+        Question::Replay(since) => (json!({ "ask": "replay", "since": since }), CONTROL_RELOAD_TIME_MAX + PATIENCE),
     };
     let unheard = |error: io::Error| Unanswered {
         why: format!("{}: no answer came ({}): is the sensor busy, or ending?", socket.display(), said(&error)),
@@ -206,7 +209,7 @@ fn listed(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// A time as a person says it.
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     let whole = seconds as u64;
     match whole {
         0..=9 => format!("{seconds:.1} s"),

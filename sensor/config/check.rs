@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::control::Control;
 use super::fault::{Fault, Place};
@@ -19,8 +20,8 @@ use crate::feed::{Policy, Tlp};
 use crate::gate::SiteKey;
 use crate::limits::{
     CONFIDENCE_MAX, FLOWS_DEFAULT, FLOWS_SETTABLE_MAX, REASSEMBLY_BYTES_DEFAULT, REASSEMBLY_BYTES_SETTABLE_MAX,
-    REASSEMBLY_BYTES_SETTABLE_MIN, SHARDS, SITE_ID_BYTES_MAX, SPOOL_BYTES_MAX, SPOOL_BYTES_SETTABLE_MAX,
-    SPOOL_BYTES_SETTABLE_MIN,
+    REASSEMBLY_BYTES_SETTABLE_MIN, REPLAY_WINDOW_BYTES_MAX, REPLAY_WINDOW_TIME, SHARDS, SITE_ID_BYTES_MAX,
+    SPOOL_BYTES_MAX, SPOOL_BYTES_SETTABLE_MAX, SPOOL_BYTES_SETTABLE_MIN,
 };
 use crate::networks::Networks;
 
@@ -111,6 +112,10 @@ pub struct Limits {
     pub reassembly_bytes_max: usize,
     /// Bytes of alerts that wait on disk for the centre.
     pub spool_bytes_max: u64,
+    /// How long what the centre has committed stays there, to be sent again.
+    pub replay_time: Duration,
+    /// And how much of it.
+    pub replay_bytes_max: u64,
 }
 
 impl Default for Rules {
@@ -152,6 +157,8 @@ impl Default for Limits {
             flows_max: FLOWS_DEFAULT as usize,
             reassembly_bytes_max: REASSEMBLY_BYTES_DEFAULT as usize,
             spool_bytes_max: SPOOL_BYTES_MAX,
+            replay_time: REPLAY_WINDOW_TIME,
+            replay_bytes_max: REPLAY_WINDOW_BYTES_MAX,
         }
     }
 }
@@ -346,11 +353,14 @@ impl Desk<'_> {
         if !(SPOOL_BYTES_SETTABLE_MIN..=SPOOL_BYTES_SETTABLE_MAX).contains(&spool) {
             self.fault("limits.spool", format!("{spool} bytes are out of range"), "16MiB to 1TiB");
         }
+        let (replay_time, replay_bytes_max) = self.replay_window(written);
         Limits {
             workers: written.workers.unwrap_or_default(),
             flows_max: flows as usize,
             reassembly_bytes_max: reassembly as usize,
             spool_bytes_max: spool,
+            replay_time,
+            replay_bytes_max,
         }
     }
 
@@ -383,6 +393,7 @@ fn centre_help(key: &str) -> &'static str {
         "revocations" => {
             "a PEM file of lists of revoked certificates (X509 CRL), one for each authority of the centre's chain"
         }
+        "merge_seconds" => "0 (each alert is delivered) to 86400",
         _ => "name a folder; it is made if it is not there",
     }
 }

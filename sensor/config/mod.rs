@@ -25,6 +25,7 @@ mod shape;
 mod sinks;
 mod tree;
 mod trouble;
+mod window;
 mod written;
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::tree::{Key, Node, Value};
 use super::written::{Size, Workers, Written};
 use crate::limits::{
     CAPTURES_MAX, CONFIDENCE_MAX, FLOWS_SETTABLE_MAX, INTERFACE_NAME_BYTES_MAX, LEDGER_DAYS_MAX, QUARANTINE_FILES_MAX,
-    SHARDS, SNAP_BYTES_DEFAULT, SNAP_BYTES_SETTABLE_MIN, WORKERS_MAX,
+    REPLAY_HOURS_MAX, SHARDS, SNAP_BYTES_DEFAULT, SNAP_BYTES_SETTABLE_MIN, WORKERS_MAX,
 };
 
 /// The schema as JSON text. It accepts what the reader accepts, `${NAME}` included; what only a check can know (whether a
@@ -142,6 +142,7 @@ fn bounds(path: &str) -> Map<String, Json> {
         "quarantine.files" => json!({ "minimum": 1, "maximum": QUARANTINE_FILES_MAX }),
         "ledger.days" => json!({ "minimum": 1, "maximum": LEDGER_DAYS_MAX }),
         "rules.confidence_min" => json!({ "maximum": CONFIDENCE_MAX }),
+        "limits.replay_hours" => json!({ "maximum": REPLAY_HOURS_MAX }),
         "limits.flows_max" => json!({ "minimum": SHARDS, "maximum": FLOWS_SETTABLE_MAX }),
         "capture[].snaplen" => json!({ "minimum": SNAP_BYTES_SETTABLE_MIN, "maximum": SNAP_BYTES_DEFAULT }),
         "capture[].interface" => json!({ "minLength": 1, "maxLength": INTERFACE_NAME_BYTES_MAX }),

@@ -167,6 +167,8 @@ pub(crate) struct Limits {
     pub(crate) flows_max: Option<u64>,
     pub(crate) reassembly_max: Option<Size>,
     pub(crate) spool: Option<Size>,
+    pub(crate) replay_hours: Option<u32>,
+    pub(crate) replay_size: Option<Size>,
 }
 
 /// How many workers.

@@ -8,6 +8,7 @@ use super::delivery::Left;
 use super::shared::LinkState;
 use crate::alert::eve;
 use crate::decode::Fate;
+use crate::merge::Counts;
 use crate::metrics::Tally;
 use crate::time::Timestamp;
 
@@ -18,6 +19,9 @@ pub(super) struct Account {
     pub(super) links: Vec<(String, LinkState)>,
     pub(super) log_lost: u64,
     pub(super) not_spooled: u64,
+    pub(super) spooled: u64,
+    /// Of alerts on their way to the spool.
+    pub(super) merged: Counts,
     pub(super) delivered: Option<Left>,
     pub(super) seconds: f64,
 }
@@ -45,6 +49,13 @@ impl Account {
         let on_its_way = sum.steered as i64 - sum.taken as i64;
         let handed = self.of_links(|state| state.counters.handed) as i64 - sum.handed as i64;
         sum.unaccounted().abs() + on_its_way.abs() + handed.abs()
+    }
+
+    /// Alerts that were raised, and are neither on their way to the centre nor counted as shed.
+    fn unmerged(&self) -> i64 {
+        let sum = self.sum();
+        let waiting = self.merged.unaccounted().abs() + self.merged.waiting as i64;
+        (sum.alerts as i64 - sum.firsts_shed as i64 - self.merged.taken as i64).abs() + waiting
     }
 
     /// Workers that never came back, and the frames that each was given since it last put up its numbers: these are lost as far
@@ -134,10 +145,24 @@ impl Account {
             "ended"
         );
         if let Some(left) = &self.delivered {
+            let merged = &self.merged;
+            tracing::info!(
+                alerts = merged.taken,
+                gone = merged.gone,
+                merged = merged.merged,
+                updates = merged.updates,
+                crowded = merged.crowded,
+                forgotten = merged.forgotten,
+                // what was raised, and neither came to the spool nor was shed on the way: 0, or a worker died
+                unaccounted = self.unmerged(),
+                "delivery: alerts that went, and those that updates stand for"
+            );
             tracing::info!(
                 committed = left.committed,
                 waiting = left.waiting,
                 held_back = left.held_back,
+                shed = left.shed,
+                records = self.spooled + self.not_spooled,
                 "delivery: what waits is in the spool and goes out at the next start"
             );
         }

@@ -1,21 +1,22 @@
-//! What the control socket answers: how the sensor is, its whole account, what came of a reload, what the set in use knows of a
+//! What the control socket answers: how the sensor is, its whole account, what came of a reload or a replay, what the set in use knows of a
 //! value.
 //!
 //! In: a line of JSON. Out: a line of JSON: `{"ok": ...}` or `{"error": "..."}`. Never here: an indicator that its source holds
 //! for the recipients' eyes only (TLP:RED); of such there is a number for the whole set, and for a value only where the site
 //! wants that: it confirms a guess.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::caller::Caller;
+use super::caller::{Awaited, Caller, Came};
 use super::confined;
 use super::look::Look;
 use super::reloading::{Bell, Reloaded};
+use super::replaying::{self, Replayed};
 use super::shared::LinkState;
-use crate::cli::lookup;
+use crate::cli::{lookup, spool};
 use crate::indicator::{Explained, Tlp};
 use crate::limits::{CONTROL_ANSWER_BYTES_MAX, CONTROL_ENTRIES_MAX, CONTROL_REASON_BYTES_MAX, CONTROL_VALUE_BYTES_MAX};
 use crate::metrics::{Askers, Sight, Tally, document};
@@ -32,15 +33,19 @@ enum Question {
     Reload {},
     /// What the set in use knows of a value.
     Lookup { value: String },
+    /// To send again what the centre has committed and was raised since then, in milliseconds since 1970.
+    Replay { since: u64 },
 }
 
 const NO_QUESTION: &str =
-    "no question: a line like {\"ask\":\"status\"}; status, counters, reload, lookup with `value`";
+    "no question: a line like {\"ask\":\"status\"}; status, counters, reload, lookup with `value`, replay with `since`";
 
 /// What is answered with.
 pub(super) struct Answers<'a> {
     look: &'a Look<'a>,
     bell: Bell,
+    /// `None`: there is no spool.
+    replays: Option<replaying::Bell>,
     /// Whether a look-up says that something is withheld.
     tell_withheld: bool,
     /// Who asked; the socket fills in who went without an answer.
@@ -48,14 +53,22 @@ pub(super) struct Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    pub(super) fn new(look: &'a Look<'a>, bell: Bell, tell_withheld: bool) -> Self {
-        Answers { look, bell, tell_withheld, askers: Askers::default() }
+    pub(super) fn new(
+        look: &'a Look<'a>,
+        (bell, replays): (Bell, Option<replaying::Bell>),
+        tell_withheld: bool,
+    ) -> Self {
+        Answers { look, bell, replays, tell_withheld, askers: Askers::default() }
     }
 
     /// Answers a connection's next question, or what it waits for; whether there was one.
     pub(super) fn attend(&mut self, caller: &mut Caller, now: Instant) -> bool {
-        if let Some(reloaded) = caller.waited_for(now) {
-            caller.tell(line(told(reloaded)), false, now);
+        if let Some(came) = caller.waited_for(now) {
+            let told = match came {
+                Came::Reload(reloaded) => told(reloaded),
+                Came::Replay(replayed) => told_of_replay(replayed),
+            };
+            caller.tell(line(told), false, now);
             return true;
         }
         let Some(asked) = caller.question() else { return false };
@@ -70,19 +83,29 @@ impl<'a> Answers<'a> {
                 Err(format!("a value of more than {CONTROL_VALUE_BYTES_MAX} bytes is in no set"))
             }
             Some(Question::Lookup { value }) => Ok(self.look_up(&value)),
-            Some(Question::Reload {}) => match self.bell.ring() {
-                Some(waiting) => {
+            Some(question @ (Question::Reload {} | Question::Replay { .. })) => match self.begun(&question) {
+                Ok(awaited) => {
                     self.askers.answered += 1;
-                    caller.wait_for(waiting, now);
+                    caller.wait_for(awaited, now);
                     return true;
                 }
-                None => Err("too many wait for a reload already".to_owned()),
+                Err(why) => Err(why.to_owned()),
             },
         };
         let counter = if answer.is_ok() { &mut self.askers.answered } else { &mut self.askers.refused };
         *counter += 1;
         caller.tell(line(answer), last, now);
         true
+    }
+
+    /// What others are to do.
+    fn begun(&self, question: &Question) -> Result<Awaited, &'static str> {
+        let Question::Replay { since } = question else {
+            return self.bell.ring().map(Awaited::Reload).ok_or("too many wait for a reload already");
+        };
+        let Some(replays) = &self.replays else { return Err("no centre is configured: there is no spool") };
+        let since = UNIX_EPOCH.checked_add(Duration::from_millis(*since)).ok_or("no such time")?;
+        replays.ring(since).map(Awaited::Replay).ok_or("too many wait for a replay already")
     }
 
     fn status(&self) -> Value {
@@ -189,6 +212,11 @@ fn told(reloaded: Result<Reloaded, ()>) -> Result<Value, String> {
         Ok(Reloaded::Refused(reason)) => Ok(json!({ "not_reloaded": bounded(reason, CONTROL_REASON_BYTES_MAX) })),
         Err(()) => Err("nobody says yet what came of the reload; the sensor's own log will".to_owned()),
     }
+}
+
+fn told_of_replay(replayed: Result<Replayed, ()>) -> Result<Value, String> {
+    let nobody = "nobody says yet what came of the replay; the sensor's own log will";
+    replayed.map_err(|()| nobody.to_owned())?.map(|rewound| spool::resent(&rewound))
 }
 
 fn bounded(mut text: String, bytes_max: usize) -> String {

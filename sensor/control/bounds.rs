@@ -183,7 +183,7 @@ mod tests {
     fn an_uplink_reaches_the_ports_of_its_endpoints_and_of_names_and_no_other() {
         let folder = tempfile::tempdir().expect("a folder");
         let read = |text: &str| config::parse("f", text, folder.path(), &[], &|_| None).expect("it is sound");
-        assert_eq!(ports(&read("")), []);
+        assert_eq!(ports(&read("")), [0_u16; 0]);
         let home = "networks: { home: [10.0.0.0/8] }\n";
         let sinks = "sinks: { syslog: { to: \"tcp://a\" }, cef: { to: \"tcp://b:514\" }, \
                      taxii: { url: \"http://localhost:5000/\", collection: c } }\n";

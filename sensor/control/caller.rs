@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::reloading::Reloaded;
+use super::replaying::Replayed;
 use crate::limits::{
     CONTROL_ANSWER_TIME_MAX, CONTROL_IDLE_TIME_MAX, CONTROL_QUESTION_BYTES_MAX, CONTROL_QUESTION_TIME_MAX,
     CONTROL_RELOAD_TIME_MAX,
@@ -22,8 +23,29 @@ enum Doing {
     Asking,
     /// Its answer is on its way, so far of it; the connection ends with it or goes on.
     Telling { line: Vec<u8>, sent: usize, last: bool },
-    /// A reload that it asked for is going on.
-    Waiting(Receiver<Reloaded>),
+    /// What it asked for is going on.
+    Waiting(Awaited),
+}
+
+/// What somebody asked for that others do.
+pub(super) enum Awaited {
+    Reload(Receiver<Reloaded>),
+    Replay(Receiver<Replayed>),
+}
+
+/// What came of it; an error: nobody will say.
+pub(super) enum Came {
+    Reload(Result<Reloaded, ()>),
+    Replay(Result<Replayed, ()>),
+}
+
+/// What came; `None`: it must still be waited for.
+fn came<T>(receiver: &Receiver<T>, is_late: bool) -> Option<Result<T, ()>> {
+    match receiver.try_recv() {
+        Ok(came) => Some(Ok(came)),
+        Err(TryRecvError::Disconnected) => Some(Err(())),
+        Err(TryRecvError::Empty) => is_late.then_some(Err(())),
+    }
 }
 
 /// See the head of this file.
@@ -70,18 +92,18 @@ impl Caller {
         self.go_on(now);
     }
 
-    /// It is told what comes of a reload.
-    pub(super) fn wait_for(&mut self, reloaded: Receiver<Reloaded>, now: Instant) {
-        (self.doing, self.since) = (Doing::Waiting(reloaded), now);
+    /// It is told what comes of it.
+    pub(super) fn wait_for(&mut self, awaited: Awaited, now: Instant) {
+        (self.doing, self.since) = (Doing::Waiting(awaited), now);
     }
 
-    /// What came of the reload that it waits for: `None`: it waits for none, or must still wait; an error: nobody will say.
-    pub(super) fn waited_for(&mut self, now: Instant) -> Option<Result<Reloaded, ()>> {
-        let Doing::Waiting(reloaded) = &self.doing else { return None };
-        match reloaded.try_recv() {
-            Ok(reloaded) => Some(Ok(reloaded)),
-            Err(TryRecvError::Disconnected) => Some(Err(())),
-            Err(TryRecvError::Empty) => (now - self.since >= CONTROL_RELOAD_TIME_MAX).then_some(Err(())),
+    /// What came of what it waits for; `None`: it waits for nothing, or must still wait.
+    pub(super) fn waited_for(&mut self, now: Instant) -> Option<Came> {
+        let Doing::Waiting(awaited) = &self.doing else { return None };
+        let is_late = now - self.since >= CONTROL_RELOAD_TIME_MAX;
+        match awaited {
+            Awaited::Reload(reloaded) => came(reloaded, is_late).map(Came::Reload),
+            Awaited::Replay(replayed) => came(replayed, is_late).map(Came::Replay),
         }
     }
 

@@ -9,6 +9,7 @@ use super::pace::Shortened;
 use super::replay::{Captured, Rules};
 use crate::capture::file::Cut;
 use crate::cli::screen::{self, Closing};
+use crate::merge::Counts;
 use crate::metrics::{self, Tally};
 use crate::networks::Networks;
 
@@ -36,6 +37,15 @@ pub(super) fn document(all: &[Captured], loaded: &Rules, seconds: f64) -> serde_
         })
         .collect();
     let mut document = metrics::document(&sum);
+    let mut merged = Counts::default();
+    all.iter().for_each(|captured| merged.add(&captured.collected.merged));
+    if merged.taken > 0 {
+        let spooled: u64 = all.iter().map(|captured| captured.collected.spooled).sum();
+        document["delivery"] = serde_json::json!({
+            "alerts": merged.taken, "gone": merged.gone, "merged": merged.merged, "updates": merged.updates,
+            "unaccounted": merged.unaccounted() + merged.waiting as i64, "records": spooled,
+        });
+    }
     document["indicators"] = serde_json::json!({"loaded": loaded.set.len(), "refused": loaded.refused});
     document["seconds"] = seconds.into();
     document["captures"] = captures.into();

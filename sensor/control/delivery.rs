@@ -11,12 +11,16 @@ use std::time::Instant;
 use super::Failure;
 use crate::cli::screen;
 use crate::config::Config;
-use crate::emit::{Courier, DeadLetters, Secrets, Section, Way};
+use crate::emit::misp::Told;
+use crate::emit::{Counts, Courier, DeadLetters, Secrets, Section, Way};
 use crate::gate::{Gate, Home, Mode, Pulse, Sender, SiteKey};
 use crate::ledger::{Keys, Ledger};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
-use crate::spool::{Options, Spool};
+#[cfg(feature = "libpcap")]
+use crate::spool::ShedCounts;
+use crate::spool::{Options, Readers, Spool, Window};
+use crate::time::Span;
 
 /// What a replay is called where the configuration names no site.
 const UNNAMED_SITE: &str = "exercise";
@@ -38,10 +42,11 @@ pub(super) fn own_key(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
 pub(super) struct Prepared {
     url: String,
     spool: Spool,
+    merge: Span,
     key: zeroize::Zeroizing<[u8; 32]>,
     courier: Courier,
-    /// Of sinks beside the centre, by name.
-    others: Vec<(&'static str, Courier)>,
+    /// Of sinks beside the centre.
+    others: Vec<(Courier, Beside)>,
     #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "a replay is not looked at while it goes on"))]
     view: (Arc<Ledger>, Pulse),
 }
@@ -50,27 +55,37 @@ pub(super) struct Prepared {
 pub(super) struct Delivery {
     url: String,
     spool: Spool,
+    merge: Span,
     stop: Arc<AtomicBool>,
     courier: JoinHandle<Courier>,
     #[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "an exercise has none"))]
     others: Vec<JoinHandle<()>>,
     #[cfg(feature = "libpcap")]
-    sinks: Vec<(&'static str, Arc<crate::emit::Counts>)>,
+    counts: Arc<Counts>,
     #[cfg(feature = "libpcap")]
-    counts: Arc<crate::emit::Counts>,
+    beside: Vec<Beside>,
     #[cfg(feature = "libpcap")]
     view: (Arc<Ledger>, Pulse),
+}
+
+/// What others may know of a sink beside the centre.
+#[cfg_attr(not(feature = "libpcap"), expect(dead_code, reason = "an exercise has none"))]
+pub(super) struct Beside {
+    pub(super) name: &'static str,
+    pub(super) readers: Readers,
+    pub(super) counts: Arc<Counts>,
+    pub(super) told: Option<Arc<Told>>,
 }
 
 /// What others may know of a delivery while it goes on.
 #[cfg(feature = "libpcap")]
 pub(super) struct View {
-    pub(super) readers: crate::spool::Readers,
-    pub(super) counts: Arc<crate::emit::Counts>,
+    pub(super) readers: Readers,
+    pub(super) counts: Arc<Counts>,
+    pub(super) shed: Arc<ShedCounts>,
+    pub(super) beside: Vec<Beside>,
     /// The centre's, and those of sinks beside it.
     pub(super) couriers: usize,
-    /// Of sinks beside the centre, by name.
-    pub(super) sinks: Vec<(&'static str, Arc<crate::emit::Counts>)>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) pulse: Pulse,
 }
@@ -82,6 +97,8 @@ pub(super) struct Left {
     pub(super) committed: u64,
     pub(super) waiting: u64,
     pub(super) held_back: u64,
+    /// Records that the spool gave up or did not take.
+    pub(super) shed: u64,
 }
 
 impl Prepared {
@@ -99,7 +116,9 @@ impl Prepared {
             return Err(Failure::Configuration(problems.join("\nerror: ")));
         }
         // a full spool is an error of a replay, which a person sees; on a link something has to go
-        let options = Options { sheds: mode == Mode::Live, ..Options::sized(config.limits.spool_bytes_max) };
+        let limits = &config.limits;
+        let window = Window { age: limits.replay_time, bytes: limits.replay_bytes_max };
+        let options = Options { sheds: mode == Mode::Live, window, ..Options::sized(limits.spool_bytes_max) };
         let spool = Spool::open(&section.spool, options).map_err(|error| Failure::Io(section.spool.clone(), error))?;
         // from here on keys and the centre's token are in memory
         #[cfg(feature = "libpcap")]
@@ -131,14 +150,19 @@ impl Prepared {
         let others = config.sinks.iter().filter(|_| mode == Mode::Live);
         let others = others.map(|other| {
             let gate = Gate::of(other.sink, &section.policy, key.clone(), sender.clone(), Arc::clone(&home));
-            let sinks = vec![other.open().map_err(Failure::Configuration)?];
+            let sink = other.open().map_err(Failure::Configuration)?;
             let dead = DeadLetters::of(&section.spool, other.sink.name);
-            let way = Way { gate, sinks, dead, ledger: Arc::clone(&ledger), pulse: pulse.clone() };
-            Ok((other.sink.name, Courier::new(spool.readers_of(other.sink.name), way)))
+            let (told, readers) = (sink.told(), spool.readers_of(other.sink.name));
+            let seen = readers.again();
+            let way = Way { gate, sinks: vec![sink], dead, ledger: Arc::clone(&ledger), pulse: pulse.clone() };
+            let courier = Courier::new(readers, way);
+            let counts = courier.counts();
+            Ok((courier, Beside { name: other.sink.name, readers: seen, counts, told }))
         });
         let others = others.collect::<Result<_, Failure>>()?;
         let view = (ledger, pulse);
-        Ok(Prepared { url: section.url.clone(), spool, key: key.derive(IDENTITIES), courier, others, view })
+        let merge = section.merge;
+        Ok(Prepared { url: section.url.clone(), spool, merge, key: key.derive(IDENTITIES), courier, others, view })
     }
 
     /// The key of alert identities.
@@ -148,13 +172,12 @@ impl Prepared {
 
     /// Sets the courier to work: what an earlier run left is delivered too. `first` is what its thread does first.
     pub(super) fn start(self, first: impl Fn() + Clone + Send + 'static) -> Delivery {
-        let Prepared { url, spool, mut courier, others, .. } = self;
+        let Prepared { url, spool, merge, mut courier, others, .. } = self;
         #[cfg(feature = "libpcap")]
         let (counts, view) = (courier.counts(), self.view);
-        #[cfg(feature = "libpcap")]
-        let sinks = others.iter().map(|(name, courier)| (*name, courier.counts())).collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let others = others.into_iter().map(|(_, mut courier)| {
+        let (others, _beside): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+        let others = others.into_iter().map(|mut courier| {
             let (told, first) = (Arc::clone(&stop), first.clone());
             thread::spawn(move || {
                 first();
@@ -171,13 +194,14 @@ impl Prepared {
         Delivery {
             url,
             spool,
+            merge,
             stop,
             courier,
             others,
             #[cfg(feature = "libpcap")]
             counts,
             #[cfg(feature = "libpcap")]
-            sinks,
+            beside: _beside,
             #[cfg(feature = "libpcap")]
             view,
         }
@@ -186,15 +210,16 @@ impl Prepared {
 
 impl Delivery {
     #[cfg(feature = "libpcap")]
-    pub(super) fn view(&self) -> View {
+    pub(super) fn view(&mut self) -> View {
         let (ledger, pulse) = (Arc::clone(&self.view.0), self.view.1.clone());
         let (readers, counts) = (self.spool.readers(), Arc::clone(&self.counts));
-        let (couriers, sinks) = (1 + self.others.len(), self.sinks.clone());
-        View { readers, counts, couriers, sinks, ledger, pulse }
+        let (shed, beside) = (self.spool.shed_counts(), std::mem::take(&mut self.beside));
+        View { readers, counts, shed, beside, couriers: 1 + self.others.len(), ledger, pulse }
     }
 
-    pub(super) fn spool(&mut self) -> &mut Spool {
-        &mut self.spool
+    /// Where the collector puts alerts, and within what time it merges repeats.
+    pub(super) fn spool(&mut self) -> (&mut Spool, Span) {
+        (&mut self.spool, self.merge)
     }
 
     /// Ends it: what waits stays in the spool. A courier that is in the middle of an attempt when time is up is left behind;
@@ -211,6 +236,7 @@ impl Delivery {
             committed: count(&self.counts.delivered),
             waiting: self.spool.readers().waiting().records(),
             held_back: count(&self.counts.withheld) + count(&self.counts.dead),
+            shed: self.spool.shed_counts().total(),
         }
     }
 

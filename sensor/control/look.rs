@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::delivery::View;
+use super::delivery::{Beside, View};
 use super::eve_file::LogState;
 use super::shared::{LinkState, Shared};
 use crate::alert::record::Mode;
@@ -17,11 +17,14 @@ use crate::collector::Progress;
 use crate::emit::Attempt;
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
+use crate::merge::Counts;
 use crate::metrics::{
-    DeliveryState, LedgerState, Link, OutputState, QuarantineState, Queue, Ring, SetState, Sight, SpoolState, Tally,
+    DeliveryState, LaneState, LedgerState, Link, MergeState, OutputState, QuarantineState, Queue, Ring, SetState,
+    Sight, SinkState, SpoolState, Tally,
 };
 use crate::observable::KINDS;
 use crate::sandbox::{Layer, Sandbox};
+use crate::spool::{Cause, Lane};
 
 /// See the head of this file.
 pub(super) struct Look<'a> {
@@ -107,6 +110,8 @@ impl Look<'_> {
                 lost: count(&self.shared.quarantine.lost),
             },
             spool: self.delivery.as_ref().map(|view| self.spool(view)),
+            merge: self.delivery.as_ref().map(|_| self.merged()),
+            sinks: self.delivery.iter().flat_map(|view| &view.beside).map(Beside::state).collect(),
             delivery: self.delivery.as_ref().map(View::state),
             ledger: self.delivery.as_ref().map(View::ledger),
             sandbox: Layer::ALL.map(|layer| (layer.name(), self.sandbox.holds(layer))).to_vec(),
@@ -192,7 +197,14 @@ impl Look<'_> {
             committed: count(&view.counts.delivered) + count(&view.counts.withheld) + count(&view.counts.dead),
             appended: count(&self.progress.spooled),
             full: count(&self.progress.not_spooled),
+            kept_bytes: view.readers.kept_bytes(),
+            lanes: view.lanes(),
         }
+    }
+
+    fn merged(&self) -> MergeState {
+        let Counts { gone, crowded, merged, waiting, updates, forgotten, .. } = self.progress.merged();
+        MergeState { gone, merged, waiting, updates, crowded, forgotten }
     }
 }
 
@@ -220,7 +232,37 @@ fn link(name: &str, state: &LinkState) -> Link {
     }
 }
 
+impl Beside {
+    fn state(&self) -> SinkState {
+        let waiting = self.readers.waiting();
+        SinkState {
+            name: self.name,
+            records: waiting.records(),
+            oldest_age: waiting.oldest,
+            missed: waiting.missed,
+            delivered: count(&self.counts.delivered),
+            withheld: count(&self.counts.withheld),
+            dead: count(&self.counts.dead),
+            attempts: Attempt::ALL.map(|attempt| self.counts.attempts(attempt)),
+            unmatched: self.told.as_ref().map(|told| count(&told.unmatched)),
+        }
+    }
+}
+
 impl View {
+    fn lanes(&self) -> [LaneState; Lane::ALL.len()] {
+        let mut lanes = [LaneState::default(); Lane::ALL.len()];
+        for ((lane, waiting), state) in Lane::ALL.into_iter().zip(self.readers.each()).zip(&mut lanes) {
+            *state = LaneState {
+                records: waiting.records(),
+                bytes: waiting.bytes,
+                oldest_age: waiting.oldest,
+                shed: Cause::ALL.map(|cause| self.shed.of(lane, cause)),
+            };
+        }
+        lanes
+    }
+
     fn ledger(&self) -> LedgerState {
         let counts = self.ledger.counts();
         LedgerState {
@@ -246,9 +288,9 @@ impl View {
             own_until: until(&self.counts.own_until),
             centre_until: until(&self.counts.centre_until),
             sinks_until: self
-                .sinks
+                .beside
                 .iter()
-                .map(|(name, counts)| (*name, until(&counts.own_until), until(&counts.centre_until)))
+                .map(|one| (one.name, until(&one.counts.own_until), until(&one.counts.centre_until)))
                 .collect(),
             clock_ahead: self.counts.clock_ahead.load(Ordering::Acquire),
             withheld: count(&self.counts.withheld),

@@ -50,6 +50,8 @@ mod quarantine;
 mod reloading;
 mod replay;
 #[cfg(feature = "libpcap")]
+mod replaying;
+#[cfg(feature = "libpcap")]
 mod rescue;
 #[cfg(feature = "libpcap")]
 mod run;

@@ -132,7 +132,7 @@ pub fn run(mut service: Service<'_>) -> Result<(), Failure> {
         interfaces: names.clone(),
         progress: &progress,
         log: Arc::clone(&log),
-        delivery: delivery.as_ref().map(Delivery::view),
+        delivery: delivery.as_mut().map(Delivery::view),
         sandbox: &sandbox,
         broker,
         started: SystemTime::now(),
@@ -161,6 +161,8 @@ fn account(names: Vec<String>, look: &Look<'_>, left: &[usize]) -> Account {
         tallies: look.shared.board.tallies(),
         links: names.into_iter().zip(look.shared.links()).collect(),
         not_spooled: look.progress.not_spooled.load(Ordering::Acquire),
+        spooled: look.progress.spooled.load(Ordering::Acquire),
+        merged: look.progress.merged(),
         seconds: look.shared.started.elapsed().as_secs_f64(),
         ..Account::default()
     };
@@ -187,12 +189,9 @@ fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
     let Some(path) = &config.outputs.path else { return Ok(None) };
     places::log(path, config.outputs.rotation.is_some())?;
-    let opened =
-        EveFile::open(path, Arc::clone(state), config.centre.is_some()).map(|log| match config.outputs.rotation {
-            Some(rotation) => log.rotating(rotation),
-            None => log,
-        });
-    opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
+    let opened = EveFile::open(path, Arc::clone(state), config.centre.is_some());
+    let opened = opened.map(|log| Some(log.rotating(config.outputs.rotation)));
+    opened.map_err(|error| Failure::Io(path.clone(), error))
 }
 
 fn open_server(config: &Config) -> Result<Option<Server>, Failure> {

@@ -287,7 +287,7 @@ mod tests {
                 stop.store(true, Ordering::Release);
                 asked
             });
-            socket.serve(stop, Answers::new(&look, bell, tell_withheld)).expect("it goes on");
+            socket.serve(stop, Answers::new(&look, (bell, None), tell_withheld)).expect("it goes on");
             asking.join().unwrap().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         });
         let path = socket.path().to_owned();
@@ -336,6 +336,8 @@ mod tests {
             assert_eq!(both.lines().filter(|line| line.starts_with("{\"ok\":")).count(), 2, "{both}");
             let reload = asked(path, r#"{"ask":"reload"}"#);
             assert_eq!(reload["ok"]["not_reloaded"], "limits.flows: unknown option", "{reload}");
+            let replay = asked(path, r#"{"ask":"replay","since":0}"#);
+            assert_eq!(replay["error"], "no centre is configured: there is no spool", "{replay}");
         });
     }
 

@@ -22,13 +22,14 @@ use super::shared::Shared;
 use super::socket::ControlSocket;
 use super::supervise::supervise;
 use super::tap::Tap;
-use super::{Failure, reloading};
+use super::{Failure, reloading, replaying};
 use crate::alert::record::Desk;
 use crate::collector::{Collected, Collector, Log, Outputs};
 use crate::config::EventType;
 use crate::metrics::Server;
 use crate::sandbox::{Role, Sandbox};
 use crate::spool::{Spool, Tender};
+use crate::time::Span;
 use crate::worker::Release;
 
 /// What all threads together came to.
@@ -52,11 +53,12 @@ pub(super) fn together(
     signals: &mut Signals,
     (taps, keep, quarantine): (Vec<Tap>, Keep, Option<(Quarantine, Chute)>),
     releases: Receiver<Release>,
-    (eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    (eve, spool): (Option<&mut EveFile>, Option<(&mut Spool, Span)>),
     look: &Look<'_>,
     doors: Doors<'_>,
 ) -> Over {
     let (bell, wishes) = reloading::bell();
+    let (replays, wanted) = replaying::bell(spool.is_some());
     let (desk, ended, unkept) = (Desk::new(running.site.clone()), AtomicBool::new(false), AtomicBool::new(false));
     let alerts = running.config.outputs.events.contains(&EventType::Alert);
     thread::scope(|scope| {
@@ -67,10 +69,11 @@ pub(super) fn together(
         }
         if let Some(socket) = doors.control {
             tracing::info!(path = %socket.path().display(), "the control socket answers");
-            let answers = Answers::new(look, bell, running.config.control.as_ref().is_some_and(|it| it.tell_withheld));
-            scope.spawn(move || attend(socket, ended, look, answers));
+            let tells = running.config.control.as_ref().is_some_and(|it| it.tell_withheld);
+            scope.spawn(move || attend(socket, ended, look, Answers::new(look, (bell, replays), tells)));
         }
-        spool.as_deref().map(Spool::tender).map(|tender| scope.spawn(move || tend(&tender, ended, look)));
+        let tender = spool.as_ref().map(|(spool, _)| spool.tender());
+        tender.map(|tender| scope.spawn(move || tend(&tender, &wanted, ended, look)));
         let collector = scope.spawn(move || {
             look.sandbox.enter(Role::Collector, &[]);
             collect(desk, alerts, releases, (eve, spool), look)
@@ -120,9 +123,9 @@ fn others(doors: &Doors<'_>, look: &Look<'_>, keeps_packets: bool) -> usize {
     5 + some.into_iter().filter(|one| *one).count() + delivery
 }
 
-fn tend(tender: &Tender, ended: &AtomicBool, look: &Look<'_>) {
+fn tend(tender: &Tender, wanted: &replaying::Wishes, ended: &AtomicBool, look: &Look<'_>) {
     look.sandbox.enter(Role::Tender, &[]);
-    tender.run(ended);
+    tender.run(ended, |tender| wanted.grant(tender));
 }
 
 fn look_after(mut keep: Keep, unkept: &AtomicBool, look: &Look<'_>) {
@@ -151,7 +154,7 @@ fn collect(
     desk: &Desk,
     alerts: bool,
     releases: Receiver<Release>,
-    (mut eve, spool): (Option<&mut EveFile>, Option<&mut Spool>),
+    (mut eve, spool): (Option<&mut EveFile>, Option<(&mut Spool, Span)>),
     look: &Look<'_>,
 ) -> io::Result<Collected> {
     let log = eve.as_deref_mut().map(|eve| Log { writer: eve, alerts });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::counts::{Attempt, Counts};
+use super::counts::{Attempt, Counts, Outcome};
 use super::endpoints::Endpoints;
 use super::entered::Taken;
 use super::lane::{Lane, Run, Verdict};
@@ -16,6 +16,9 @@ use crate::spool::{Position, Readers};
 
 /// How often a stop is looked for while waiting.
 const STOP_EVERY: Duration = Duration::from_millis(100);
+
+/// After so long without anything to send, the disk is asked to keep what came of the last.
+const BREATH: Duration = Duration::from_millis(20);
 
 /// How often the sensor says that it lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
@@ -32,21 +35,6 @@ const SUSPECTS_AGAIN: Duration = Duration::from_secs(60);
 /// A failure is told the first time, and then each time it has come twice as often: the log is not what grows.
 fn is_told(failures: u64) -> bool {
     failures.is_power_of_two()
-}
-
-/// What a drain came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Records that the centre has committed.
-    pub delivered: u64,
-    /// Records that the gate kept back.
-    pub withheld: u64,
-    /// Records that the centre refused.
-    pub dead: u64,
-    /// Records still in the spool.
-    pub left: u64,
-    /// Why the last attempt failed, if records are left.
-    pub reason: Option<String>,
 }
 
 /// What one step came to.
@@ -121,14 +109,21 @@ impl Courier {
 
     /// Delivers until told to stop. What waits then stays in the spool.
     pub fn run(&mut self, stop: &AtomicBool) {
+        let mut is_quiet = false;
         while !stop.load(Ordering::Acquire) {
             // the first one says how the sensor is, once anybody has looked
             if self.way.pulse.get().is_some() || self.began.elapsed() >= FIRST_LOOK_MAX {
                 self.tell_of_life(self.began.elapsed());
             }
-            match self.step(self.began.elapsed()) {
+            let step = self.step(self.began.elapsed());
+            let was_quiet = std::mem::replace(&mut is_quiet, step != Step::Went);
+            if was_quiet && is_quiet {
+                self.way.ledger.rest();
+            }
+            match step {
                 Step::Went => {}
-                Step::Idle => self.readers.wait(STOP_EVERY),
+                Step::Idle if was_quiet => self.readers.wait(STOP_EVERY),
+                Step::Idle => self.readers.wait(BREATH),
                 Step::Wait(time) => std::thread::sleep(time.min(STOP_EVERY)),
             }
         }
@@ -148,6 +143,7 @@ impl Courier {
         if self.reason.is_none() {
             self.tell_of_life(self.began.elapsed());
         }
+        self.way.ledger.rest();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Outcome {
             delivered: count(&self.counts.delivered),

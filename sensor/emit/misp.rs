@@ -116,6 +116,10 @@ impl Misp {
 }
 
 impl Sink for Misp {
+    fn told(&self) -> Option<Arc<Told>> {
+        Some(Misp::told(self))
+    }
+
     fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery {
         let end = Instant::now() + patience;
         let mut settled: Option<Position> = None;

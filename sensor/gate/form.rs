@@ -2,8 +2,8 @@
 //! field that was not projected.
 
 use serde::Serialize;
-use serde_json::Value;
 
+use super::shape::Said;
 use super::{Mode, Projected, Sender};
 use crate::ledger::Head;
 use crate::spool::{Position, SpoolId};
@@ -75,7 +75,7 @@ pub(super) fn ingest(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Mess
         after: u64,
         through: u64,
         ledger: Head,
-        records: Vec<&'a Value>,
+        records: Vec<&'a Said>,
     }
     let wire = Wire {
         site: envelope.sender.site(),
@@ -85,7 +85,7 @@ pub(super) fn ingest(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Mess
         after: envelope.after.0,
         through: envelope.through.0,
         ledger: envelope.ledger,
-        records: records.iter().map(Projected::value).collect(),
+        records: records.iter().map(Projected::said).collect(),
     };
     vec![Message::of_all(envelope, records, serde_json::to_vec(&wire).unwrap_or_default())]
 }

@@ -1,5 +1,7 @@
 //! MISP: projected alerts in, requests to `/sightings/add` out: one for an alert, or one for each of its indicators that MISP itself
-//! has named. Never here: a later revision. MISP counts whatever it is told, and cannot be told that something is a repeat.
+//! has named. An update that stands for repeats is one more sighting, however many they are: MISP has no word for how often. Never
+//! here: a later revision, or an update that only says what became of repeats that were told of. MISP counts whatever it is told, and
+//! cannot be told that something is a repeat.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -13,7 +15,7 @@ const SIGHTING: &str = "0";
 
 /// Whether it can be said: an alert's first word, of an indicator that may be named.
 pub(super) fn says(record: &Projected) -> bool {
-    record.revision() == 1 && !sought(record).is_empty()
+    record.revision() == 1 && record.number("repeats.alerts") != Some(0) && !sought(record).is_empty()
 }
 
 /// Requests, each with its record's identity.
@@ -101,6 +103,11 @@ mod tests {
     fn what_is_no_first_word_on_an_indicator_stays() {
         let stays = |record: &Value| gate().project(Position(7), record.to_string().as_bytes()).unwrap_err();
         assert_eq!(stays(&green()), Withheld::Unsayable, "a later revision");
+        let mut record = first();
+        record["alert"]["context"]["haetae"]["repeats"] = json!({"first": "00aa", "alerts": 5});
+        assert_eq!(requests(&record).len(), 1, "an update");
+        record["alert"]["context"]["haetae"]["repeats"]["alerts"] = 0.into();
+        assert_eq!(stays(&record), Withheld::Unsayable, "an update that brings nothing new");
         let mut record = first();
         record["alert"]["context"]["ioc"] = json!([]);
         assert_eq!(stays(&record), Withheld::Unsayable);

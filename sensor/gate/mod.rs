@@ -27,7 +27,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json_borrow::Value;
 
 use crate::ledger::Head;
 use crate::spool::{Position, SpoolId};
@@ -134,7 +134,7 @@ impl Sender {
 #[derive(Clone, Debug)]
 pub struct Projected {
     position: Position,
-    value: Value,
+    value: shape::Said,
 }
 
 impl Projected {
@@ -145,7 +145,7 @@ impl Projected {
 
     /// The record for a person at the site, one field a line: what a centre would be told.
     pub fn shown(&self) -> String {
-        format!("{:#}", self.value)
+        format!("{:#}", self.value())
     }
 }
 
@@ -235,7 +235,7 @@ impl Gate {
     /// # Errors
     /// Why nothing may.
     pub fn project(&self, position: Position, record: &[u8]) -> Result<Projected, Withheld> {
-        let record: Value = serde_json::from_slice(record).map_err(|_| Withheld::Unreadable)?;
+        let record: Value<'_> = serde_json::from_slice(record).map_err(|_| Withheld::Unreadable)?;
         let value = project::project(self, position, &record)?;
         let projected = Projected { position, value: Value::Object(value) };
         if (self.sink.says)(&projected) { Ok(projected) } else { Err(Withheld::Unsayable) }

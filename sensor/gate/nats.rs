@@ -3,9 +3,9 @@
 //! knows from them alone up to where nothing is missing.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::form::{Envelope, Message};
+use super::shape::Said;
 use super::{Mode, Projected};
 use crate::ledger::Head;
 use crate::spool::Position;
@@ -21,7 +21,7 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
         settled: u64,
         after: u64,
         ledger: Head,
-        record: &'a Value,
+        record: &'a Said,
     }
     let before = std::iter::once(envelope.after).chain(records.iter().map(Projected::position));
     let message = |(after, record): (Position, &Projected)| {
@@ -33,7 +33,7 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
             settled: envelope.after.0,
             after: after.0,
             ledger: envelope.ledger,
-            record: record.value(),
+            record: record.said(),
         };
         Message::of(envelope, record, serde_json::to_vec(&wire).unwrap_or_default())
     };
@@ -42,6 +42,9 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
+    use super::super::shape::Out;
     use super::super::{Mode, Sender};
     use super::*;
     use crate::spool::SpoolId;
@@ -70,9 +73,9 @@ mod tests {
             after: Position(after),
             through,
         };
-        let record = |at: &u64| Projected {
-            position: Position(*at),
-            value: serde_json::json!({"sequence": at, "id": format!("a{at}"), "revision": 2}),
+        let record = |at: &u64| {
+            let said = [("sequence", (*at).into()), ("id", format!("a{at}").into()), ("revision", 2_u64.into())];
+            Projected { position: Position(*at), value: Said::Object(Out::from(said.to_vec())) }
         };
         let records: Vec<Projected> = positions.iter().map(record).collect();
         let number = |message: &Message, path: &str| {

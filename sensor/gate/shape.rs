@@ -3,40 +3,51 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Map, Value};
+use serde_json_borrow::{ObjectAsVec, Value};
 
 use crate::limits::WIRE_NAME_FRONT_BYTES_MAX;
 
+/// What leaves: of the record it holds copies, and names that are written here.
+pub(super) type Said = Value<'static>;
+
+/// An object of it.
+pub(super) type Out = ObjectAsVec<'static>;
+
 /// Puts a value in if there is one.
-pub(super) fn put(out: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+pub(super) fn put(out: &mut Out, name: &'static str, value: Option<impl Into<Said>>) {
     if let Some(value) = value {
-        out.insert(name.to_owned(), value.into());
+        out.insert(name, value.into());
     }
 }
 
+/// Puts a text of the record in if there is one.
+pub(super) fn put_text(out: &mut Out, name: &'static str, text: Option<&str>) {
+    put(out, name, text.map(str::to_owned));
+}
+
 /// An object, if anything is in it.
-pub(super) fn filled(map: Map<String, Value>) -> Option<Value> {
+pub(super) fn filled(map: Out) -> Option<Said> {
     (!map.is_empty()).then_some(Value::Object(map))
 }
 
 /// Yes or no.
-pub(super) fn flag(value: &Value) -> Option<bool> {
+pub(super) fn flag(value: &Value<'_>) -> Option<bool> {
     value.as_bool()
 }
 
 /// One of the words of a list.
-pub(super) fn one_of(value: &Value, words: &[&'static str]) -> Option<&'static str> {
-    words.iter().find(|word| value == **word).copied()
+pub(super) fn one_of(value: &Value<'_>, words: &[&'static str]) -> Option<&'static str> {
+    words.iter().find(|word| value.as_str() == Some(**word)).copied()
 }
 
 /// EVE writes metadata as lists of strings.
-pub(super) fn confidence(value: &Value) -> Option<u64> {
-    let one = value.get(0).unwrap_or(value);
+pub(super) fn confidence(value: &Value<'_>) -> Option<u64> {
+    let one = value.as_array().and_then(<[_]>::first).unwrap_or(value);
     one.as_u64().or_else(|| one.as_str()?.parse().ok()).filter(|confidence| *confidence <= 100)
 }
 
 /// A time as EVE or RFC 3339 writes it.
-pub(super) fn time(value: &Value) -> Option<&str> {
+pub(super) fn time<'a>(value: &'a Value<'_>) -> Option<&'a str> {
     let shaped = |text: &&str| {
         (10..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b"-:.+TZ".contains(&b))
     };

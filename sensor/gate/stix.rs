@@ -172,7 +172,8 @@ impl Scene<'_> {
         object.insert("description".into(), self.record.sentence().into());
         object.insert("first_seen".into(), written(times.first).into());
         object.insert("last_seen".into(), written(times.last).into());
-        if let Some(count) = self.record.number("contact.count") {
+        // of an update whose flows go on it is not known yet, and 0 would say that it was not seen
+        if let Some(count) = self.record.number("contact.count").filter(|count| *count > 0) {
             object.insert("count".into(), count.min(COUNT_MAX).into());
         }
         object.insert("sighting_of_ref".into(), of.into());
@@ -428,6 +429,25 @@ mod tests {
         assert_eq!((&one["id"], &one["created"]), (&two["id"], &two["created"]));
         assert!(one["modified"].as_str() < two["modified"].as_str());
         assert_eq!(objects.iter().filter(|object| object["type"] == "identity").count(), 1);
+    }
+
+    #[test]
+    fn an_update_is_a_sighting_of_its_own_that_counts_what_it_stands_for() {
+        let update = |id: &str, count: u64| {
+            with(|record| {
+                let own = &mut record["alert"]["context"]["haetae"];
+                own["id"] = id.into();
+                own["revision"] = 1.into();
+                own["repeats"] = json!({"first": "00aa", "alerts": 41});
+                own["contact"]["count"] = count.into();
+            })
+        };
+        let objects = envelope(&gate(), &[green(), update("00bb", 43), update("00cc", 0)]);
+        let sightings: Vec<&Value> = objects.iter().filter(|object| object["type"] == "sighting").collect();
+        let [first, update, open] = sightings[..] else { panic!("three") };
+        assert_eq!(first["sighting_of_ref"], update["sighting_of_ref"]);
+        assert_ne!(first["id"], update["id"], "the first stays what it was");
+        assert_eq!((&update["count"], &open["count"]), (&json!(43), &Value::Null), "0 would be: not seen");
     }
 
     #[test]

@@ -23,12 +23,15 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
     let line = |record: &Projected| {
         let mut line = header(envelope, record);
         let _infallible = write!(line, "[alert@{ENTERPRISE}");
+        let repeats = record.number("repeats.alerts").map(|alerts| alerts.to_string());
         for (name, value) in [
             ("id", Some(record.id())),
             ("tlp", record.text("tlp")),
             ("category", record.text("category")),
             ("stage", record.text("contact.stage")),
             ("asset", record.asset()),
+            ("first", record.text("repeats.first")),
+            ("repeats", repeats.as_deref()),
         ] {
             if let Some(value) = value {
                 let _infallible = write!(line, " {name}=\"{}\"", escaped(value, &['"', '\\', ']']));
@@ -110,6 +113,12 @@ fn cef(out: &mut String, envelope: &Envelope<'_>, record: &Projected) {
     }
     extension.text("cn1Label", Some("revision"));
     extension.text("cn1", Some(&revision));
+    if let Some(alerts) = record.number("repeats.alerts") {
+        extension.text("cn2Label", Some("repeats"));
+        extension.text("cn2", Some(&alerts.to_string()));
+        extension.text("flexString1Label", Some("first"));
+        extension.text("flexString1", record.text("repeats.first"));
+    }
     if envelope.sender.mode() == Mode::Exercise {
         extension.text("reason", Some("exercise"));
     }

@@ -1,6 +1,6 @@
 //! What leaves and what does not, on one full alert with a marker in every field.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::indicator::{Pap, Tlp};
@@ -59,7 +59,7 @@ pub(super) fn green() -> Value {
 }
 
 fn leaves(gate: &Gate, record: &Value) -> Value {
-    gate.project(Position(7), record.to_string().as_bytes()).unwrap().value
+    gate.project(Position(7), record.to_string().as_bytes()).unwrap().value()
 }
 
 fn with_ioc(kind: &str, value: &str, seen: &str) -> Value {

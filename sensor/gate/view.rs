@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Map, Value};
+use serde_json_borrow::Value;
 
 use super::Projected;
+use super::shape::{Out, Said};
 use crate::indicator::{Pap, Tlp};
 
 /// An indicator that was met, as far as it may be named.
@@ -45,14 +46,19 @@ pub struct Shed<'a> {
 }
 
 impl Projected {
-    /// All of it.
-    pub fn value(&self) -> &Value {
+    /// All of it, as it goes on the wire.
+    pub(super) fn said(&self) -> &Said {
         &self.value
     }
 
+    /// All of it, for a reader of any JSON.
+    pub fn value(&self) -> serde_json::Value {
+        (&self.value).into()
+    }
+
     /// One field by its path: `contact.stage`.
-    pub fn field(&self, path: &str) -> Option<&Value> {
-        path.split('.').try_fold(&self.value, |value, name| value.get(name))
+    fn field(&self, path: &str) -> Option<&Said> {
+        path.split('.').try_fold(&self.value, |value, name| value.as_object()?.get(name))
     }
 
     /// A field that is a text.
@@ -97,9 +103,9 @@ impl Projected {
 
     /// The indicators that were met; none in what the sensor says of itself.
     pub fn met(&self) -> impl Iterator<Item = Met<'_>> {
-        let list = self.value.get("indicators").and_then(Value::as_array);
+        let list = self.field("indicators").and_then(Value::as_array);
         list.into_iter().flatten().filter_map(|one| {
-            let text = |name: &str| one.get(name).and_then(Value::as_str);
+            let text = |name: &str| one.as_object()?.get(name)?.as_str();
             Some(Met {
                 kind: text("type")?,
                 value: text("value"),
@@ -125,7 +131,7 @@ impl Projected {
 
     /// What the sensor had no room for, if that is what it says.
     pub fn shed(&self) -> Option<Shed<'_>> {
-        let shed: &Map<String, Value> = self.field("shed")?.as_object()?;
+        let shed: &Out = self.field("shed")?.as_object()?;
         let number = |name: &str| shed.get(name).and_then(Value::as_u64).unwrap_or_default();
         let text = |name: &str| shed.get(name).and_then(Value::as_str);
         Some(Shed {

@@ -124,6 +124,8 @@ pub struct Ledger {
     kept: Option<Mutex<Kept>>,
     counts: Arc<Counts>,
     opened: Instant,
+    /// The last entry of those who had it before.
+    begun: u64,
 }
 
 impl Ledger {
@@ -150,14 +152,20 @@ impl Ledger {
         keys: Option<Keys>,
     ) -> io::Result<Ledger> {
         let (mut writer, cut_bytes, unheard) = Writer::open(storage, directory, options)?;
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let (version, begun) = (env!("CARGO_PKG_VERSION").to_owned(), writer.head().sequence);
         writer.put_off(Said::Opened(Opened { site: site.to_owned(), sensor: sensor.to_owned(), version, cut_bytes }));
         for of in unheard {
             let answer = Answer::Unknown;
             writer.put_off(Said::Outcome(Outcome { of, answer, committed: None, receipt: None, checked: None }));
         }
-        let ledger =
-            Ledger { writer: Mutex::new(writer), keys, kept: None, counts: Arc::default(), opened: Instant::now() };
+        let ledger = Ledger {
+            writer: Mutex::new(writer),
+            keys,
+            kept: None,
+            counts: Arc::default(),
+            opened: Instant::now(),
+            begun,
+        };
         let mut writer = ledger.writer();
         // if the disk has no room now, that is said when something is to leave
         let _later = ledger.done(&mut writer, Writer::settle);
@@ -215,8 +223,9 @@ impl Ledger {
         Ok((Ticket { sequence, before, attempt, is_receipted: leaving.is_receipted }, message))
     }
 
-    /// Enters what came of an attempt, with the receipt if there is one. What is entered, and so holds: where keys are known, a
-    /// message is committed or heard only with a receipt that one of them signed.
+    /// Enters what came of an attempt, with the receipt if there is one; it is durable with the next that is entered, or with
+    /// [`Ledger::rest`]. What is entered, and so holds: where keys are known, a message is committed or heard only with a receipt
+    /// that one of them signed.
     pub fn settle(&self, ticket: Ticket, answer: Answer, committed: Option<u64>, receipt: Option<Receipt>) -> Answer {
         let is_taken = matches!(answer, Answer::Committed | Answer::Heard);
         let checked = self.check(&ticket, committed, receipt.as_ref()).filter(|_| is_taken || receipt.is_some());
@@ -231,6 +240,12 @@ impl Ledger {
         // what the disk refuses now is entered before anything else leaves
         let _later = self.done(&mut writer, Writer::settle);
         answer
+    }
+
+    /// Nothing is to leave for now: what was entered is made durable.
+    pub fn rest(&self) {
+        // what the disk refuses now is entered before anything else leaves
+        let _later = self.done(&mut self.writer(), Writer::sync);
     }
 
     fn keep(&self, sequence: u64, message: &[u8]) {
@@ -271,10 +286,9 @@ impl Ledger {
 
     /// Lets the writer do something, and counts what came of it.
     fn done<T>(&self, writer: &mut Writer, work: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {
-        let before = writer.head().sequence;
         let done = work(writer);
         let counts = &self.counts;
-        counts.entries.fetch_add(writer.head().sequence - before, Ordering::Relaxed);
+        counts.entries.store(writer.head().sequence - self.begun, Ordering::Relaxed);
         counts.bytes.store(writer.bytes(), Ordering::Release);
         counts.failures.fetch_add(u64::from(done.is_err()), Ordering::Relaxed);
         counts.failing.store(u64::from(done.is_err()), Ordering::Release);

@@ -91,7 +91,7 @@ pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     #[rustfmt::skip] // a column of twenty names says no more than these lines
     let Tally {
         handed, steered, taken, fates, truncated, bytes, flows, flows_open, effort, streams, fragments, observations,
-        values_refused, hidden, patterns_shed, hits, refusals, alerts, events_shed, alerts_shed, restarts, flows_lost, severities, contacts, nanos,
+        values_refused, hidden, patterns_shed, hits, refusals, alerts, events_shed, alerts_shed, firsts_shed, restarts, flows_lost, severities, contacts, nanos,
         timeline: _,
     } = tally;
     let Fates(fates) = fates;
@@ -116,7 +116,7 @@ pub(super) fn counters(tally: &mut Tally) -> impl Iterator<Item = &mut u64> {
     ];
     plain
         .into_iter()
-        .chain([alerts, events_shed, alerts_shed, flows_lost])
+        .chain([alerts, events_shed, alerts_shed, firsts_shed, flows_lost])
         .chain(restarts)
         .chain([began, evicted, midstream, one_way, shunted, shunts_refused, shunts_unsettled])
         .chain([gaps, gap_bytes, unseen_bytes, reassembly_full, lost, odd, out_of_order])

@@ -270,7 +270,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     counter(
         "haetae_shed_records_total",
-        "Records lost because the outputs could not follow. Events go first; an alert among them should never be.",
+        "Records lost because the outputs could not follow: events go first, then alerts and later revisions of them. Neither of these should ever be.",
         Any(samples::shed),
     ),
     counter(
@@ -329,6 +329,38 @@ pub(super) static FAMILIES: &[Family] = &[
         "Records that the spool did not take because it was full: the centre will never see them, the EVE log has them.",
         Spool(|spool| spool.full as f64),
     ),
+    gauge(
+        "haetae_spool_kept_bytes",
+        "Those of haetae_spool_bytes that the centre has committed: kept for a while, in case it loses them.",
+        Spool(|spool| spool.kept_bytes as f64),
+    ),
+    gauge("haetae_spool_lane_records", "Records that wait, by how urgent they are.", Any(samples::lane_records)),
+    gauge("haetae_spool_lane_bytes", "Bytes on disk, by how urgent they are.", Any(samples::lane_bytes)),
+    gauge(
+        "haetae_spool_lane_oldest_age_seconds",
+        "How long the oldest record has waited, by how urgent it is; 0: none waits.",
+        Any(samples::lane_ages),
+    ),
+    counter(
+        "haetae_spool_shed_records_total",
+        "Records given up because there was no room (space) or the disk took none (disk), by how urgent they were. Normal ones go after low ones, critical ones last; the centre is told how many.",
+        Any(samples::lane_shed),
+    ),
+    counter(
+        "haetae_merge_alerts_total",
+        "Alerts on their way to the spool: gone by themselves, or merged into updates. With haetae_merge_waiting_alerts these are all that were raised and not shed.",
+        Any(samples::merged),
+    ),
+    gauge(
+        "haetae_merge_waiting_alerts",
+        "Repeats that wait for an update.",
+        Sight(|sight| sight.merge.map(|merge| merge.waiting as f64)),
+    ),
+    counter(
+        "haetae_merge_updates_total",
+        "Updates put into the spool, each for repeats of a contact.",
+        Sight(|sight| sight.merge.map(|merge| merge.updates as f64)),
+    ),
     counter(
         "haetae_delivery_records_total",
         "Records by what became of them: delivered, withheld by the gate, dead (refused by the centre).",
@@ -373,6 +405,23 @@ pub(super) static FAMILIES: &[Family] = &[
         "haetae_delivery_reachable",
         "1 if the last attempt reached the centre.",
         Delivery(|delivery| Some(f64::from(delivery.reachable))),
+    ),
+    // ---- who else hears
+    gauge("haetae_sink_records", "Records that wait for a sink beside the centre.", Any(samples::sink_records)),
+    gauge(
+        "haetae_sink_oldest_age_seconds",
+        "How long the oldest of them has waited; 0: none waits.",
+        Any(samples::sink_ages),
+    ),
+    counter(
+        "haetae_sink_records_total",
+        "Records of a sink by what became of them: delivered, withheld by the gate, dead (it refused them), missed (they went before it had them), unmatched (MISP has no such value).",
+        Any(samples::sink_outcomes),
+    ),
+    counter(
+        "haetae_sink_attempts_total",
+        "Attempts of a sink by what became of them, as haetae_delivery_attempts_total has them.",
+        Any(samples::sink_attempts),
     ),
     // ---- the ledger
     counter(

@@ -3,10 +3,11 @@
 //! In: a sight. Out: samples with their labels. Never here: a name or a help text; those are in the table of families.
 
 use super::exposition::{Samples, Seen};
-use super::{REFUSALS, SEVERITIES, STAGES};
+use super::{LaneState, REFUSALS, SEVERITIES, STAGES};
 use crate::alert::words;
 use crate::decode::{Fate, Malformed};
 use crate::emit::Attempt;
+use crate::spool::{Cause, Lane};
 
 fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
@@ -38,6 +39,10 @@ pub(super) fn bounds(seen: &Seen<'_>, out: &mut Samples) {
     out.by("bound", "contacts_per_shard", sum.contacts.crowded as f64);
     out.by("bound", "contacts_per_flow", sum.contacts.shed as f64);
     out.by("bound", "patterns_per_value", sum.patterns_shed as f64);
+    if let Some(merge) = seen.sight.merge {
+        out.by("bound", "merge_contacts", merge.crowded as f64);
+        out.by("bound", "merge_flows", merge.forgotten as f64);
+    }
 }
 
 pub(super) fn bodies(seen: &Seen<'_>, out: &mut Samples) {
@@ -198,7 +203,8 @@ pub(super) fn outputs(seen: &Seen<'_>, out: &mut Samples) {
 }
 
 pub(super) fn shed(seen: &Seen<'_>, out: &mut Samples) {
-    out.by("record", "alert", seen.sum.alerts_shed as f64);
+    out.by("record", "alert", seen.sum.firsts_shed as f64);
+    out.by("record", "revision", seen.sum.alerts_shed.saturating_sub(seen.sum.firsts_shed) as f64);
     out.by("record", "event", seen.sum.events_shed as f64);
 }
 
@@ -211,6 +217,70 @@ pub(super) fn entries(seen: &Seen<'_>, out: &mut Samples) {
 pub(super) fn reloads(seen: &Seen<'_>, out: &mut Samples) {
     out.by("outcome", "ok", seen.sight.set.reloads_ok as f64);
     out.by("outcome", "failed", seen.sight.set.reloads_failed as f64);
+}
+
+fn by_lane(seen: &Seen<'_>, out: &mut Samples, of: impl Fn(&LaneState) -> f64) {
+    for (lane, state) in Lane::ALL.iter().zip(seen.sight.spool.iter().flat_map(|spool| &spool.lanes)) {
+        out.by("lane", lane.name(), of(state));
+    }
+}
+
+pub(super) fn lane_records(seen: &Seen<'_>, out: &mut Samples) {
+    by_lane(seen, out, |lane| lane.records as f64);
+}
+
+pub(super) fn lane_bytes(seen: &Seen<'_>, out: &mut Samples) {
+    by_lane(seen, out, |lane| lane.bytes as f64);
+}
+
+pub(super) fn lane_ages(seen: &Seen<'_>, out: &mut Samples) {
+    by_lane(seen, out, |lane| lane.oldest_age.as_secs_f64());
+}
+
+pub(super) fn lane_shed(seen: &Seen<'_>, out: &mut Samples) {
+    for (lane, state) in Lane::ALL.iter().zip(seen.sight.spool.iter().flat_map(|spool| &spool.lanes)) {
+        for (cause, records) in Cause::ALL.iter().zip(state.shed) {
+            out.with(&[("lane", lane.name()), ("cause", cause.name())], records as f64);
+        }
+    }
+}
+
+pub(super) fn merged(seen: &Seen<'_>, out: &mut Samples) {
+    if let Some(merge) = seen.sight.merge {
+        out.by("outcome", "gone", merge.gone as f64);
+        out.by("outcome", "merged", merge.merged as f64);
+    }
+}
+
+pub(super) fn sink_records(seen: &Seen<'_>, out: &mut Samples) {
+    seen.sight.sinks.iter().for_each(|sink| out.by("sink", sink.name, sink.records as f64));
+}
+
+pub(super) fn sink_ages(seen: &Seen<'_>, out: &mut Samples) {
+    seen.sight.sinks.iter().for_each(|sink| out.by("sink", sink.name, sink.oldest_age.as_secs_f64()));
+}
+
+pub(super) fn sink_outcomes(seen: &Seen<'_>, out: &mut Samples) {
+    for sink in &seen.sight.sinks {
+        let known = [
+            ("delivered", Some(sink.delivered)),
+            ("withheld", Some(sink.withheld)),
+            ("dead", Some(sink.dead)),
+            ("missed", Some(sink.missed)),
+            ("unmatched", sink.unmatched),
+        ];
+        for (outcome, count) in known.into_iter().filter_map(|(outcome, count)| Some((outcome, count?))) {
+            out.with(&[("sink", sink.name), ("outcome", outcome)], count as f64);
+        }
+    }
+}
+
+pub(super) fn sink_attempts(seen: &Seen<'_>, out: &mut Samples) {
+    for sink in &seen.sight.sinks {
+        for (attempt, count) in Attempt::ALL.iter().zip(sink.attempts) {
+            out.with(&[("sink", sink.name), ("outcome", attempt.name())], count as f64);
+        }
+    }
 }
 
 pub(super) fn receipts(seen: &Seen<'_>, out: &mut Samples) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Tally;
 use crate::alert::record::Mode;
 use crate::emit::Attempt;
+use crate::spool::{Cause, Lane};
 
 /// What the sensor is like at one moment. Counters count from its start.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,10 @@ pub struct Sight {
     pub quarantine: QuarantineState,
     /// What waits for the centre; `None` without a centre.
     pub spool: Option<SpoolState>,
+    /// What became of alerts on their way to it; `None` without a centre.
+    pub merge: Option<MergeState>,
+    /// Who else hears of alerts.
+    pub sinks: Vec<SinkState>,
     /// How delivery goes; `None` without a centre.
     pub delivery: Option<DeliveryState>,
     /// What was entered of what left; `None` without a centre.
@@ -171,6 +176,63 @@ pub struct SpoolState {
     pub appended: u64,
     /// Records not taken because the spool was full.
     pub full: u64,
+    /// Bytes of what the centre has committed and is kept for a while.
+    pub kept_bytes: u64,
+    /// Its lanes, in the order of [`Lane::ALL`].
+    pub lanes: [LaneState; Lane::ALL.len()],
+}
+
+/// One lane of the spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneState {
+    /// Records that wait.
+    pub records: u64,
+    /// Bytes on the disk, kept ones too.
+    pub bytes: u64,
+    /// How long the oldest of those that wait has waited.
+    pub oldest_age: Duration,
+    /// Records given up since the start, in the order of [`Cause::ALL`].
+    pub shed: [u64; Cause::ALL.len()],
+}
+
+/// What became of alerts on their way to the spool: all that came went, wait, or are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MergeState {
+    /// Went as they were.
+    pub gone: u64,
+    /// Updates stand for them.
+    pub merged: u64,
+    /// Wait for an update.
+    pub waiting: u64,
+    /// Updates.
+    pub updates: u64,
+    /// Of those that went: there was no room to remember their contact.
+    pub crowded: u64,
+    /// Flows of merged alerts that were forgotten.
+    pub forgotten: u64,
+}
+
+/// A sink beside the centre.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkState {
+    /// As the configuration names it.
+    pub name: &'static str,
+    /// Records that wait for it.
+    pub records: u64,
+    /// How long the oldest of them has waited.
+    pub oldest_age: Duration,
+    /// Records that went before it had them.
+    pub missed: u64,
+    /// Records that it took.
+    pub delivered: u64,
+    /// Records that the gate kept back.
+    pub withheld: u64,
+    /// Records that it refused.
+    pub dead: u64,
+    /// As [`DeliveryState::attempts`].
+    pub attempts: [u64; Attempt::ALL.len()],
+    /// Values that it knows nothing of (MISP); `None`: it does not say.
+    pub unmatched: Option<u64>,
 }
 
 /// How delivery goes.

@@ -168,6 +168,12 @@ impl GivenUp {
         &self.ranges[lane.index()]
     }
 
+    /// By lane, what nobody was told yet.
+    pub(super) fn untold(&self) -> [u64; 3] {
+        let told = self.telling.unwrap_or_default();
+        std::array::from_fn(|lane| self.untold.records[lane] + told.records[lane])
+    }
+
     /// A segment goes.
     pub(super) fn shed(&mut self, lane: Lane, range: Range, (records, of): (u64, &Segment), cause: Cause) {
         let ranges = &mut self.ranges[lane.index()];

@@ -21,6 +21,7 @@ mod room;
 mod segment;
 mod shared;
 mod storage;
+mod survey;
 mod takeover;
 mod tender;
 
@@ -46,7 +47,8 @@ pub use reader::{Reader, Record, Waiting};
 pub use readers::Readers;
 pub use recovery::Recovery;
 pub use storage::{Disk, Entry, Growing, Storage};
-pub use tender::{Rewound, Tender};
+pub use survey::{Finding, Seen, Stand, Survey, Surveyed, survey, verify};
+pub use tender::{Rewound, Short, Tender};
 
 /// A lane's cursor.
 const CURSOR: &str = "cursor";

@@ -402,6 +402,14 @@ fn whatever_the_power_does_nothing_promised_is_lost_and_nothing_appears() {
     assert!(wrong.is_empty(), "{} of {seeds} seeds, such as {:#?}", wrong.len(), &wrong[..wrong.len().min(8)]);
 }
 
+/// Lives in which what was given up was read again once.
+#[test]
+fn what_was_given_up_is_not_there_again_when_somebody_goes_back() {
+    for seed in [2019, 6021] {
+        assert_eq!(live(seed, None), Ok(()), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_spool_that_forgets_a_sync_is_found_out() {
     for what in [Careless::Files, Careless::NewFiles, Careless::Directories, Careless::Failures, Careless::GivenUp] {

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::cursor::{Cursor, Place};
+use super::segment::Frame;
 use super::shared::{Key, Other, Segment, Shared};
 use super::storage::replace;
 use super::{CURSOR, Position, SpoolId, Storage};
@@ -73,6 +74,11 @@ impl Reader {
         Reader { shared, storage, other, held: None, rewinds }
     }
 
+    /// Another pair of eyes on the same lane and cursor, for who only looks.
+    pub(super) fn again(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared), Arc::clone(&self.storage), self.other)
+    }
+
     /// Which spool this is.
     pub fn id(&self) -> SpoolId {
         self.shared.state().spool
@@ -89,7 +95,7 @@ impl Reader {
             last: Position(state.last),
             shed: if other.is_some() { 0 } else { state.shed_behind() },
             bytes: state.bytes(),
-            oldest: state.oldest().and_then(age).unwrap_or_default(),
+            oldest: state.oldest_behind(other.map(|other| other.watermark)).and_then(age).unwrap_or_default(),
             missed: other.map_or(0, |other| other.missed),
         }
     }
@@ -112,7 +118,7 @@ impl Reader {
                 }
                 Err(error) => return Err(error),
             };
-            while let Some(frame) = segment.layout.next_frame(&held.bytes, held.at, held.sequence) {
+            while let Some(frame) = next(&segment, (&held.bytes, held.at, held.sequence)) {
                 let wanted = frame.sequence >= from;
                 if wanted && records.len() == records_max
                     || !records.is_empty() && bytes + frame.payload.len() > bytes_max
@@ -256,6 +262,12 @@ pub(super) fn remove(storage: &dyn Storage, segments: &[Segment]) {
     for segment in segments {
         let _ = storage.remove(&segment.path);
     }
+}
+
+/// The next record behind a place and a sequence. What a crash has brought back of a segment behind its last record was given up, or
+/// written again elsewhere.
+fn next<'a>(segment: &Segment, (bytes, at, after): (&'a [u8], usize, u64)) -> Option<Frame<'a>> {
+    segment.layout.next_frame(bytes, at, after).filter(|frame| frame.sequence <= segment.last)
 }
 
 /// The segment's durable bytes, with the place set at or before `from`.

@@ -3,6 +3,7 @@
 //! Never here: an order between lanes but that of urgency.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Position;
@@ -25,6 +26,16 @@ impl Readers {
     /// Each lane's reader.
     pub fn lanes(&mut self) -> &mut [Reader] {
         &mut self.lanes
+    }
+
+    /// Others on the same cursors, for who only looks.
+    pub fn again(&self) -> Readers {
+        Readers::new(self.lanes.iter().map(Reader::again).collect(), Arc::clone(&self.room))
+    }
+
+    /// Bytes of whole segments that are settled and kept for a while, in all lanes.
+    pub fn kept_bytes(&self) -> u64 {
+        self.room.settled.load(Ordering::Acquire)
     }
 
     /// What waits in each lane.

@@ -107,7 +107,7 @@ pub(super) fn recover(storage: &dyn Storage, directory: &Path, shed: &[Range], h
 }
 
 /// Whether a file is a segment of this spool; its header's word counts for more than its name. Else it is named.
-fn is_ours(candidate: &mut Candidate, cursor: Option<Cursor>, report: &mut Recovery) -> bool {
+pub(super) fn is_ours(candidate: &mut Candidate, cursor: Option<Cursor>, report: &mut Recovery) -> bool {
     match candidate.header {
         Ok((header, _)) if cursor.is_some_and(|cursor| cursor.spool == header.spool) => {
             let attempt = header.attempt.unwrap_or(candidate.key.attempt);
@@ -134,7 +134,7 @@ struct Buffer {
 }
 
 /// What was given up is counted as that, and a crash may have brought it back.
-fn was_given_up(storage: &dyn Storage, candidate: &Candidate, (shed, hand): (&[Range], Hand)) -> bool {
+pub(super) fn was_given_up(storage: &dyn Storage, candidate: &Candidate, (shed, hand): (&[Range], Hand)) -> bool {
     let first = candidate.key.first;
     let is_gone = shed.iter().any(|range| range.after < first && first <= range.through);
     if is_gone && hand == Hand::Mending {

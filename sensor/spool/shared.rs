@@ -171,6 +171,14 @@ impl State {
         marked.or_else(|| first.map(|segment| UNIX_EPOCH + Duration::from_millis(segment.oldest)))
     }
 
+    /// The same behind the watermark of one who holds nothing up: of flushes that the centre has settled nobody remembers the time, so
+    /// it is that of the segment's oldest record.
+    pub(super) fn oldest_behind(&self, watermark: Option<u64>) -> Option<SystemTime> {
+        let Some(watermark) = watermark.filter(|watermark| *watermark != self.watermark) else { return self.oldest() };
+        let first = self.segments.values().find(|segment| segment.last > watermark).filter(|_| self.last > watermark);
+        first.map(|segment| UNIX_EPOCH + Duration::from_millis(segment.oldest))
+    }
+
     /// Records given up that stand behind the watermark.
     pub(super) fn shed_behind(&self) -> u64 {
         self.shed.iter().map(|range| range.through.saturating_sub(range.after.max(self.watermark))).sum()

@@ -19,12 +19,7 @@ const VERSION: u32 = 3;
 /// # Errors
 /// What the disk says; [`io::ErrorKind::Unsupported`]: a later version has written it.
 pub(super) fn prepare(storage: &dyn Storage, directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let format = directory.join(FORMAT);
-    let known = version(storage, &format);
-    if let Some(version) = known.filter(|version| *version > VERSION) {
-        let what = format!("{}: written by a later version of this program ({version})", directory.display());
-        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
-    }
+    let (format, known) = (directory.join(FORMAT), known(storage, directory)?);
     let entries = storage.list(directory)?;
     for lane in Lane::ALL {
         storage.make_directory(&directory.join(lane.name()))?;
@@ -39,6 +34,26 @@ pub(super) fn prepare(storage: &dyn Storage, directory: &Path) -> io::Result<Vec
     Ok(foreign)
 }
 
+/// The version of the directory's order, as far as it says.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`]: a later version has written it.
+pub(super) fn known(storage: &dyn Storage, directory: &Path) -> io::Result<Option<u32>> {
+    let known = version(storage, &directory.join(FORMAT));
+    if let Some(version) = known.filter(|version| *version > VERSION) {
+        let what = format!("{}: written by a later version of this program ({version})", directory.display());
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    }
+    Ok(known)
+}
+
+/// Whether a file of that name in the directory is the spool's.
+pub(super) fn is_known(name: &str) -> bool {
+    let ours = [LOCK, GIVEN_UP, FORMAT, DEAD_LETTERS, "ledger", "cursor.new", "format.new", "given-up.new"];
+    let refused = name.starts_with("refused-") && name.ends_with(".jsonl");
+    ours.contains(&name) || Lane::ALL.map(Lane::name).contains(&name) || refused
+}
+
 /// What the directory says; damage says nothing.
 fn version(storage: &dyn Storage, format: &Path) -> Option<u32> {
     let bytes = storage.read(format, 0, 64).ok()?;
@@ -50,14 +65,8 @@ fn take_over(storage: &dyn Storage, directory: &Path, entries: Vec<Entry>) -> io
     let is_old =
         |entry: &Entry| entry.is_file && (name(&entry.path) == CURSOR || Key::of_name(&name(&entry.path)).is_some());
     let (mut old, others): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(is_old);
-    let ours = [LOCK, GIVEN_UP, FORMAT, DEAD_LETTERS, "ledger", "cursor.new", "format.new", "given-up.new"];
-    let lanes = Lane::ALL.map(Lane::name);
-    let refused = |name: &str| name.starts_with("refused-") && name.ends_with(".jsonl");
-    let known = |path: &Path| {
-        let name = name(path);
-        ours.contains(&&*name) || lanes.contains(&&*name) || refused(&name)
-    };
-    let mut foreign: Vec<PathBuf> = others.into_iter().map(|entry| entry.path).filter(|path| !known(path)).collect();
+    let mut foreign: Vec<PathBuf> =
+        others.into_iter().map(|entry| entry.path).filter(|path| !is_known(&name(path))).collect();
     if old.is_empty() {
         return Ok(foreign);
     }

@@ -7,11 +7,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::reader::{self, write_cursor};
 use super::shared::{Key, Segment, Shared, milliseconds};
-use super::{Lane, Options, Storage};
+use super::{Lane, Options, Position, Range, Storage};
 use crate::limits::{SPARES_OF_A_LANE, SPOOL_TEND_TIME};
 
 /// See the head of this file.
@@ -25,8 +25,58 @@ pub struct Tender {
 /// What is sent again, by lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rewound {
-    /// Records between the watermark that is and the one that was.
+    /// Records that were settled and wait again.
     pub records: [u64; 3],
+    /// Where what is kept begins, if it may not reach back so far.
+    pub short: [Option<Short>; 3],
+}
+
+/// What is kept of a lane may not reach back as far as somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    /// The last record that is not kept any more.
+    pub through: Position,
+    /// When the first one was appended that is; `None`: there is none, or it does not say.
+    pub from: Option<SystemTime>,
+}
+
+/// What a lane has of some time.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Its first sequence.
+    first: Option<u64>,
+    /// Behind it, what is not there: given up, or damage.
+    gaps: Vec<Range>,
+    short: Option<Short>,
+}
+
+impl Kept {
+    /// One segment more, before the one that begins with `next`.
+    fn take(&mut self, first: u64, next: Option<u64>, sequences: impl Iterator<Item = u64>) {
+        let mut reached = first - 1;
+        let mut pass = |sequence: u64| {
+            let gap = Range { after: reached, through: sequence - 1 };
+            self.gaps.extend((gap.through > gap.after).then_some(gap));
+            reached = sequence;
+        };
+        sequences.chain(next).for_each(&mut pass);
+        self.first = Some(first);
+    }
+
+    /// How many of those are there.
+    fn records(&self, of: Range) -> u64 {
+        let overlap = |gap: &Range| gap.through.min(of.through).saturating_sub(gap.after.max(of.after));
+        of.through.saturating_sub(of.after).saturating_sub(self.gaps.iter().map(overlap).sum())
+    }
+}
+
+/// Nothing up to there is kept; `None`: there never was anything.
+fn none_kept(through: u64) -> Option<Short> {
+    (through > 0).then_some(Short { through: Position(through), from: None })
+}
+
+fn moment(milliseconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(milliseconds)
 }
 
 impl Tender {
@@ -34,9 +84,10 @@ impl Tender {
         Tender { lanes, storage, options }
     }
 
-    /// Tends until told to stop; it is looked for that often.
-    pub fn run(&self, stop: &AtomicBool) {
+    /// Tends until told to stop; it is looked for that often, and what else there is to do is done in between.
+    pub fn run(&self, stop: &AtomicBool, mut besides: impl FnMut(&Tender)) {
         while !stop.load(Ordering::Acquire) {
+            besides(self);
             // a disk that refuses is asked again later
             if !self.tend().unwrap_or(false) {
                 std::thread::sleep(SPOOL_TEND_TIME);
@@ -96,23 +147,25 @@ impl Tender {
         free.next().ok_or_else(|| io::ErrorKind::AlreadyExists.into())
     }
 
-    /// What the centre has committed and was appended since then is sent again, under the same identities.
+    /// What the centre has committed and was appended since then is sent again, under the same identities. Durable when it returns.
     ///
     /// # Errors
     /// What the disk says; lanes that were set back stay so.
     pub fn rewind(&self, since: SystemTime) -> io::Result<Rewound> {
         let mut rewound = Rewound::default();
-        for (records, shared) in rewound.records.iter_mut().zip(&self.lanes) {
-            *records = self.rewind_lane(shared, milliseconds(since))?;
+        for (lane, shared) in Lane::ALL.into_iter().zip(&self.lanes) {
+            let kept = self.kept_since(shared, milliseconds(since));
+            rewound.short[lane.index()] = kept.short;
+            rewound.records[lane.index()] = self.rewind_lane(shared, &kept)?;
         }
         Ok(rewound)
     }
 
-    fn rewind_lane(&self, shared: &Shared, since: u64) -> io::Result<u64> {
-        let first = self.first_since(shared, since);
+    fn rewind_lane(&self, shared: &Shared, kept: &Kept) -> io::Result<u64> {
         let before = {
             let mut state = shared.state();
-            let Some(to) = first.map(|first| first - 1).filter(|to| *to < state.watermark) else { return Ok(0) };
+            let to = kept.first.map(|first| first - 1).filter(|to| *to < state.watermark);
+            let Some(to) = to else { return Ok(0) };
             let before = std::mem::replace(&mut state.watermark, to);
             state.written = state.written.min(to);
             state.rewinds += 1;
@@ -125,37 +178,51 @@ impl Tender {
         write_cursor(self.storage.as_ref(), shared, to)?;
         shared.recount();
         shared.room.tell();
-        Ok(before.saturating_sub(to))
+        Ok(kept.records(Range { after: to, through: before }))
     }
 
-    /// The sequence of the first record that was appended then or later, of what is there without a gap up to the last one: of what a
-    /// crash has brought back from behind a gap nothing is sent again.
-    fn first_since(&self, shared: &Shared, since: u64) -> Option<u64> {
-        let (kept, shed): (Vec<(Key, Segment)>, _) = {
+    /// What is there of what was appended then or later, without a gap up to the last one: of what a crash has brought back from
+    /// behind a gap nothing is sent again.
+    fn kept_since(&self, shared: &Shared, since: u64) -> Kept {
+        let (segments, shed, watermark): (Vec<(Key, Segment)>, _, _) = {
             let state = shared.state();
-            let known = state.segments.iter().rev().take_while(|(_, segment)| segment.newest >= since);
-            (known.map(|(key, segment)| (*key, segment.clone())).collect(), state.shed.clone())
+            let all = state.segments.iter().rev().map(|(key, segment)| (*key, segment.clone()));
+            (all.collect(), state.shed.clone(), state.watermark)
         };
-        let (mut first, mut from) = (None, None);
-        for (key, segment) in kept {
+        // of a lane that has nothing any more nobody can tell when it was
+        let mut kept = Kept { short: none_kept(watermark), ..Kept::default() };
+        let mut from: Option<u64> = None;
+        for (key, segment) in segments {
+            if segment.newest < since {
+                kept.short = None;
+                break;
+            }
             let Ok(bytes) = self.storage.read(&segment.path, 0, segment.bytes) else { break };
             let (start, before) = (segment.layout.header_bytes(), key.first.saturating_sub(1));
-            let last = segment.layout.frames(&bytes, start, before).last().map_or(before, |frame| frame.sequence);
+            let frames =
+                segment.layout.frames(&bytes, start, before).take_while(|frame| frame.sequence <= segment.last);
+            let frames: Vec<(u64, Option<u64>)> = frames.map(|frame| (frame.sequence, frame.time)).collect();
+            let last = frames.last().map_or(before, |(sequence, _)| *sequence);
             let given_up = |from: u64| shed.iter().any(|range| range.after <= last && range.through + 1 >= from);
             if from.is_some_and(|from| last + 1 < from && !given_up(from)) {
                 break;
             }
             // the version before did not say when: then all of it
             let is_since = |time: Option<u64>| time.is_none_or(|time| time >= since);
-            let mut frames = segment.layout.frames(&bytes, start, before);
-            let Some(found) = frames.find(|frame| is_since(frame.time)) else { break };
-            first = Some(found.sequence);
+            let found = frames.iter().position(|(_, time)| is_since(*time));
+            let Some(((first, time), at)) = found.and_then(|at| Some((*frames.get(at)?, at))) else {
+                kept.short = None;
+                break;
+            };
+            kept.take(first, from, frames[at..].iter().map(|(sequence, _)| *sequence));
+            kept.short = none_kept(first - 1).map(|short| Short { from: time.map(moment), ..short });
             from = Some(key.first);
-            if found.sequence > key.first {
+            if first > key.first {
+                kept.short = None;
                 break;
             }
         }
-        first
+        kept
     }
 
     /// How long until it is looked again whether there is something to do.

@@ -16,6 +16,7 @@ use crate::decode::{Fate, Packet};
 use crate::flow::{Effort, Ended, Moment, Scene, Shunter, Ticket};
 use crate::limits::{
     BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS, SHARDS_ASKED_A_TICK,
+    TIME_SAID_EVERY,
 };
 use crate::time::{Span, Timestamp};
 use crate::worker::Record;
@@ -147,6 +148,11 @@ impl Worker {
         self.clock_suspect = clock_suspect;
     }
 
+    /// How late it is for those who wait for what it says: by the links' clock, also where frames bring a time of their own.
+    pub fn reach(&mut self, now: Timestamp) {
+        self.release.reached = now;
+    }
+
     /// Hands over if there is room. Else it waits here, up to a bound; then events are shed, and alerts last.
     fn offer(&mut self) {
         while let Some(late) = self.late.pop() {
@@ -155,9 +161,12 @@ impl Worker {
                 return self.shed();
             }
         }
-        if self.release.records.is_empty() {
+        // with nothing to say, it is said now and then how late it is: somebody may wait for that
+        let since = self.release.reached.since(self.said).as_nanos().saturating_abs();
+        if self.release.records.is_empty() && since < TIME_SAID_EVERY.as_nanos() {
             return;
         }
+        self.said = self.release.reached;
         let next = self.next_release();
         let release = mem::replace(&mut self.release, next);
         if let Err(refused) = self.release_to.try_send(release) {
@@ -175,9 +184,12 @@ impl Worker {
         records.retain(|(_, record)| matches!(record, Record::Alert(_)));
         lines.clear();
         self.tally.events_shed += (before - records.len()) as u64;
-        let alerts = records.len();
-        records.truncate(RELEASE_RECORDS_MAX);
-        self.tally.alerts_shed += (alerts - records.len()) as u64;
+        let kept = records.len().min(RELEASE_RECORDS_MAX);
+        let is_first = |record: &Record| matches!(record, Record::Alert(alert) if alert.revision == 1);
+        for (_, record) in records.drain(kept..) {
+            self.tally.alerts_shed += 1;
+            self.tally.firsts_shed += u64::from(is_first(&record));
+        }
     }
 
     /// The clock has been vouched for, and was moved: so are the times of all flows, that none ends by it.

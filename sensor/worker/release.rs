@@ -8,6 +8,7 @@ use super::Worker;
 use crate::alert::Alert;
 use crate::alert::record::Desk;
 use crate::flow::Scene;
+use crate::time::Timestamp;
 
 impl Worker {
     pub(super) fn put_out(&mut self, scene: &Scene, phase: u8, record: Record) {
@@ -21,7 +22,8 @@ impl Worker {
     }
 
     pub(super) fn next_release(&self) -> Release {
-        Release { epoch: self.release.epoch + 1, desk: self.orders.desk.clone(), ..Release::default() }
+        let Release { epoch, reached, .. } = self.release;
+        Release { epoch: epoch + 1, reached, desk: self.orders.desk.clone(), ..Release::default() }
     }
 }
 
@@ -47,6 +49,9 @@ pub enum Record {
 pub struct Release {
     /// Counted from 0.
     pub epoch: u64,
+    /// How far time has come, as packets have it: in a replay the time of the epoch's last frame, whoever owns it; on a link, where
+    /// time passes though nothing comes, that of the tick. The default: nobody knows yet.
+    pub reached: Timestamp,
     /// In order; records of the same place come from the same worker.
     pub records: Vec<(Place, Record)>,
     /// Event lines.

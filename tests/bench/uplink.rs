@@ -1,7 +1,7 @@
 //! `cargo run --release --example uplink-bench`: from the spool to a centre on this machine, over TLS, with a ledger that is
 //! synced before each answer. How many alerts a second, what the courier's own thread costs, and how long a fresh alert takes.
 //!
-//! The centre is a process of its own (this program again) that judges nothing by the contract: what is measured is the sensor.
+//! The centre is a process of its own (this program again) that keeps what comes unread: what is measured is the sensor.
 
 #[allow(dead_code)]
 #[path = "../support/centre/mod.rs"]
@@ -27,6 +27,8 @@ use serde_json::json;
 const WAITING: u64 = 200_000;
 /// Fresh alerts, one by one.
 const FRESH: u64 = 2_000;
+/// Alerts of the spool that is opened again.
+const REOPENED_BYTES: u64 = 1 << 30;
 /// Between two of them.
 const FRESH_EVERY: Duration = Duration::from_millis(2);
 
@@ -49,7 +51,7 @@ fn alert(number: u64) -> Vec<u8> {
 }
 
 fn serve(directory: &Path) -> ! {
-    let behaviour = Behaviour { trusting: true, ..Behaviour::default() };
+    let behaviour = Behaviour { unread: true, ..Behaviour::default() };
     let server = Server::open(&directory.to_owned(), "a-token", behaviour).expect("a ledger");
     let tls = centre::certificates::server(directory).expect("certificates");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -73,6 +75,51 @@ fn courier(spool: &Spool, directory: &Path, url: String) -> Courier {
     Courier::new(spool.readers(), Way { gate, sinks, dead, ledger, pulse: Pulse::default() })
 }
 
+/// A spool of 1 GiB that waits: how long until it is open again, with its pages in memory as a killed process leaves them, and
+/// read from the disk as after a power cut.
+fn reopen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options::sized(2 * REOPENED_BYTES);
+    let mut spool = Spool::open(folder.path(), options).expect("a spool");
+    let (mut number, mut bytes) = (0, 0);
+    while bytes < REOPENED_BYTES {
+        let record = alert(number);
+        spool.append(haetae::spool::Lane::Normal, &record).expect("room");
+        (number, bytes) = (number + 1, bytes + record.len() as u64);
+        if number % 4096 == 0 {
+            spool.sync().expect("a disk");
+        }
+    }
+    spool.sync().expect("a disk");
+    drop(spool);
+    for cold in [false, true, false, true] {
+        if cold {
+            forget_pages(folder.path());
+        }
+        let began = Instant::now();
+        let spool = Spool::open(folder.path(), options).expect("a spool");
+        let took = began.elapsed();
+        assert_eq!(spool.readers().waiting().records(), number);
+        println!(
+            "{number} records, 1 GiB, open again {}: {took:?}",
+            if cold { "from the disk" } else { "from memory" }
+        );
+    }
+}
+
+/// The system keeps no page of what lies in the folder.
+fn forget_pages(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        match entry.file_type().expect("a type").is_dir() {
+            true => forget_pages(&entry.path()),
+            false => {
+                let file = std::fs::File::open(entry.path()).expect("a file");
+                rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advice");
+            }
+        }
+    }
+}
+
 fn busy() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
@@ -82,6 +129,9 @@ fn main() {
     let mut words = std::env::args().skip(1);
     if words.next().as_deref() == Some("centre") {
         serve(Path::new(&words.next().expect("a folder")));
+    }
+    if std::env::args().nth(1).as_deref() == Some("reopen") {
+        return reopen();
     }
     let folder = tempfile::tempdir().expect("a folder");
     let mut child = Command::new(std::env::current_exe().expect("this program"))

@@ -17,7 +17,8 @@ fn address() -> SocketAddr {
 }
 
 /// What a sensor has nothing to show of when it has no centre and nothing goes ill.
-const ABSENT: [&str; 4] = ["haetae_spool_", "haetae_delivery_", "haetae_ledger_", "haetae_receipt"];
+const ABSENT: [&str; 6] =
+    ["haetae_spool_", "haetae_merge_", "haetae_sink_", "haetae_delivery_", "haetae_ledger_", "haetae_receipt"];
 
 /// Panels that are empty because nothing goes ill.
 const EMPTY: [&str; 2] = ["Malformed frames", "Restarts"];

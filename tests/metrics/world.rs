@@ -11,8 +11,8 @@ use haetae::alert::record::Mode;
 use haetae::decode::{Fate, FragmentCounts, Malformed};
 use haetae::flow::{Counts, StreamCounts};
 use haetae::metrics::{
-    Board, DeliveryState, Fates, LedgerState, Link, OutputState, QuarantineState, Queue, Ring, STAGES, Server,
-    SetState, Sight, SpoolState, Tally,
+    Board, DeliveryState, Fates, LaneState, LedgerState, Link, MergeState, OutputState, QuarantineState, Queue, Ring,
+    STAGES, Server, SetState, Sight, SinkState, SpoolState, Tally,
 };
 use haetae::observable::KINDS;
 
@@ -79,8 +79,18 @@ pub fn well(seconds: f64) -> Sight {
             bytes: 4_096,
             committed: counted(seconds, 2),
             appended: counted(seconds, 2),
+            kept_bytes: 4_096,
+            lanes: [LaneState { bytes: 4_096, ..LaneState::default() }; 3],
             ..SpoolState::default()
         }),
+        merge: Some(MergeState {
+            gone: counted(seconds, 2),
+            merged: counted(seconds, 30),
+            waiting: 12,
+            updates: counted(seconds, 1),
+            ..MergeState::default()
+        }),
+        sinks: vec![sink("misp", seconds), sink("syslog", seconds)],
         broker: Some(true),
         sandbox: ["capabilities", "landlock", "seccomp"].map(|layer| (layer, true)).to_vec(),
         delivery: Some(DeliveryState {
@@ -100,6 +110,12 @@ pub fn well(seconds: f64) -> Sight {
         }),
         ..Sight::default()
     }
+}
+
+/// A sink beside the centre that takes everything.
+fn sink(name: &'static str, seconds: f64) -> SinkState {
+    let unmatched = (name == "misp").then_some(0);
+    SinkState { name, delivered: counted(seconds, 2), unmatched, ..SinkState::default() }
 }
 
 /// So many a second.
@@ -174,8 +190,32 @@ pub fn ill(seconds: f64) -> Sight {
             bytes: 2_000_000,
             oldest_age: Duration::from_secs(20_000),
             full: counted(seconds, 2),
+            kept_bytes: 0,
+            lanes: [LaneState {
+                records: 700,
+                bytes: 700_000,
+                oldest_age: Duration::from_secs(20_000),
+                shed: [counted(seconds, 1); 2],
+            }; 3],
             ..SpoolState::default()
         }),
+        merge: Some(MergeState {
+            gone: counted(seconds, 1_000),
+            crowded: counted(seconds, 1_000),
+            forgotten: counted(seconds, 1_000),
+            waiting: 100_000,
+            ..MergeState::default()
+        }),
+        sinks: vec![SinkState {
+            name: "misp",
+            records: 5_000,
+            oldest_age: Duration::from_secs(20_000),
+            missed: counted(seconds, 1),
+            dead: counted(seconds, 1),
+            withheld: counted(seconds, 1),
+            unmatched: Some(counted(seconds, 1)),
+            ..SinkState::default()
+        }],
         delivery: Some(DeliveryState {
             dead: counted(seconds, 1),
             withheld: counted(seconds, 1),
@@ -247,6 +287,7 @@ fn ill_worker(seconds: f64) -> Tally {
         values_refused: each,
         events_shed: each,
         alerts_shed: each,
+        firsts_shed: each / 2,
         contacts: Sightings { crowded: each, uncounted: each, shed: each, ..Sightings::default() },
         // no worker works for a hundred seconds in one: a rate over minutes is to show it after a few
         nanos: [counted(seconds, 100_000_000_000); STAGES.len()],

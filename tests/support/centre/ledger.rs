@@ -101,9 +101,14 @@ impl Ledger {
     pub fn commit(&mut self, batch: &Value) -> io::Result<Vec<Value>> {
         let line = json!({"site": batch["site"], "sensor": batch["sensor"], "spool": batch["spool"],
             "through": batch["through"], "records": batch["records"]});
-        writeln!(self.file, "{line}")?;
-        self.file.sync_data()?;
+        self.keep(line.to_string().as_bytes())?;
         Ok(self.book.enter(&line))
+    }
+
+    /// A line more, in one piece; on return it is on the disk.
+    pub fn keep(&mut self, line: &[u8]) -> io::Result<()> {
+        self.file.write_all(&[line, b"\n"].concat())?;
+        self.file.sync_data()
     }
 
     /// Up to where this batch's spool is committed, but not beyond the batch.

@@ -46,6 +46,8 @@ pub struct Behaviour {
     pub lies: Vec<Value>,
     /// Judge no record by the contract: for measuring the other side.
     pub trusting: bool,
+    /// Keep batches as they come, unread: for measuring how fast the other side can be.
+    pub unread: bool,
     /// Wait before each answer.
     pub slow: Duration,
     /// What becomes of receipts.
@@ -192,6 +194,9 @@ impl Server {
             return Ok(refuse(400, "not zstd"));
         };
         let bytes = unpacked.as_ref().unwrap_or(&request.body);
+        if self.behaviour.unread && request.line == "POST /v1/alerts" {
+            return self.keep_unread(bytes);
+        }
         let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
             return Ok(refuse(400, "not JSON"));
         };
@@ -235,6 +240,21 @@ impl Server {
         drop(ledger);
         self.show(batch, &new);
         Ok(Answer(200, Some(self.signer.sign(batch, bytes, json!({"committed": committed})))))
+    }
+
+    /// Commits a batch of which only the head is looked at.
+    fn keep_unread(&self, batch: &[u8]) -> io::Result<Answer> {
+        #[derive(Deserialize, Serialize)]
+        struct Head {
+            site: String,
+            sensor: String,
+            ledger: Value,
+            through: u64,
+        }
+        let head: Head = serde_json::from_slice(batch)?;
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).keep(batch)?;
+        let committed = json!({"committed": head.through});
+        Ok(Answer(200, Some(self.signer.sign(&serde_json::to_value(head)?, batch, committed))))
     }
 
     /// Keeps a sign of life for whoever tests.
