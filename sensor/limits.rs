@@ -923,6 +923,16 @@ pub const REVEAL_READ_BYTES: usize = 1 << 20;
 /// Texts that it remembers having tried: logs say the same thing again and again.
 pub const REVEAL_REMEMBERED_MAX: usize = 1 << 18;
 
+/// How often a worker without anything else to say says how late it is: an update waits that much longer than it has to.
+pub const TIME_SAID_EVERY: Span = Span::seconds(1);
+
+/// Repeats of a contact within this time become updates, where the configuration names none: of one that goes on for ten minutes the
+/// centre has then heard seven times, and eight when they are over.
+pub const MERGE_DEFAULT: Span = Span::seconds(600);
+
+/// And where it does: beyond a day it is not one contact.
+pub const MERGE_SECONDS_MAX: u64 = 86_400;
+
 /// A log that the sensor rotates itself is at least this long before it is: several of the collector's buffers, so that lines are
 /// what costs time, and not names of files.
 pub const EVE_ROTATE_BYTES_MIN: u64 = 1 << 20;
@@ -944,13 +954,3 @@ pub const EVE_KEEP_MAX: u32 = 1_000;
 
 /// After a rotation that failed the next is tried so much later: a disk that takes no names is not asked for each line.
 pub const EVE_ROTATE_AGAIN_TIME: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// How often a worker without anything else to say says how late it is: an update waits that much longer than it has to.
-pub const TIME_SAID_EVERY: Span = Span::seconds(1);
-
-/// Repeats of a contact within this time become updates, where the configuration names none: of one that goes on for ten minutes the
-/// centre has then heard seven times, and eight when they are over.
-pub const MERGE_DEFAULT: Span = Span::seconds(600);
-
-/// And where it does: beyond a day it is not one contact.
-pub const MERGE_SECONDS_MAX: u64 = 86_400;

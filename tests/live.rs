@@ -5,6 +5,7 @@ mod asked;
 mod changed;
 mod clock;
 mod doctor;
+mod full;
 mod light;
 mod links;
 mod load;

@@ -32,6 +32,8 @@ mod replays;
 mod report;
 mod sinks;
 mod spool;
+#[cfg(feature = "libpcap")]
+mod storm;
 mod support;
 mod taint;
 mod taxii;

@@ -254,6 +254,9 @@ fn a_window_that_does_not_reach_back_so_far_is_told() {
     assert!(said(&again).contains("cannot be sent again"), "{}", said(&again));
     let late = spool(&["replay", "--since", "2099-01-01", "--spool", text(&path)]);
     assert!(said(&late).contains(" 0 records go again"), "{}", said(&late));
+    let nowhere = spool(&["replay", "--since", "2h", "--spool", text(folder.path())]);
+    assert_eq!(nowhere.status.code(), Some(74), "{}", said(&nowhere));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1, "no spool is made where there is none");
 }
 
 #[cfg(feature = "libpcap")]

@@ -84,7 +84,7 @@ impl Desk<'_> {
         let survey = spool::survey(folder, &mut |_| Ok(())).map_err(|error| self.unread(folder, error))?;
         for (lane, is) in Lane::ALL.into_iter().zip(&survey.lanes).filter(|(lane, _)| showing.wants(*lane)) {
             match showing.json {
-                true => writeln!(self.out, "{}", in_json(lane, is))?,
+                true => writeln!(self.out, "{}", in_json(lane, is, SystemTime::now()))?,
                 false => shown(self.out, lane, is, SystemTime::now())?,
             }
         }
@@ -197,6 +197,8 @@ fn is_anothers(error: &io::Error) -> bool {
 
 /// Sets a spool back that nobody uses.
 fn rewound(folder: &Path, since: SystemTime) -> io::Result<Rewound> {
+    // none is made where there is none
+    spool::found(folder)?;
     let owner = std::fs::metadata(folder)?.uid();
     if owner != rustix::process::geteuid().as_raw() {
         // files that it made here its sensor could not read any more
@@ -279,7 +281,7 @@ fn shown(out: &mut dyn Write, lane: Lane, is: &Surveyed, now: SystemTime) -> io:
     Ok(())
 }
 
-fn in_json(lane: Lane, is: &Surveyed) -> Value {
+fn in_json(lane: Lane, is: &Surveyed, now: SystemTime) -> Value {
     let readers = is.readers.iter().map(|reader| {
         json!({ "name": reader.name, "watermark": reader.watermark, "behind": reader.behind, "missed": reader.missed })
     });
@@ -294,6 +296,7 @@ fn in_json(lane: Lane, is: &Surveyed) -> Value {
         "watermark": is.watermark,
         "waiting": is.waiting,
         "oldest": is.oldest.map(spelled),
+        "oldest_seconds": is.oldest.map(|at| ago(at, now).floor()),
         "kept": is.kept,
         "kept_since": is.kept_since.map(spelled),
         "readers": readers.collect::<Vec<_>>(),
@@ -313,7 +316,7 @@ fn judged(survey: &Survey, findings: &[&Finding], holds: bool) -> Value {
     let foreign = survey.foreign.iter().map(
         |path| json!({ "file": path.display().to_string(), "offset": 0, "what": "is not this spool's", "records": 0 }),
     );
-    let lanes = Lane::ALL.into_iter().zip(&survey.lanes).map(|(lane, is)| in_json(lane, is));
+    let lanes = Lane::ALL.into_iter().zip(&survey.lanes).map(|(lane, is)| in_json(lane, is, SystemTime::now()));
     json!({
         "holds": holds,
         "lost": survey.lanes.iter().map(Surveyed::lost).sum::<u64>(),

@@ -245,6 +245,8 @@ impl Beside {
             dead: count(&self.counts.dead),
             attempts: Attempt::ALL.map(|attempt| self.counts.attempts(attempt)),
             unmatched: self.told.as_ref().map(|told| count(&told.unmatched)),
+            own_until: until(&self.counts.own_until),
+            its_until: until(&self.counts.centre_until),
         }
     }
 }
@@ -287,11 +289,6 @@ impl View {
             endpoint: count(&self.counts.endpoint),
             own_until: until(&self.counts.own_until),
             centre_until: until(&self.counts.centre_until),
-            sinks_until: self
-                .beside
-                .iter()
-                .map(|one| (one.name, until(&one.counts.own_until), until(&one.counts.centre_until)))
-                .collect(),
             clock_ahead: self.counts.clock_ahead.load(Ordering::Acquire),
             withheld: count(&self.counts.withheld),
             dead: count(&self.counts.dead),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::tests::{Centre, TO, check, leaving, send};
 use super::*;
@@ -73,7 +74,7 @@ fn work(ledger: &Ledger, disk: &Simulated, centre: &Centre, oracle: &mut Oracle,
 fn live(seed: u64, is_careless: bool) -> Result<(), String> {
     let (disk, mut random) = (Simulated::new(seed), Random(!seed));
     let storage: Arc<dyn Storage> = match is_careless {
-        true => Arc::new(Planted(disk.clone())),
+        true => Arc::new(Planted(disk.clone(), Arc::default())),
         false => Arc::new(disk.clone()),
     };
     let (centre, mut oracle) = (Centre::new(3), Oracle::default());
@@ -108,10 +109,10 @@ fn live(seed: u64, is_careless: bool) -> Result<(), String> {
     oracle.judge(&disk, &keys).map_err(|wrong| format!("at the end: {wrong}"))
 }
 
-/// A disk that forgets to write what it was told to.
-struct Planted(Simulated);
+/// A disk that forgets to write what it was told to, and counts how often it was.
+struct Planted(Simulated, Arc<AtomicU64>);
 
-struct PlantedFile(Box<dyn Growing>);
+struct PlantedFile(Box<dyn Growing>, Arc<AtomicU64>);
 
 impl Storage for Planted {
     fn hold(&self, directory: &Path) -> io::Result<Box<dyn Send>> {
@@ -127,7 +128,7 @@ impl Storage for Planted {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
-        self.0.create(path).map(|file| Box::new(PlantedFile(file)) as Box<dyn Growing>)
+        self.0.create(path).map(|file| Box::new(PlantedFile(file, Arc::clone(&self.1))) as Box<dyn Growing>)
     }
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {
@@ -135,7 +136,7 @@ impl Storage for Planted {
     }
 
     fn refill(&self, path: &Path) -> io::Result<Box<dyn Growing>> {
-        self.0.refill(path).map(|file| Box::new(PlantedFile(file)) as Box<dyn Growing>)
+        self.0.refill(path).map(|file| Box::new(PlantedFile(file, Arc::clone(&self.1))) as Box<dyn Growing>)
     }
 
     fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -165,6 +166,7 @@ impl Growing for PlantedFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -180,4 +182,52 @@ fn whatever_the_power_does_what_left_is_in_the_ledger_and_the_ledger_holds() {
 fn a_ledger_that_forgets_to_sync_is_found_out() {
     let found = (0..500).filter(|seed| live(*seed, true).is_err()).count();
     assert!(found > 100, "{found} of 500 seeds");
+}
+
+#[test]
+fn a_message_costs_one_sync_and_one_more_when_nothing_follows_it() {
+    let syncs = Arc::new(AtomicU64::new(0));
+    let disk = Planted(Simulated::new(1), Arc::clone(&syncs));
+    let options = Options { file_bytes_max: 1 << 20, ..OPTIONS };
+    let ledger = Ledger::open_on(Arc::new(disk), Path::new("/ledger"), options, ("site", "tap"), None).expect("a disk");
+    let mut counted = Vec::new();
+    for through in 1..=5 {
+        send(&ledger, through, None).expect("room");
+        counted.push(syncs.load(Ordering::Relaxed));
+    }
+    ledger.rest();
+    ledger.rest();
+    counted.push(syncs.load(Ordering::Relaxed));
+    assert_eq!(counted, [1, 2, 3, 4, 5, 6]);
+}
+
+/// The centre's answer to the last message, as the next start finds it after the power went.
+fn answer_after_power_loss(rests: bool) -> Option<Answer> {
+    let (disk, directory) = (Simulated::new(9), Path::new("/ledger"));
+    disk.on(None, Faults::default());
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    let open = || Ledger::open_on(Arc::clone(&storage), directory, OPTIONS, ("site", "tap"), None).expect("a disk");
+    let ledger = open();
+    send(&ledger, 1, None).expect("room");
+    if rests {
+        ledger.rest();
+    }
+    disk.on(Some(0), Faults::default());
+    drop(ledger);
+    disk.crash();
+    disk.on(None, Faults::default());
+    drop(open());
+    let bytes: Vec<u8> =
+        list(&disk, directory).expect("files").iter().flat_map(|path| read(&disk, path).expect("bytes")).collect();
+    let said = bytes.split(|byte| *byte == b'\n').filter_map(|line| Entry::read(line).ok()).map(|entry| entry.said);
+    let mut answers =
+        said.filter_map(|said| if let Said::Outcome(outcome) = said { Some(outcome.answer) } else { None });
+    answers.next_back()
+}
+
+#[test]
+fn an_answer_is_durable_once_nothing_else_is_to_be_done_and_unknown_to_whom_the_power_left_without_it() {
+    assert_eq!(answer_after_power_loss(true), Some(Answer::Committed));
+    // a torn disk may have kept it all the same
+    assert!(matches!(answer_after_power_loss(false), Some(Answer::Unknown | Answer::Committed)));
 }

@@ -145,9 +145,9 @@ pub(super) fn certificates(seen: &Seen<'_>, out: &mut Samples) {
             end.into_iter().for_each(|end| out.by("certificate", whose, end as f64));
         };
         ends.into_iter().for_each(|(whose, end)| say(whose, end));
-        for (sink, own, its) in &delivery.sinks_until {
-            say(&format!("{sink}_own"), *own);
-            say(sink, *its);
+        for sink in &seen.sight.sinks {
+            say(&format!("{}_own", sink.name), sink.own_until);
+            say(sink.name, sink.its_until);
         }
     }
 }

@@ -233,6 +233,10 @@ pub struct SinkState {
     pub attempts: [u64; Attempt::ALL.len()],
     /// Values that it knows nothing of (MISP); `None`: it does not say.
     pub unmatched: Option<u64>,
+    /// Until when our certificate for it holds: seconds since 1970; `None`: we have none.
+    pub own_until: Option<u64>,
+    /// Until when its own holds, as it was last seen.
+    pub its_until: Option<u64>,
 }
 
 /// How delivery goes.
@@ -250,8 +254,6 @@ pub struct DeliveryState {
     pub own_until: Option<u64>,
     /// Until when the centre's holds, as it was last seen.
     pub centre_until: Option<u64>,
-    /// The same of each sink beside the centre: its name, ours, its own.
-    pub sinks_until: Vec<(&'static str, Option<u64>, Option<u64>)>,
     /// How far our clock is ahead of the centre's, in seconds.
     pub clock_ahead: i64,
     /// Records that the gate kept back.

@@ -47,7 +47,7 @@ pub use reader::{Reader, Record, Waiting};
 pub use readers::Readers;
 pub use recovery::Recovery;
 pub use storage::{Disk, Entry, Growing, Storage};
-pub use survey::{Finding, Seen, Stand, Survey, Surveyed, survey, verify};
+pub use survey::{Finding, Seen, Stand, Survey, Surveyed, found, survey, verify};
 pub use tender::{Rewound, Short, Tender};
 
 /// A lane's cursor.
@@ -315,6 +315,8 @@ fn new_id() -> io::Result<SpoolId> {
     Ok(SpoolId(id))
 }
 
+#[cfg(test)]
+mod damaged;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

@@ -151,7 +151,16 @@ pub(super) fn verify_on(storage: &dyn Storage, directory: &Path) -> io::Result<S
     Ok(survey)
 }
 
-fn look(storage: &dyn Storage, directory: &Path, each: Each<'_>) -> io::Result<Survey> {
+/// Whether a spool of this version lies in `directory`.
+///
+/// # Errors
+/// Why not.
+pub fn found(directory: &Path) -> io::Result<()> {
+    there(&Disk, directory).map(drop)
+}
+
+/// Its lanes, and the files that are not its own.
+fn there(storage: &dyn Storage, directory: &Path) -> io::Result<(Vec<Lane>, Vec<PathBuf>)> {
     let known = takeover::known(storage, directory)?;
     let entries = storage.list(directory)?;
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -164,6 +173,11 @@ fn look(storage: &dyn Storage, directory: &Path, each: Each<'_>) -> io::Result<S
     let mut foreign: Vec<PathBuf> =
         entries.into_iter().map(|entry| entry.path).filter(|path| !takeover::is_known(&name(path))).collect();
     foreign.sort();
+    Ok((there, foreign))
+}
+
+fn look(storage: &dyn Storage, directory: &Path, each: Each<'_>) -> io::Result<Survey> {
+    let (there, foreign) = there(storage, directory)?;
     let mut survey = Survey { foreign, ..Survey::default() };
     for lane in there {
         survey.lanes[lane.index()] = of_lane(storage, directory, lane, each)?;
@@ -211,11 +225,12 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
     let first = candidates.first().map_or(out.watermark, |first| first.key.first.saturating_sub(1));
     let start = first.min(out.watermark);
     out.given_up = shed.iter().map(|range| range.through.saturating_sub(range.after.max(start))).sum();
-    out.readers = readers(storage, &folder, cursor.spool)?;
+    out.readers = readers(storage, &folder, cursor.spool, &mut out.findings)?;
     let books = Books::new(start, cursor.last, shed);
     let report = Recovery::default();
     let end = (folder.join(CURSOR), 0);
-    let mut walk = Walk { storage, lane, cursor, each, books, report, out, end, opens: true, gap: None };
+    let mut walk =
+        Walk { storage, lane, cursor, each, books, report, out, end, opens: true, gaps: Vec::new(), flush: 0 };
     for (at, candidate) in candidates.iter().enumerate() {
         walk.segment(candidate, candidates.get(at + 1))?;
     }
@@ -223,13 +238,22 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
 }
 
 /// Who reads beside the centre, and where they stand; what they are behind is not known yet.
-fn readers(storage: &dyn Storage, folder: &Path, spool: SpoolId) -> io::Result<Vec<Stand>> {
+fn readers(
+    storage: &dyn Storage,
+    folder: &Path,
+    spool: SpoolId,
+    findings: &mut Vec<Finding>,
+) -> io::Result<Vec<Stand>> {
     let mut readers = Vec::new();
     for entry in storage.list(folder)?.into_iter().filter(|entry| entry.is_file) {
         let name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some(name) = name.strip_prefix(NAMED).filter(|name| !name.contains('.')) else { continue };
         let bytes = storage.read(&entry.path, 0, u64::MAX).unwrap_or_default();
         let cursor = Cursor::of_file(&bytes).map(|(cursor, _)| cursor).filter(|cursor| cursor.spool == spool);
+        if cursor.is_none() {
+            let what = "no cursor that holds: its reader begins again where the centre stands".to_owned();
+            findings.push(Finding { file: entry.path, offset: 0, what, records: 0 });
+        }
         let (watermark, missed) = cursor.map_or((0, 0), |cursor| (cursor.watermark, cursor.doubted));
         readers.push(Stand { name: name.to_owned(), watermark, behind: 0, missed });
     }
@@ -250,8 +274,9 @@ struct Walk<'a> {
     end: (PathBuf, u64),
     /// Whether the next record is the first of its file.
     opens: bool,
-    /// Where records were missing last of which it is not known whether anybody was promised them.
-    gap: Option<(PathBuf, u64)>,
+    /// Where records are missing of which nobody may have been promised any, and how many; in the flush of this first sequence.
+    gaps: Vec<((PathBuf, u64), u64)>,
+    flush: u64,
 }
 
 impl Walk<'_> {
@@ -315,21 +340,25 @@ impl Walk<'_> {
     /// A whole record; `cut` is where the one before it ends, or the header.
     fn record(&mut self, frame: &Frame<'_>, path: &Path, cut: usize) -> io::Result<()> {
         let before = (self.report.lost, self.report.links_broken);
-        let is_next = frame.sequence <= self.books.reached() + 1;
+        let missing = frame.sequence.saturating_sub(self.books.reached() + 1);
         // what is missing before the first record of a file is missing behind the last one of the file before
         let is_behind = std::mem::take(&mut self.opens) && cut == frame.start && self.out.records > 0;
         let here = if is_behind { self.end.clone() } else { (path.to_owned(), cut as u64) };
         self.books.enter(frame, &mut self.report);
-        let lost = self.report.lost - before.0;
+        let mut lost = self.report.lost - before.0;
+        if frame.flush.first > self.flush {
+            // a flush behind it says whether all of it was there
+            let known = if frame.flush.behind_doubt { 0 } else { lost };
+            lost -= self.settle(known);
+        }
         if lost > 0 {
-            let at = if is_next { self.gap.take().unwrap_or(here.clone()) } else { here.clone() };
-            self.find(at, gone(lost), lost);
+            self.find(here, gone(lost), lost);
+        } else if missing > 0 {
+            self.gaps.push((here, missing));
+            self.flush = frame.flush.first;
         } else if frame.start > cut {
             let bytes = frame.start - cut;
             self.find((path.to_owned(), cut as u64), format!("{bytes} bytes between records are none"), 0);
-        }
-        if !is_next && lost == 0 {
-            self.gap = Some(here);
         }
         if self.report.links_broken > before.1 {
             let what =
@@ -337,6 +366,19 @@ impl Walk<'_> {
             self.find((path.to_owned(), frame.start as u64), what, 0);
         }
         self.count(frame)
+    }
+
+    /// So many of the records that were missing were promised; how many of these had a place.
+    fn settle(&mut self, lost: u64) -> u64 {
+        let mut left = lost;
+        for (place, missing) in std::mem::take(&mut self.gaps) {
+            let here = missing.min(left);
+            left -= here;
+            if here > 0 {
+                self.find(place, gone(here), here);
+            }
+        }
+        lost - left
     }
 
     fn count(&mut self, frame: &Frame<'_>) -> io::Result<()> {
@@ -358,13 +400,12 @@ impl Walk<'_> {
     }
 
     fn end(mut self) -> Surveyed {
-        let (before, reached) = (self.report.lost, self.books.reached());
+        let before = self.report.lost;
         self.books.close(self.cursor.doubted, &mut self.report);
         let lost = self.report.lost - before;
+        let lost = lost - self.settle(lost);
         if lost > 0 {
-            let is_at_end = reached < self.cursor.last;
-            let at = self.gap.take().filter(|_| !is_at_end).unwrap_or(self.end.clone());
-            self.find(at, gone(lost), lost);
+            self.find(self.end.clone(), gone(lost), lost);
         }
         self.out
     }

@@ -154,17 +154,27 @@ impl Tender {
     pub fn rewind(&self, since: SystemTime) -> io::Result<Rewound> {
         let mut rewound = Rewound::default();
         for (lane, shared) in Lane::ALL.into_iter().zip(&self.lanes) {
-            let kept = self.kept_since(shared, milliseconds(since));
+            let mut kept = self.kept_since(shared, milliseconds(since));
+            let records = self.rewind_lane(shared, &mut kept);
             rewound.short[lane.index()] = kept.short;
-            rewound.records[lane.index()] = self.rewind_lane(shared, &kept)?;
+            rewound.records[lane.index()] = records?;
         }
         Ok(rewound)
     }
 
-    fn rewind_lane(&self, shared: &Shared, kept: &Kept) -> io::Result<u64> {
+    fn rewind_lane(&self, shared: &Shared, kept: &mut Kept) -> io::Result<u64> {
         let before = {
             let mut state = shared.state();
-            let to = kept.first.map(|first| first - 1).filter(|to| *to < state.watermark);
+            // while it was read the oldest may have gone, for want of room
+            let oldest =
+                state.segments.iter().next().map(|(key, segment)| (key.first.saturating_sub(1), segment.oldest));
+            if let (Some(first), Some((through, from))) = (kept.first, oldest)
+                && first <= through
+            {
+                kept.first = Some(through + 1);
+                kept.short = Some(Short { through: Position(through), from: Some(moment(from)) });
+            }
+            let to = kept.first.filter(|_| oldest.is_some()).map(|first| first - 1).filter(|to| *to < state.watermark);
             let Some(to) = to else { return Ok(0) };
             let before = std::mem::replace(&mut state.watermark, to);
             state.written = state.written.min(to);
@@ -227,4 +237,34 @@ impl Tender {
 
     /// How long until it is looked again whether there is something to do.
     pub const EVERY: Duration = SPOOL_TEND_TIME;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated::Simulated;
+    use super::super::{Spool, Window};
+    use super::*;
+
+    #[test]
+    fn what_goes_for_want_of_room_while_somebody_goes_back_is_said_and_not_waited_for() {
+        let window = Window::default();
+        let options = Options { bytes_max: 1 << 20, segment_bytes_max: 256, window, sheds: true };
+        let mut spool = Spool::open_on(Arc::new(Simulated::new(1)), Path::new("/spool"), options).unwrap();
+        for number in 1..=40 {
+            spool.append(Lane::Normal, format!("record {number}").as_bytes()).unwrap();
+            spool.sync().unwrap();
+        }
+        spool.reader(Lane::Normal).commit(Position(40)).unwrap();
+        let tender = spool.tender();
+        let shared = &tender.lanes[Lane::Normal.index()];
+        let mut kept = tender.kept_since(shared, 0);
+        assert_eq!((kept.first, kept.short), (Some(1), None));
+        let gone = [shared.give_up_settled().unwrap(), shared.give_up_settled().unwrap()];
+        let records = tender.rewind_lane(shared, &mut kept).unwrap();
+        assert_eq!(records, 40 - gone[1].last);
+        assert_eq!(kept.short.map(|short| short.through), Some(Position(gone[1].last)));
+        assert_eq!(spool.reader(Lane::Normal).waiting().records(), records);
+        let read = spool.reader(Lane::Normal).read(Position(1), 100, usize::MAX).unwrap();
+        assert_eq!(read.len() as u64, records);
+    }
 }
