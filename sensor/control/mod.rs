@@ -36,6 +36,7 @@ mod look;
 mod notify;
 #[cfg(feature = "libpcap")]
 mod older;
+#[cfg(feature = "libpcap")]
 mod opening;
 mod outputs;
 mod pace;
