@@ -74,11 +74,11 @@ impl EveFile {
         Ok(EveFile { path: path.to_path_buf(), file, buffer: Vec::new(), state, delivered, rotation: None })
     }
 
-    /// The same, rotated here from now on.
-    pub(super) fn rotating(mut self, rotation: Rotation) -> EveFile {
+    /// The same, rotated here from now on, if it is.
+    pub(super) fn rotating(mut self, rotation: Option<Rotation>) -> EveFile {
         // an earlier run's last line: what it left is rotated if its time is over
         let written = self.file.metadata().and_then(|there| there.modified()).map_or(0, seconds);
-        self.rotation = Some(Rotating { rotation, written, failed: None });
+        self.rotation = rotation.map(|rotation| Rotating { rotation, written, failed: None });
         self
     }
 
@@ -225,7 +225,7 @@ mod tests {
     fn rotating(folder: &Path, rotation: Rotation) -> (EveFile, Arc<LogState>) {
         let state = Arc::new(LogState::default());
         let log = EveFile::open(&folder.join("eve.json"), Arc::clone(&state), false).expect("a file");
-        (log.rotating(rotation), state)
+        (log.rotating(Some(rotation)), state)
     }
 
     const BY_SIZE: Rotation = Rotation { bytes_max: Some(1 << 20), every_seconds: None, keep: 3 };

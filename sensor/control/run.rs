@@ -189,12 +189,9 @@ fn open_outputs(config: &Config) -> Result<Outputs, Failure> {
 fn open_log(config: &Config, state: &Arc<LogState>) -> Result<Option<EveFile>, Failure> {
     let Some(path) = &config.outputs.path else { return Ok(None) };
     places::log(path, config.outputs.rotation.is_some())?;
-    let opened =
-        EveFile::open(path, Arc::clone(state), config.centre.is_some()).map(|log| match config.outputs.rotation {
-            Some(rotation) => log.rotating(rotation),
-            None => log,
-        });
-    opened.map(Some).map_err(|error| Failure::Io(path.clone(), error))
+    let opened = EveFile::open(path, Arc::clone(state), config.centre.is_some());
+    let opened = opened.map(|log| Some(log.rotating(config.outputs.rotation)));
+    opened.map_err(|error| Failure::Io(path.clone(), error))
 }
 
 fn open_server(config: &Config) -> Result<Option<Server>, Failure> {

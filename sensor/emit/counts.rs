@@ -66,6 +66,21 @@ impl Attempt {
     }
 }
 
+/// What a drain came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Records that the centre has committed.
+    pub delivered: u64,
+    /// Records that the gate kept back.
+    pub withheld: u64,
+    /// Records that the centre refused.
+    pub dead: u64,
+    /// Records still in the spool.
+    pub left: u64,
+    /// Why the last attempt failed, if records are left.
+    pub reason: Option<String>,
+}
+
 /// What the courier has done since it started.
 #[derive(Debug, Default)]
 pub struct Counts {

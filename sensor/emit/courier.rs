@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::counts::{Attempt, Counts};
+use super::counts::{Attempt, Counts, Outcome};
 use super::endpoints::Endpoints;
 use super::entered::Taken;
 use super::lane::{Lane, Run, Verdict};
@@ -35,21 +35,6 @@ const SUSPECTS_AGAIN: Duration = Duration::from_secs(60);
 /// A failure is told the first time, and then each time it has come twice as often: the log is not what grows.
 fn is_told(failures: u64) -> bool {
     failures.is_power_of_two()
-}
-
-/// What a drain came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Records that the centre has committed.
-    pub delivered: u64,
-    /// Records that the gate kept back.
-    pub withheld: u64,
-    /// Records that the centre refused.
-    pub dead: u64,
-    /// Records still in the spool.
-    pub left: u64,
-    /// Why the last attempt failed, if records are left.
-    pub reason: Option<String>,
 }
 
 /// What one step came to.

@@ -24,16 +24,15 @@ pub mod taxii;
 mod taxii_place;
 mod taxii_served;
 mod tls;
+mod url;
 mod validity;
 mod web;
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::http::Uri;
 
 use crate::gate::{self, Batch, Heartbeat, Policy, Pulse};
 use crate::ledger::{Keys, Kind, Ledger, Receipt};
@@ -41,14 +40,15 @@ use crate::limits::{ENDPOINTS_MAX, MERGE_DEFAULT, MERGE_SECONDS_MAX};
 use crate::spool::Position;
 use crate::time::Span;
 
-pub use counts::{Attempt, Counts};
-pub use courier::{Courier, Outcome};
+pub use counts::{Attempt, Counts, Outcome};
+pub use courier::Courier;
 pub use credentials::Named;
 pub use dead::DeadLetters;
 pub use https::Https;
 pub use misp::Misp;
 pub use syslog::Syslog;
 pub use taxii::Taxii;
+pub use url::check_url;
 
 /// The `centre:` section as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -210,7 +210,7 @@ impl Section {
 
     /// The ports of the endpoints.
     pub fn ports(&self) -> Vec<u16> {
-        self.nats.as_ref().map_or_else(|| self.endpoints().map(|url| port_of(url)).collect(), nats::Section::ports)
+        self.nats.as_ref().map_or_else(|| self.endpoints().map(|url| url::port_of(url)).collect(), nats::Section::ports)
     }
 
     /// The ways to the centre, and the row of the gate's table that says what may go there.
@@ -233,42 +233,6 @@ impl Section {
     pub fn key(&self) -> PathBuf {
         let beside = || self.spool.parent().unwrap_or(&self.spool).join("site.key");
         self.policy.key.clone().unwrap_or_else(beside)
-    }
-}
-
-/// The port of a URL.
-fn port_of(url: &str) -> u16 {
-    let otherwise = if url.starts_with("https:") { 443 } else { 80 };
-    url.parse::<Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(otherwise)
-}
-
-/// Whether alerts may go there: over TLS, or to a loopback address.
-///
-/// # Errors
-/// Why not.
-pub fn check_url(url: &str) -> Result<(), String> {
-    let uri: Uri = url.parse().map_err(|error| format!("`{url}` is no URL: {error}"))?;
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| format!("`{url}` names no host"))?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err("no user or password in the URL; name a `token` file".to_owned());
-    }
-    if uri.scheme().is_some()
-        && uri.port_u16().is_none()
-        && let Some((_, port)) =
-            uri.authority().and_then(|authority| authority.as_str().strip_prefix(host)?.split_once(':'))
-    {
-        return Err(format!("`{port}` is no port"));
-    }
-    if uri.query().is_some() {
-        return Err("no query in the URL".to_owned());
-    }
-    match uri.scheme_str() {
-        Some("https") => Ok(()),
-        Some("http") if loopback => Ok(()),
-        Some("http") => Err(format!("`{url}`: http is for loopback only; use https")),
-        _ => Err(format!("`{url}` begins with neither https:// nor http://")),
     }
 }
 

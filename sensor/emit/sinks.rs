@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Misp, Problem, Secrets, Sink, Syslog, Taxii, misp, port_of, syslog, taxii};
+use super::url::port_of;
+use super::{Misp, Problem, Secrets, Sink, Syslog, Taxii, misp, syslog, taxii};
 use crate::gate;
 
 /// The `sinks:` section as it is written.

@@ -236,7 +236,11 @@ pub fn ill(seconds: f64) -> Sight {
             refused: 12,
             ..SetState::default()
         },
-        outputs: OutputState { eve_lost: counted(seconds, 1), ..OutputState::default() },
+        outputs: OutputState {
+            eve_lost: counted(seconds, 1),
+            eve_unrotated: counted(seconds, 1),
+            ..OutputState::default()
+        },
         quarantine: QuarantineState { saved: counted(seconds, 1), lost: counted(seconds, 1) },
         spool: Some(ill_spool(seconds)),
         merge: Some(ill_merge(seconds)),
