@@ -4,10 +4,12 @@
 //! at any number of workers and any size of batch. Repeats of a contact go to the spool as updates ([`Merge`]); everything else has every
 //! alert. Never here: a packet, a clock.
 
+mod progress;
+
 use std::io::{self, Write};
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
@@ -17,10 +19,11 @@ use crate::alert::screen::Shown;
 use crate::alert::shed::Shed;
 use crate::limits::{SPOOL_SYNC_RECORDS, SPOOL_WAKE_TIME};
 use crate::merge::{Counts, Merge};
-use crate::metrics::Latest;
 use crate::spool::{Lane, Spool, Summary};
 use crate::time::{Span, Timestamp};
 use crate::worker::{Place, Record, Release};
+
+pub use progress::Progress;
 
 /// Where records go. A replay's alerts are written once, in their last revision; the spool gets every revision at once.
 #[derive(Default)]
@@ -78,32 +81,6 @@ pub struct Collected {
     pub spooled: u64,
     /// What became of alerts on their way to the spool; nothing where there is none.
     pub merged: Counts,
-}
-
-/// What a running collector has put out; anyone may read along.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Alerts, once each.
-    pub alerts: AtomicU64,
-    /// Event lines.
-    pub events: AtomicU64,
-    /// Records that the spool took.
-    pub spooled: AtomicU64,
-    /// Records that it did not take; they are in the log alone.
-    pub not_spooled: AtomicU64,
-    /// Syncs that failed; the records are tried again.
-    pub syncs_failed: AtomicU64,
-    /// Whether the spool's last answer was no.
-    pub failing: AtomicBool,
-    /// What became of alerts on their way to it, as of the last release: all at one moment.
-    merged: Latest<Counts>,
-}
-
-impl Progress {
-    /// What became of alerts on their way to the spool.
-    pub fn merged(&self) -> Counts {
-        self.merged.get()
-    }
 }
 
 /// See the head of this file.
@@ -182,7 +159,7 @@ impl<'a> Collector<'a> {
             self.put_out(std::slice::from_ref(&release))?;
             let (is_last, nothing_waits) = (release.last, releases.is_empty());
             self.look_after_spool(nothing_waits)?;
-            self.show(progress);
+            progress.show(&self.collected);
             if is_last {
                 break;
             }
@@ -192,17 +169,9 @@ impl<'a> Collector<'a> {
         }
         self.merge_ends()?;
         self.sync()?;
-        self.show(progress);
+        progress.show(&self.collected);
         self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
         Ok(self.collected)
-    }
-
-    fn show(&self, progress: &Progress) {
-        let Collected { alerts, events, spooled, merged } = self.collected;
-        progress.alerts.store(alerts, Ordering::Release);
-        progress.events.store(events, Ordering::Release);
-        progress.spooled.store(spooled, Ordering::Release);
-        progress.merged.say(merged);
     }
 
     /// What was appended is synced when it has waited long enough, or when nothing else is to be done; and what the spool gave up is

@@ -51,6 +51,29 @@ impl Account {
         sum.unaccounted().abs() + on_its_way.abs() + handed.abs()
     }
 
+    fn say_delivered(&self, left: &Left) {
+        let merged = &self.merged;
+        tracing::info!(
+            alerts = merged.taken,
+            gone = merged.gone,
+            merged = merged.merged,
+            updates = merged.updates,
+            crowded = merged.crowded,
+            forgotten = merged.forgotten,
+            // what was raised, and neither came to the spool nor was shed on the way: 0, or a worker died
+            unaccounted = self.unmerged(),
+            "delivery: alerts that went, and those that updates stand for"
+        );
+        tracing::info!(
+            committed = left.committed,
+            waiting = left.waiting,
+            held_back = left.held_back,
+            shed = left.shed,
+            records = self.spooled + self.not_spooled,
+            "delivery: what waits is in the spool and goes out at the next start"
+        );
+    }
+
     /// Alerts that were raised, and are neither on their way to the centre nor counted as shed.
     fn unmerged(&self) -> i64 {
         let sum = self.sum();
@@ -144,28 +167,7 @@ impl Account {
             seconds = self.seconds,
             "ended"
         );
-        if let Some(left) = &self.delivered {
-            let merged = &self.merged;
-            tracing::info!(
-                alerts = merged.taken,
-                gone = merged.gone,
-                merged = merged.merged,
-                updates = merged.updates,
-                crowded = merged.crowded,
-                forgotten = merged.forgotten,
-                // what was raised, and neither came to the spool nor was shed on the way: 0, or a worker died
-                unaccounted = self.unmerged(),
-                "delivery: alerts that went, and those that updates stand for"
-            );
-            tracing::info!(
-                committed = left.committed,
-                waiting = left.waiting,
-                held_back = left.held_back,
-                shed = left.shed,
-                records = self.spooled + self.not_spooled,
-                "delivery: what waits is in the spool and goes out at the next start"
-            );
-        }
+        self.delivered.iter().for_each(|left| self.say_delivered(left));
     }
 }
 

@@ -5,7 +5,7 @@
 //! less) are followed, a jump is not, until an operator says that it is right (a reload). Frames are stamped by the
 //! kernel with the wall clock and are moved by the same amount.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -84,6 +84,26 @@ pub(super) fn both() -> (SystemTime, Duration) {
     const STEADY: ClockId = ClockId::Monotonic;
     let steady = clock_gettime(STEADY);
     (SystemTime::now(), Duration::new(steady.tv_sec as u64, steady.tv_nsec as u32))
+}
+
+/// The latest time that anybody knows, and since when it stands.
+pub(super) struct Stands(Timestamp, Instant);
+
+impl Stands {
+    /// No time is known.
+    pub(super) fn new(now: Instant) -> Stands {
+        Stands(Timestamp::default(), now)
+    }
+
+    /// How late it is for what waits to be delivered. Time of frames from elsewhere stands until there are more of them, and for that
+    /// nobody should wait: it goes on from there as fast as any.
+    pub(super) fn passed(&mut self, time: Timestamp, now: Instant) -> Timestamp {
+        if self.0 != time {
+            *self = Stands(time, now);
+        }
+        let since = i64::try_from(now.duration_since(self.1).as_nanos()).unwrap_or(i64::MAX);
+        if time == Timestamp::default() { time } else { time.moved(Span::nanos(since)) }
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::clock::{self, Steady};
+use super::clock::{self, Stands, Steady};
 use super::pressure::Pressure;
 use super::rescue::Rescue;
 use super::shared::Shared;
@@ -82,8 +82,7 @@ pub(super) struct Tap {
     generation: u64,
     round: u64,
     looked: Instant,
-    /// The latest time of frames from elsewhere, and since when it stands.
-    stands: (Timestamp, Instant),
+    stands: Stands,
     pressure: Pressure,
     /// Artificial work for each frame: a slow machine, to try what happens on one.
     slow_motion: Duration,
@@ -110,7 +109,7 @@ impl Tap {
             generation,
             round: 0,
             looked,
-            stands: (Timestamp::default(), looked),
+            stands: Stands::new(looked),
             pressure,
             slow_motion,
             naps: 0,
@@ -238,8 +237,7 @@ impl Tap {
         // what was captured elsewhere knows its own time alone
         let by_frames = Timestamp::from_nanos(self.shared.frame_time.load(Ordering::Acquire));
         let time = if self.shared.by_frames { by_frames } else { time };
-        let passed = self.passed(time, now);
-        self.worker.reach(passed);
+        self.worker.reach(self.stands.passed(time, now));
         self.worker.doubt(self.clock.is_suspect());
         let (time, round) = ((time != Timestamp::default()).then_some(time), self.round);
         self.rescue.watch(&mut self.worker, None, |worker| worker.tick(time, round));
@@ -256,19 +254,6 @@ impl Tap {
         for source in &mut self.sources {
             source.look();
             source.tell(&self.shared, self.index);
-        }
-    }
-
-    /// How late it is for what waits to be delivered. Time of frames from elsewhere stands until there are more of them, and for that
-    /// nobody should wait: it goes on from there as fast as any.
-    fn passed(&mut self, time: Timestamp, now: Instant) -> Timestamp {
-        let (stands, since) = &mut self.stands;
-        if *stands != time {
-            (*stands, *since) = (time, now);
-        }
-        match time == Timestamp::default() {
-            true => time,
-            false => time.moved(Span::nanos(i64::try_from(now.duration_since(*since).as_nanos()).unwrap_or(i64::MAX))),
         }
     }
 
