@@ -954,3 +954,7 @@ pub const EVE_KEEP_MAX: u32 = 1_000;
 
 /// After a rotation that failed the next is tried so much later: a disk that takes no names is not asked for each line.
 pub const EVE_ROTATE_AGAIN_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What is read of a file of the spool or the ledger at once: none that they write is half as long, and what somebody else has put there
+/// must not fill the memory.
+pub const STORED_FILE_BYTES_MAX: u64 = 16 << 20;

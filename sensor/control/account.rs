@@ -69,9 +69,15 @@ impl Account {
             waiting = left.waiting,
             held_back = left.held_back,
             shed = left.shed,
+            not_durable = left.not_durable,
+            found = left.found,
             records = self.spooled + self.not_spooled,
             "delivery: what waits is in the spool and goes out at the next start"
         );
+        if left.not_durable > 0 {
+            let records = left.not_durable;
+            tracing::error!(records, "the disk did not take them to the end: the site's log alone has these alerts");
+        }
     }
 
     /// Alerts that were raised, and are neither on their way to the centre nor counted as shed.

@@ -19,7 +19,7 @@ use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
 #[cfg(feature = "libpcap")]
 use crate::spool::ShedCounts;
-use crate::spool::{Options, Readers, Spool, Window};
+use crate::spool::{Options, Readers, Recovery, Spool, Window};
 use crate::time::Span;
 
 /// What a replay is called where the configuration names no site.
@@ -62,6 +62,9 @@ pub(super) struct Delivery {
     others: Vec<JoinHandle<()>>,
     #[cfg(feature = "libpcap")]
     counts: Arc<Counts>,
+    /// Records that waited when it began.
+    #[cfg(feature = "libpcap")]
+    found: u64,
     #[cfg(feature = "libpcap")]
     beside: Vec<Beside>,
     #[cfg(feature = "libpcap")]
@@ -83,6 +86,8 @@ pub(super) struct View {
     pub(super) readers: Readers,
     pub(super) counts: Arc<Counts>,
     pub(super) shed: Arc<ShedCounts>,
+    /// How many things were wrong with the spool when it was opened.
+    pub(super) damage: u64,
     pub(super) beside: Vec<Beside>,
     /// The centre's, and those of sinks beside it.
     pub(super) couriers: usize,
@@ -99,6 +104,26 @@ pub(super) struct Left {
     pub(super) held_back: u64,
     /// Records that the spool gave up or did not take.
     pub(super) shed: u64,
+    /// Records that the spool took and the disk never had: they are in the site's log alone.
+    pub(super) not_durable: u64,
+    /// Records that waited when it began.
+    pub(super) found: u64,
+}
+
+/// What is wrong with a spool is told when it is opened: afterwards it is only known as what never came.
+fn say(found: &Recovery) {
+    if !found.is_damaged() {
+        return;
+    }
+    let files: Vec<_> = [&found.misplaced, &found.shortened, &found.foreign].into_iter().flatten().collect();
+    tracing::error!(
+        lost = found.lost,
+        exchanged = found.links_broken,
+        damaged_bytes = found.damaged_bytes,
+        cursor_lost = found.cursor_lost,
+        ?files,
+        "the spool is damaged: what can be read of it is delivered; `haetae spool verify` says where"
+    );
 }
 
 /// How the spool is kept: a full one is an error of a replay, which a person sees; on a link something has to go.
@@ -124,6 +149,7 @@ impl Prepared {
         }
         let spool = Spool::open(&section.spool, options(config, mode))
             .map_err(|error| Failure::Io(section.spool.clone(), error))?;
+        say(spool.recovery());
         // from here on keys and the centre's token are in memory
         #[cfg(feature = "libpcap")]
         let _as_far_as_it_goes = crate::sandbox::hide();
@@ -178,7 +204,7 @@ impl Prepared {
     pub(super) fn start(self, first: impl Fn() + Clone + Send + 'static) -> Delivery {
         let Prepared { url, spool, merge, mut courier, others, .. } = self;
         #[cfg(feature = "libpcap")]
-        let (counts, view) = (courier.counts(), self.view);
+        let (counts, view, found) = (courier.counts(), self.view, spool.readers().waiting().records());
         let stop = Arc::new(AtomicBool::new(false));
         let (others, _beside): (Vec<_>, Vec<_>) = others.into_iter().unzip();
         let others = others.into_iter().map(|mut courier| {
@@ -205,6 +231,8 @@ impl Prepared {
             #[cfg(feature = "libpcap")]
             counts,
             #[cfg(feature = "libpcap")]
+            found,
+            #[cfg(feature = "libpcap")]
             beside: _beside,
             #[cfg(feature = "libpcap")]
             view,
@@ -218,7 +246,8 @@ impl Delivery {
         let (ledger, pulse) = (Arc::clone(&self.view.0), self.view.1.clone());
         let (readers, counts) = (self.spool.readers(), Arc::clone(&self.counts));
         let (shed, beside) = (self.spool.shed_counts(), std::mem::take(&mut self.beside));
-        View { readers, counts, shed, beside, couriers: 1 + self.others.len(), ledger, pulse }
+        let damage = self.spool.recovery().damage();
+        View { readers, counts, shed, damage, beside, couriers: 1 + self.others.len(), ledger, pulse }
     }
 
     /// Where the collector puts alerts, and within what time it merges repeats.
@@ -241,6 +270,8 @@ impl Delivery {
             waiting: self.spool.readers().waiting().records(),
             held_back: count(&self.counts.withheld) + count(&self.counts.dead),
             shed: self.spool.shed_counts().total(),
+            not_durable: self.spool.pending(),
+            found: self.found,
         }
     }
 

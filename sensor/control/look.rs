@@ -198,6 +198,7 @@ impl Look<'_> {
             appended: count(&self.progress.spooled),
             full: count(&self.progress.not_spooled),
             kept_bytes: view.readers.kept_bytes(),
+            damage: view.damage,
             lanes: view.lanes(),
         }
     }

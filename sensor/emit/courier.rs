@@ -167,8 +167,8 @@ impl Courier {
         }
         // Looked before reading: what is appended meanwhile must not be slept upon.
         self.readers.look();
-        for (at, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| !lane.suspects_all()) {
-            match lane.next_run(at, &mut self.readers.lanes()[at], &self.way.gate) {
+        for (at, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.suspects_all()) {
+            match lane.next_run((at, now), &mut self.readers.lanes()[at], &self.way.gate) {
                 Ok(Some(run)) => return self.attempt(&run, which, patience, now),
                 Ok(None) => {}
                 Err(error) => return self.later(which, now, format!("the spool cannot be read: {error}"), None),
@@ -180,7 +180,7 @@ impl Courier {
     fn attempt(&mut self, run: &Run, which: usize, patience: Duration, now: Duration) -> Step {
         let (after, through) = (run.after, run.through);
         if run.projected.is_empty() {
-            return self.settle(through, run, which, now);
+            return self.settle(through, run, now);
         }
         let place = (self.readers.lanes()[run.lane].id(), after, through);
         let message = |gate: &Gate, head| gate.batch(head, place.0, (after, through), &run.projected);
@@ -197,7 +197,7 @@ impl Courier {
             self.endpoints.answered(which, took);
         }
         match answer {
-            Delivery::Delivered { committed: Some(up_to) } if run.holds(up_to) => self.taken(up_to, run, which, now),
+            Delivery::Delivered { committed: Some(up_to) } if run.holds(up_to) => self.taken(up_to, run, now),
             Delivery::Delivered { committed } => {
                 add(&self.counts.wrong_answers, 1);
                 let said = committed.map_or_else(|| "nothing".to_owned(), |up_to| up_to.0.to_string());
@@ -227,19 +227,19 @@ impl Courier {
     }
 
     /// The centre has committed some of the run.
-    fn taken(&mut self, up_to: Position, run: &Run, which: usize, now: Duration) -> Step {
+    fn taken(&mut self, up_to: Position, run: &Run, now: Duration) -> Step {
         let is_record = run.projected.first().is_some_and(|first| first.position() <= up_to);
         if is_record {
             self.lanes.iter_mut().for_each(Lane::others_are_taken);
         }
         // What was sent around a suspect is sent again after it: nothing is settled beyond what may yet be taken.
-        if run.around_suspects { Step::Went } else { self.settle(up_to, run, which, now) }
+        if run.around_suspects { Step::Went } else { self.settle(up_to, run, now) }
     }
 
     /// The run's records up to `up_to` need not be delivered any more.
-    fn settle(&mut self, up_to: Position, run: &Run, which: usize, now: Duration) -> Step {
+    fn settle(&mut self, up_to: Position, run: &Run, now: Duration) -> Step {
         if let Err(error) = self.readers.lanes()[run.lane].commit(up_to) {
-            return self.later(which, now, format!("the watermark cannot be written: {error}"), None);
+            self.lanes[run.lane].owes(up_to, now, &error);
         }
         let there = run.records.iter().filter(|record| record.position <= up_to).count() as u64;
         let delivered = run.projected.iter().filter(|record| record.position() <= up_to).count() as u64;
@@ -717,6 +717,27 @@ mod tests {
         let there = scene.go_on(end, 9 * HOUR);
         assert_eq!(scene.waiting(), 0);
         assert!(there - end <= Duration::from_secs(120), "{:?}", there - end);
+    }
+
+    #[test]
+    fn what_the_disk_does_not_take_down_is_not_sent_again_and_again_and_holds_no_other_lane_up() {
+        let mut scene = scene(&alerts(3), Vec::new());
+        let cursor = scene.directory.path().join(SpoolLane::Normal.name()).join("cursor");
+        let _none_yet = std::fs::remove_file(&cursor);
+        std::fs::create_dir(&cursor).unwrap();
+        let minute = Duration::from_secs(60);
+        scene.go_on(Duration::ZERO, minute);
+        scene.spool.append(SpoolLane::Low, alert(9, "green").to_string().as_bytes()).unwrap();
+        scene.append(4);
+        for second in 1..60 {
+            scene.go_on(Duration::from_secs(second), minute);
+        }
+        assert_eq!(scene.attempts(), [vec![1, 2, 3], vec![1]], "the one lane once, and the other");
+        assert_eq!((scene.waiting(), scene.count(|counts| &counts.delivered)), (4, 4));
+        std::fs::remove_dir(&cursor).unwrap();
+        scene.go_on(2 * minute, 3 * minute);
+        assert_eq!(scene.attempts()[2..], [[4]]);
+        assert_eq!(scene.waiting(), 0);
     }
 
     #[test]

@@ -6,10 +6,14 @@
 //! sent alone once more. Only if it is refused again is it dead. Nothing is settled beyond a suspect meanwhile.
 
 use std::io;
+use std::time::Duration;
 
 use crate::gate::{Gate, Projected};
 use crate::limits::{DELIVERY_BYTES_MAX, DELIVERY_RECORDS_MAX, SUSPECTS_MAX};
 use crate::spool::{Position, Reader, Record};
+
+/// A disk that would not take down what the centre has is asked again after this.
+const OWED_AGAIN: Duration = Duration::from_secs(1);
 
 /// A lane.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(super) struct Lane {
     suspects: Vec<Position>,
     /// Whether the centre was seen to take another since.
     on_trial: bool,
+    /// Up to where the centre has it and the disk does not know, and when that is tried again.
+    owed: Option<(Position, Duration)>,
 }
 
 /// A run of a lane: what of it may leave, and what not.
@@ -57,11 +63,47 @@ pub(super) enum Verdict {
 
 impl Lane {
     pub(super) fn new() -> Lane {
-        Lane { records_max: DELIVERY_RECORDS_MAX, refused: Vec::new(), suspects: Vec::new(), on_trial: false }
+        Lane {
+            records_max: DELIVERY_RECORDS_MAX,
+            refused: Vec::new(),
+            suspects: Vec::new(),
+            on_trial: false,
+            owed: None,
+        }
     }
 
-    /// What stands behind the watermark, projected; `None`: nothing, or nothing but suspects.
-    pub(super) fn next_run(&self, lane: usize, reader: &mut Reader, gate: &Gate) -> io::Result<Option<Run>> {
+    /// The centre has it up to there, and the disk would not take that down: until it does nothing of this lane is sent, or the
+    /// same would go again and again.
+    pub(super) fn owes(&mut self, up_to: Position, now: Duration, error: &io::Error) {
+        tracing::error!(%error, "what the centre has committed cannot be written down: this lane waits");
+        self.owed = Some((up_to, now + OWED_AGAIN));
+    }
+
+    /// Whether the disk knows all that the centre has.
+    fn has_settled(&mut self, reader: &mut Reader, now: Duration) -> bool {
+        let Some((up_to, again)) = self.owed else { return true };
+        if now < again {
+            return false;
+        }
+        let settled = reader.commit(up_to).is_ok();
+        self.owed = (!settled).then_some((up_to, now + OWED_AGAIN));
+        if settled {
+            tracing::info!("what the centre has committed is written down again");
+        }
+        settled
+    }
+
+    /// What stands behind the watermark, projected; `None`: nothing, or nothing but suspects, or what was settled is not on the
+    /// disk yet.
+    pub(super) fn next_run(
+        &mut self,
+        (lane, now): (usize, Duration),
+        reader: &mut Reader,
+        gate: &Gate,
+    ) -> io::Result<Option<Run>> {
+        if !self.has_settled(reader, now) {
+            return Ok(None);
+        }
         // Asked before reading: what is appended meanwhile must not be taken for read.
         let waiting = reader.waiting();
         let after = waiting.watermark;

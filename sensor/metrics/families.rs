@@ -330,6 +330,11 @@ pub(super) static FAMILIES: &[Family] = &[
         Spool(|spool| spool.full as f64),
     ),
     gauge(
+        "haetae_spool_damage",
+        "Things that were wrong with the spool at the start: records that are gone or were exchanged, files that are not its own. The log names them.",
+        Spool(|spool| spool.damage as f64),
+    ),
+    gauge(
         "haetae_spool_kept_bytes",
         "Those of haetae_spool_bytes that the centre has committed: kept for a while, in case it loses them.",
         Spool(|spool| spool.kept_bytes as f64),

@@ -178,6 +178,8 @@ pub struct SpoolState {
     pub full: u64,
     /// Bytes of what the centre has committed and is kept for a while.
     pub kept_bytes: u64,
+    /// Things that were wrong with it at the start.
+    pub damage: u64,
     /// Its lanes, in the order of [`Lane::ALL`].
     pub lanes: [LaneState; Lane::ALL.len()],
 }

@@ -179,6 +179,11 @@ impl Log {
         self.pending.len()
     }
 
+    /// Records that wait for the disk.
+    pub(super) fn pending(&self) -> u64 {
+        self.next - self.pending_first
+    }
+
     /// Bytes of the disk that a record takes.
     pub(super) fn bytes_of(payload: &[u8]) -> usize {
         FRAME_BYTES + payload.len()

@@ -238,6 +238,11 @@ impl Spool {
         &self.logs[lane.index()].recovery
     }
 
+    /// Records that it took and that are not durable yet.
+    pub fn pending(&self) -> u64 {
+        self.logs.iter().map(Log::pending).sum()
+    }
+
     /// Which spool a lane is.
     pub fn id(&self, lane: Lane) -> SpoolId {
         self.logs[lane.index()].id()

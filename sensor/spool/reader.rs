@@ -210,14 +210,16 @@ pub(super) fn write_cursor(storage: &dyn Storage, shared: &Shared, watermark: u6
 
 /// Writes a cursor at its place, or a new file of it; where the next one goes.
 fn put(storage: &dyn Storage, path: &Path, place: Option<Place>, cursor: Cursor) -> io::Result<Place> {
-    match place {
+    if let Some(place) = place {
         // a cursor that may have failed half-way is written over first: the other one still holds
-        Some(place) => storage.overwrite(path, place.offset(), &cursor.encode()).map(|()| place.other()),
-        None => {
-            let (file, place) = cursor.file();
-            replace(storage, path, &file).map(|()| place)
+        match storage.overwrite(path, place.offset(), &cursor.encode()) {
+            // somebody took it away
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => return written.map(|()| place.other()),
         }
     }
+    let (file, place) = cursor.file();
+    replace(storage, path, &file).map(|()| place)
 }
 
 /// Finds the cursor of a reader that holds nothing up, or begins one where the centre's stands; which of them it is.

@@ -31,8 +31,13 @@ pub struct Recovery {
 impl Recovery {
     /// Whether something is there that no power cut leaves.
     pub fn is_damaged(&self) -> bool {
+        self.damage() > 0
+    }
+
+    /// How many things are wrong that no power cut leaves: records that are gone or do not follow, files, cursors.
+    pub fn damage(&self) -> u64 {
         let named = self.misplaced.len() + self.shortened.len() + self.foreign.len();
-        self.lost + self.links_broken > 0 || named > 0 || self.cursor_lost
+        self.lost + self.links_broken + named as u64 + u64::from(self.cursor_lost)
     }
 
     /// Adds up.

@@ -9,9 +9,10 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{HELD, LOCK};
+use crate::limits::STORED_FILE_BYTES_MAX;
 
 /// A disk. What each of these did is durable only where it says so.
 pub trait Storage: Send + Sync {
@@ -179,11 +180,16 @@ impl Storage for Disk {
     }
 
     fn read(&self, path: &Path, from: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
-        let (mut file, mut bytes) = (File::open(path)?, Vec::new());
+        // who put a pipe or a device there is not waited for, and no file of ours is longer
+        let mut file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+        }
         if from > 0 {
             file.seek(SeekFrom::Start(from))?;
         }
-        file.take(bytes_max).read_to_end(&mut bytes)?;
+        let mut bytes = Vec::new();
+        file.take(bytes_max.min(STORED_FILE_BYTES_MAX)).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

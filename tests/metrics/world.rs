@@ -135,6 +135,7 @@ fn ill_spool(seconds: f64) -> SpoolState {
         bytes: 2_000_000,
         oldest_age: Duration::from_secs(20_000),
         full: counted(seconds, 2),
+        damage: 3,
         kept_bytes: 0,
         lanes: [LaneState {
             records: 700,
