@@ -17,9 +17,9 @@ use crate::gate::{Gate, Home, Mode, Pulse, Sender, SiteKey};
 use crate::ledger::{Keys, Ledger};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
-#[cfg(feature = "libpcap")]
-use crate::spool::ShedCounts;
 use crate::spool::{Options, Readers, Spool, Window};
+#[cfg(feature = "libpcap")]
+use crate::spool::{ShedCounts, Syncs};
 use crate::time::Span;
 
 /// What a replay is called where the configuration names no site.
@@ -83,6 +83,8 @@ pub(super) struct View {
     pub(super) readers: Readers,
     pub(super) counts: Arc<Counts>,
     pub(super) shed: Arc<ShedCounts>,
+    /// How the spool's disk keeps up.
+    pub(super) syncs: Arc<Syncs>,
     pub(super) beside: Vec<Beside>,
     /// The centre's, and those of sinks beside it.
     pub(super) couriers: usize,
@@ -218,7 +220,8 @@ impl Delivery {
         let (ledger, pulse) = (Arc::clone(&self.view.0), self.view.1.clone());
         let (readers, counts) = (self.spool.readers(), Arc::clone(&self.counts));
         let (shed, beside) = (self.spool.shed_counts(), std::mem::take(&mut self.beside));
-        View { readers, counts, shed, beside, couriers: 1 + self.others.len(), ledger, pulse }
+        let (syncs, couriers) = (self.spool.syncs(), 1 + self.others.len());
+        View { readers, counts, shed, syncs, beside, couriers, ledger, pulse }
     }
 
     /// Where the collector puts alerts, and within what time it merges repeats.

@@ -198,6 +198,8 @@ impl Look<'_> {
             appended: count(&self.progress.spooled),
             full: count(&self.progress.not_spooled),
             kept_bytes: view.readers.kept_bytes(),
+            sync_time: view.syncs.time(),
+            sync_failures: view.syncs.failures(),
             lanes: view.lanes(),
         }
     }

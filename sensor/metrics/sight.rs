@@ -178,6 +178,10 @@ pub struct SpoolState {
     pub full: u64,
     /// Bytes of what the centre has committed and is kept for a while.
     pub kept_bytes: u64,
+    /// How long the last sync took, or the one under way has taken where that is longer.
+    pub sync_time: Duration,
+    /// Syncs that failed since the start.
+    pub sync_failures: u64,
     /// Its lanes, in the order of [`Lane::ALL`].
     pub lanes: [LaneState; Lane::ALL.len()],
 }

@@ -40,6 +40,8 @@ pub(super) struct Log {
     doubt: bool,
     /// The first sequence of what waits, if it is a flush that was found with a gap.
     gap: Option<u64>,
+    /// It ends as it is.
+    left: bool,
     pub(super) recovery: Recovery,
 }
 
@@ -132,6 +134,7 @@ impl Log {
             pending_link: link,
             doubt: found.doubted > 0,
             gap: None,
+            left: false,
             recovery: found.report,
         };
         log.write_again(&found.again, found.doubted);
@@ -177,6 +180,11 @@ impl Log {
     /// Bytes that wait for the disk.
     pub(super) fn pending_bytes(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Records that do.
+    pub(super) fn pending_records(&self) -> u64 {
+        self.next - self.pending_first
     }
 
     /// Bytes of the disk that a record takes.
@@ -267,14 +275,25 @@ impl Log {
         (key, self.shared.directory.join(key.name()))
     }
 
-    /// A flush failed. Where nobody was promised anything of the file it goes, or a full disk would stay full of such.
+    /// A flush failed. Where nobody was promised anything of the file it goes, or a full disk would stay full of such; else what it
+    /// left behind the last record goes. A file that was prepared keeps it until another is behind it: so long its length says that it
+    /// was not cut.
     fn abandon(&mut self, active: Active) {
         if active.is_published() {
+            if active.prepared == 0 {
+                // a disk that refuses this too has its rubbish taken away at the next start
+                let _ = self.storage.cut(&active.path, active.bytes);
+            }
             self.active = Some(active);
             self.close_segment();
         } else {
             let _ = self.storage.remove(&active.path);
         }
+    }
+
+    /// Nothing more is written at its end.
+    pub(super) fn leave(&mut self) {
+        self.left = true;
     }
 
     /// Begins another segment with the next flush.
@@ -342,6 +361,9 @@ const ATTEMPTS_MAX: usize = 10_000;
 impl Drop for Log {
     /// Whoever opens it next need not wonder whether something is missing.
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         self.close_segment();
         if self.write_down().is_ok() {
             self.seal();
