@@ -115,10 +115,8 @@ impl Log {
         state.settle(found.watermark);
         room.spare.fetch_add(state.spares.len() as u64 * options.segment_bytes_max, Ordering::AcqRel);
         let link = found.link.unwrap_or(Layout::of(cursor.spool).beginning());
-        if found.place.is_some() {
-            // what a killed process wrote can be read, and may not be on the disk: the next is written over the other one
-            let _ = storage.overwrite(&directory.join(CURSOR), 0, &[]);
-        }
+        // what a killed process wrote can be read, and may not be on the disk: the next is written over the other one
+        let _ = found.place.map(|_| storage.overwrite(&directory.join(CURSOR), 0, &[]));
         let mut log = Log {
             shared: Arc::new(Shared::new(directory, Arc::clone(room), options.window, state)),
             storage,
