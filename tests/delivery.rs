@@ -97,8 +97,12 @@ impl Site {
 
     /// More alerts, from this number on.
     pub fn append(&mut self, numbers: impl Iterator<Item = u64>) {
+        self.append_to(Lane::Normal, numbers);
+    }
+
+    pub fn append_to(&mut self, lane: Lane, numbers: impl Iterator<Item = u64>) {
         for number in numbers {
-            self.spool.append(Lane::Normal, alert(number).to_string().as_bytes()).unwrap();
+            self.spool.append(lane, alert(number).to_string().as_bytes()).unwrap();
         }
         self.spool.sync().unwrap();
     }

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use haetae::ledger::{Chain, list, read};
-use haetae::spool::{DEAD_LETTERS, Disk, Options, Spool};
+use haetae::spool::{DEAD_LETTERS, Disk, found, survey};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -116,17 +116,20 @@ impl Site {
         assert_eq!(report.wrong, 0, "{:?}", report.findings);
     }
 
-    /// Identities that the spool still holds.
+    /// Identities that the spool still holds. It is read without its lock: the other sites begin processes meanwhile, which would
+    /// hold that for a moment as well.
     fn waiting(&self) -> BTreeSet<(String, u64)> {
-        let spool = Spool::open(&self.path("spool"), Options::default()).expect("the spool opens after a kill");
-        assert_eq!(spool.recovery().lost, 0, "{:?}", spool.recovery());
-        let mut readers = spool.readers();
-        let lanes = readers.lanes().iter_mut();
-        let read = lanes.flat_map(|lane| {
-            let from = lane.waiting().watermark.next();
-            lane.read(from, usize::MAX, usize::MAX).expect("it can be read")
+        let (mut waiting, folder) = (BTreeSet::new(), self.path("spool"));
+        if found(&folder).is_err() {
+            return waiting; // killed before it had one
+        }
+        let survey = survey(&folder, &mut |seen| {
+            waiting.extend(seen.waits.then(|| identity_of_local(seen.payload)));
+            Ok(())
         });
-        read.map(|record| identity_of_local(&record.payload)).collect()
+        let survey = survey.expect("it can be read");
+        assert!(survey.lanes.iter().all(|lane| lane.findings.is_empty()), "{survey:?}");
+        waiting
     }
 }
 

@@ -19,6 +19,7 @@ use crate::capture::live::{Counters, Queue};
 use crate::indicator::IndicatorSet;
 use crate::leash::Leash;
 use crate::metrics::Board;
+use crate::time::Timestamp;
 use crate::worker::Orders;
 
 /// So many deaths of workers in [`DEATHS_TIME`] are more than one packet's doing: after two its flow is skipped.
@@ -124,6 +125,12 @@ impl Shared {
             orders: Mutex::new(orders),
             links: Mutex::new(links),
         })
+    }
+
+    /// The time of what is read: what was captured elsewhere knows its own alone.
+    pub(super) fn time(&self, now: Timestamp) -> Timestamp {
+        let by_frames = self.by_frames.then(|| Timestamp::from_nanos(self.frame_time.load(Ordering::Acquire)));
+        by_frames.unwrap_or(now)
     }
 
     /// Takes note of frames that a worker is given, by that worker alone: one store a batch. How many there are.

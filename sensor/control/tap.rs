@@ -96,17 +96,15 @@ impl Tap {
     pub(super) fn new(worker: Worker, sources: Vec<Source>, rescue: Rescue, slow_motion: Duration) -> Tap {
         let (wall, steady) = clock::both();
         let (index, shared) = (rescue.index, Arc::clone(&rescue.shared));
-        let generation = shared.generation.load(Ordering::Acquire);
-        let looked = Instant::now();
-        let (clock, pressure) = (Steady::new(wall, steady), Pressure::new());
+        let (looked, clock, pressure) = (Instant::now(), Steady::new(wall, steady), Pressure::new());
         Tap {
+            generation: shared.generation.load(Ordering::Acquire),
             index,
             worker,
             sources,
             shared,
             rescue,
             clock,
-            generation,
             round: 0,
             looked,
             stands: Stands::new(looked),
@@ -234,9 +232,7 @@ impl Tap {
 
     fn tick(&mut self, time: Timestamp, now: Instant) {
         self.round += 1;
-        // what was captured elsewhere knows its own time alone
-        let by_frames = Timestamp::from_nanos(self.shared.frame_time.load(Ordering::Acquire));
-        let time = if self.shared.by_frames { by_frames } else { time };
+        let time = self.shared.time(time);
         self.worker.reach(self.stands.passed(time, now));
         self.worker.doubt(self.clock.is_suspect());
         let (time, round) = ((time != Timestamp::default()).then_some(time), self.round);

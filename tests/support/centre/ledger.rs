@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The file within the centre's directory.
@@ -126,6 +127,28 @@ fn path(directory: &Path) -> PathBuf {
 /// Bytes up to the end of the last whole line.
 fn whole(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+}
+
+/// The identities in a ledger of any length, and how many came again: its alerts are not kept in memory.
+pub fn identities(directory: &Path) -> io::Result<(BTreeSet<Identity>, u64)> {
+    #[derive(Deserialize)]
+    struct Line {
+        site: String,
+        records: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+        revision: u64,
+    }
+    let (mut found, mut repeats) = (BTreeSet::new(), 0);
+    for line in BufReader::new(File::open(path(directory))?).split(b'\n') {
+        let Line { site, records } = serde_json::from_slice(&line?)?;
+        for Named { id, revision } in records {
+            repeats += u64::from(!found.insert((site.clone(), id, revision)));
+        }
+    }
+    Ok((found, repeats))
 }
 
 /// Takes the last batches of a ledger away, as a centre does that acknowledged what was on no disk. Gives the identities that

@@ -44,8 +44,6 @@ pub struct Behaviour {
     pub plain: bool,
     /// Answer this instead of what is committed, in turn, to the first batches.
     pub lies: Vec<Value>,
-    /// Judge no record by the contract: for measuring the other side.
-    pub trusting: bool,
     /// Keep batches as they come, unread: for measuring how fast the other side can be.
     pub unread: bool,
     /// Wait before each answer.
@@ -226,8 +224,7 @@ impl Server {
         if let Some(lie) = self.behaviour.lies.get(number as usize - 1) {
             return Ok(Answer(200, Some(lie.clone())));
         }
-        let judged = if self.behaviour.trusting { Ok(()) } else { self.contract.batch(batch) };
-        if let Err(Refusal { error, index }) = judged.and_then(|()| self.refused(batch)) {
+        if let Err(Refusal { error, index }) = self.contract.batch(batch).and_then(|()| self.refused(batch)) {
             let status = if index.is_some() { 422 } else { 400 };
             return Ok(Answer(status, Some(json!({"error": error, "index": index}))));
         }
