@@ -17,7 +17,7 @@ use crate::alert::Alert;
 use crate::alert::record::Desk;
 use crate::alert::screen::Shown;
 use crate::alert::shed::Shed;
-use crate::limits::{SPOOL_SYNC_RECORDS, SPOOL_WAKE_TIME};
+use crate::limits::{SPOOL_SYNC_RECORDS, SPOOL_SYNCS_AT_END_MAX, SPOOL_WAKE_TIME};
 use crate::merge::{Counts, Merge};
 use crate::spool::{Lane, Spool, Summary};
 use crate::time::{Span, Timestamp};
@@ -168,14 +168,14 @@ impl<'a> Collector<'a> {
             }
         }
         self.merge_ends()?;
-        self.sync()?;
+        self.sync_at_end(progress)?;
         progress.show(&self.collected);
         self.outputs.log.as_mut().map_or(Ok(()), |log| log.writer.flush())?;
         Ok(self.collected)
     }
 
-    /// What was appended is synced when it has waited long enough, or when nothing else is to be done; and what the spool gave up is
-    /// told.
+    /// What was appended is synced when it has waited long enough, or when nothing else is to be done: while a slow disk was at it,
+    /// more came, and all of that shares the next sync. And what the spool gave up is told.
     fn look_after_spool(&mut self, nothing_waits: bool) -> io::Result<()> {
         let Some((spool, _)) = &mut self.outputs.spool else { return Ok(()) };
         if spool.is_due() || nothing_waits && spool.is_unsynced() {
@@ -288,7 +288,7 @@ impl<'a> Collector<'a> {
         if spooled {
             self.spool(lane(desk.severity(alert)), &record)?;
         }
-        if self.unsynced >= SPOOL_SYNC_RECORDS {
+        if self.unsynced >= SPOOL_SYNC_RECORDS && self.outputs.spool.as_ref().is_some_and(|(spool, _)| spool.is_due()) {
             self.sync()?;
         }
         self.collected.alerts += u64::from(if self.live.is_some() { alert.revision == 1 } else { alert.is_final() });
@@ -335,17 +335,27 @@ impl<'a> Collector<'a> {
         }
         match (synced, self.live) {
             // what was not synced waits in the spool's memory and is written with the next
-            (Err(_), Some(progress)) => {
-                progress.syncs_failed.fetch_add(1, Ordering::AcqRel);
-                progress.failing.store(true, Ordering::Release);
+            (synced, Some(progress)) => {
+                progress.failing.store(synced.is_err(), Ordering::Release);
                 Ok(())
             }
-            (Ok(()), Some(progress)) => {
-                progress.failing.store(false, Ordering::Release);
-                Ok(())
-            }
-            (synced, _) => synced,
+            (synced, None) => synced,
         }
+    }
+
+    /// Nothing comes any more: a disk that refuses is asked again a few times, and what it has not then was not taken.
+    fn sync_at_end(&mut self, progress: &Progress) -> io::Result<()> {
+        let mut waiting = 0;
+        for _ in 0..SPOOL_SYNCS_AT_END_MAX {
+            self.sync()?;
+            waiting = self.outputs.spool.as_ref().map_or(0, |(spool, _)| spool.unsynced());
+            if waiting == 0 {
+                break;
+            }
+        }
+        self.collected.spooled = self.collected.spooled.saturating_sub(waiting);
+        progress.not_spooled.fetch_add(waiting, Ordering::AcqRel);
+        Ok(())
     }
 }
 

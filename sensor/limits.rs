@@ -821,6 +821,15 @@ pub const SEGMENTS_OF_A_SPOOL_MIN: u64 = 64;
 /// A segment of a small spool: some records of the largest size that is usual.
 pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 
+/// How long the spool leaves a slow disk alone between two syncs: more comes meanwhile than one of them is worth.
+pub const SPOOL_REST_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A sync that takes so long is one that somebody should know of: disks of sensors take milliseconds, loaded ones tens of them.
+pub const SPOOL_SYNC_SLOW_TIME_MIN: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// How often what is appended is synced at the end, where the disk refuses; then it is counted as not taken.
+pub const SPOOL_SYNCS_AT_END_MAX: u32 = 3;
+
 /// How long what the centre has committed stays, to be sent again if the centre loses it: a day, in which somebody notices.
 pub const REPLAY_WINDOW_TIME: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 

@@ -4,6 +4,7 @@
 mod asked;
 mod changed;
 mod clock;
+mod disk;
 mod doctor;
 mod full;
 mod light;
@@ -119,6 +120,16 @@ impl Service {
         }
     }
 
+    /// Waits for a log line with this message.
+    fn hear_exactly(&mut self, message: &str) -> Value {
+        loop {
+            let line = self.hear(message);
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
     fn signal(&self, name: &str) {
         // the service is the only child of `ip netns exec`, which becomes it
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
@@ -129,12 +140,7 @@ impl Service {
     fn end(mut self) -> (Value, Value, ExitStatus, Duration) {
         let began = Instant::now();
         self.signal("TERM");
-        let link = loop {
-            let line = self.hear("link");
-            if line["message"] == "link" {
-                break line;
-            }
-        };
+        let link = self.hear_exactly("link");
         let account = self.hear("ended");
         let status = self.child.wait().expect("it ends");
         (link, account, status, began.elapsed())

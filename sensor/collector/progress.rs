@@ -17,8 +17,6 @@ pub struct Progress {
     pub spooled: AtomicU64,
     /// Records that it did not take; they are in the log alone.
     pub not_spooled: AtomicU64,
-    /// Syncs that failed; the records are tried again.
-    pub syncs_failed: AtomicU64,
     /// Whether the spool's last answer was no.
     pub failing: AtomicBool,
     /// What became of alerts on their way to it, as of the last release: all at one moment.

@@ -17,9 +17,9 @@ use crate::gate::{Gate, Home, Mode, Pulse, Sender, SiteKey};
 use crate::ledger::{Keys, Ledger};
 use crate::limits::DRAIN_TIME_MAX;
 use crate::networks::Networks;
-#[cfg(feature = "libpcap")]
-use crate::spool::ShedCounts;
 use crate::spool::{Options, Readers, Recovery, Spool, Window};
+#[cfg(feature = "libpcap")]
+use crate::spool::{ShedCounts, Syncs};
 use crate::time::Span;
 
 /// What a replay is called where the configuration names no site.
@@ -88,6 +88,8 @@ pub(super) struct View {
     pub(super) shed: Arc<ShedCounts>,
     /// How many things were wrong with the spool when it was opened.
     pub(super) damage: u64,
+    /// How the spool's disk keeps up.
+    pub(super) syncs: Arc<Syncs>,
     pub(super) beside: Vec<Beside>,
     /// The centre's, and those of sinks beside it.
     pub(super) couriers: usize,
@@ -246,8 +248,9 @@ impl Delivery {
         let (ledger, pulse) = (Arc::clone(&self.view.0), self.view.1.clone());
         let (readers, counts) = (self.spool.readers(), Arc::clone(&self.counts));
         let (shed, beside) = (self.spool.shed_counts(), std::mem::take(&mut self.beside));
-        let damage = self.spool.recovery().damage();
-        View { readers, counts, shed, damage, beside, couriers: 1 + self.others.len(), ledger, pulse }
+        let (syncs, damage) = (self.spool.syncs(), self.spool.recovery().damage());
+        let couriers = 1 + self.others.len();
+        View { readers, counts, shed, damage, syncs, beside, couriers, ledger, pulse }
     }
 
     /// Where the collector puts alerts, and within what time it merges repeats.
@@ -270,7 +273,7 @@ impl Delivery {
             waiting: self.spool.readers().waiting().records(),
             held_back: count(&self.counts.withheld) + count(&self.counts.dead),
             shed: self.spool.shed_counts().total(),
-            not_durable: self.spool.pending(),
+            not_durable: self.spool.unsynced(),
             found: self.found,
         }
     }

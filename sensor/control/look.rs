@@ -199,6 +199,8 @@ impl Look<'_> {
             full: count(&self.progress.not_spooled),
             kept_bytes: view.readers.kept_bytes(),
             damage: view.damage,
+            sync_time: view.syncs.time(),
+            sync_failures: view.syncs.failures(),
             lanes: view.lanes(),
         }
     }

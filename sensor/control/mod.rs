@@ -20,6 +20,8 @@ mod closing;
 mod confined;
 mod delivery;
 #[cfg(feature = "libpcap")]
+mod disk;
+#[cfg(feature = "libpcap")]
 mod ending;
 #[cfg(feature = "libpcap")]
 mod eve_file;

@@ -28,7 +28,7 @@ use super::reloading::{self, Reloaded, Wishes};
 use super::shared::Shared;
 use super::socket::ControlSocket;
 use super::threads::{Over, together};
-use super::{Failure, bounds, logs, places, version_of};
+use super::{Failure, bounds, disk, logs, places, version_of};
 use crate::alert::record::Site;
 use crate::collector::Progress;
 use crate::config::{self, Config, EventType};
@@ -262,7 +262,7 @@ impl Running<'_> {
     /// Hears signals and checks the books, until it is told to end; when that was.
     pub(super) fn control(&mut self, signals: &mut Signals, wishes: &Wishes, look: &Look<'_>) -> Instant {
         let (mut checked, mut said) = (Instant::now(), Instant::now());
-        let mut blindness = Blindness::since(self.shared.started);
+        let (mut blindness, mut disk) = (Blindness::since(self.shared.started), disk::Watch::default());
         loop {
             for signal in signals.pending() {
                 match signal {
@@ -288,6 +288,7 @@ impl Running<'_> {
                 said = Instant::now();
                 self.say_stats();
             }
+            disk.look(look);
             thread::sleep(HEAR_EVERY);
         }
     }
@@ -297,7 +298,7 @@ impl Running<'_> {
         format!("{} indicators, {} workers", self.loaded.set.len(), self.service.workers)
     }
 
-    /// Nothing more is said by workers, though one that was left behind could.
+    /// Nothing more is said by workers.
     pub(super) fn end_releases(&self) {
         let _collector_died = self.releases.send(Release { last: true, ..Release::default() });
     }

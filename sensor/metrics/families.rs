@@ -339,6 +339,16 @@ pub(super) static FAMILIES: &[Family] = &[
         "Those of haetae_spool_bytes that the centre has committed: kept for a while, in case it loses them.",
         Spool(|spool| spool.kept_bytes as f64),
     ),
+    gauge(
+        "haetae_spool_sync_seconds",
+        "How long the spool's last sync took, or the one under way has taken where that is longer: a disk that is slow or stands still.",
+        Spool(|spool| spool.sync_time.as_secs_f64()),
+    ),
+    counter(
+        "haetae_spool_sync_failures_total",
+        "Syncs of the spool that failed. Their records wait in memory and are written again, elsewhere.",
+        Spool(|spool| spool.sync_failures as f64),
+    ),
     gauge("haetae_spool_lane_records", "Records that wait, by how urgent they are.", Any(samples::lane_records)),
     gauge("haetae_spool_lane_bytes", "Bytes on disk, by how urgent they are.", Any(samples::lane_bytes)),
     gauge(

@@ -180,6 +180,10 @@ pub struct SpoolState {
     pub kept_bytes: u64,
     /// Things that were wrong with it at the start.
     pub damage: u64,
+    /// How long the last sync took, or the one under way has taken where that is longer.
+    pub sync_time: Duration,
+    /// Syncs that failed since the start.
+    pub sync_failures: u64,
     /// Its lanes, in the order of [`Lane::ALL`].
     pub lanes: [LaneState; Lane::ALL.len()],
 }

@@ -40,6 +40,8 @@ pub(super) struct Log {
     doubt: bool,
     /// The first sequence of what waits, if it is a flush that was found with a gap.
     gap: Option<u64>,
+    /// It ends as it is.
+    left: bool,
     pub(super) recovery: Recovery,
 }
 
@@ -113,10 +115,8 @@ impl Log {
         state.settle(found.watermark);
         room.spare.fetch_add(state.spares.len() as u64 * options.segment_bytes_max, Ordering::AcqRel);
         let link = found.link.unwrap_or(Layout::of(cursor.spool).beginning());
-        if found.place.is_some() {
-            // what a killed process wrote can be read, and may not be on the disk: the next is written over the other one
-            let _ = storage.overwrite(&directory.join(CURSOR), 0, &[]);
-        }
+        // what a killed process wrote can be read, and may not be on the disk: the next is written over the other one
+        let _ = found.place.map(|_| storage.overwrite(&directory.join(CURSOR), 0, &[]));
         let mut log = Log {
             shared: Arc::new(Shared::new(directory, Arc::clone(room), options.window, state)),
             storage,
@@ -132,6 +132,7 @@ impl Log {
             pending_link: link,
             doubt: found.doubted > 0,
             gap: None,
+            left: false,
             recovery: found.report,
         };
         log.write_again(&found.again, found.doubted);
@@ -179,8 +180,8 @@ impl Log {
         self.pending.len()
     }
 
-    /// Records that wait for the disk.
-    pub(super) fn pending(&self) -> u64 {
+    /// Records that do.
+    pub(super) fn pending_records(&self) -> u64 {
         self.next - self.pending_first
     }
 
@@ -272,14 +273,25 @@ impl Log {
         (key, self.shared.directory.join(key.name()))
     }
 
-    /// A flush failed. Where nobody was promised anything of the file it goes, or a full disk would stay full of such.
+    /// A flush failed. Where nobody was promised anything of the file it goes, or a full disk would stay full of such; else what it
+    /// left behind the last record goes. A file that was prepared keeps it until another is behind it: so long its length says that it
+    /// was not cut.
     fn abandon(&mut self, active: Active) {
         if active.is_published() {
+            if active.prepared == 0 {
+                // a disk that refuses this too has its rubbish taken away at the next start
+                let _ = self.storage.cut(&active.path, active.bytes);
+            }
             self.active = Some(active);
             self.close_segment();
         } else {
             let _ = self.storage.remove(&active.path);
         }
+    }
+
+    /// Nothing more is written at its end.
+    pub(super) fn leave(&mut self) {
+        self.left = true;
     }
 
     /// Begins another segment with the next flush.
@@ -347,6 +359,9 @@ const ATTEMPTS_MAX: usize = 10_000;
 impl Drop for Log {
     /// Whoever opens it next need not wonder whether something is missing.
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         self.close_segment();
         if self.write_down().is_ok() {
             self.seal();

@@ -22,6 +22,7 @@ mod segment;
 mod shared;
 mod storage;
 mod survey;
+mod syncs;
 mod takeover;
 mod tender;
 mod walk;
@@ -36,7 +37,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::limits::{
     PENDING_BYTES_MAX, RECORD_BYTES_MAX, REPLAY_WINDOW_BYTES_MAX, REPLAY_WINDOW_TIME, SEGMENT_BYTES_MAX,
-    SEGMENT_BYTES_MIN, SEGMENTS_OF_A_SPOOL_MIN, SPOOL_BYTES_MAX,
+    SEGMENT_BYTES_MIN, SEGMENTS_OF_A_SPOOL_MIN, SPOOL_BYTES_MAX, SPOOL_WAITING_BYTES_MAX,
 };
 use given_up::GivenUp;
 use log::Log;
@@ -49,6 +50,7 @@ pub use readers::Readers;
 pub use recovery::Recovery;
 pub use storage::{Disk, Entry, Growing, Storage};
 pub use survey::{Finding, Seen, Stand, Survey, Surveyed, found, survey, verify};
+pub use syncs::Syncs;
 pub use tender::{Rewound, Short, Tender};
 
 /// A lane's cursor.
@@ -183,6 +185,7 @@ pub struct Spool {
     refused: [Option<(SystemTime, SystemTime)>; 3],
     /// When the oldest record was appended that is not synced, and how many there are.
     unsynced: Option<(SystemTime, usize)>,
+    syncs: Arc<Syncs>,
     recovery: Recovery,
     /// Keeps other processes out.
     _hold: Box<dyn Send>,
@@ -223,6 +226,7 @@ impl Spool {
             given_up,
             refused: [None; 3],
             unsynced,
+            syncs: Arc::default(),
             recovery,
             _hold: hold,
         })
@@ -236,11 +240,6 @@ impl Spool {
     /// What it found in one.
     pub fn recovery_of(&self, lane: Lane) -> &Recovery {
         &self.logs[lane.index()].recovery
-    }
-
-    /// Records that it took and that are not durable yet.
-    pub fn pending(&self) -> u64 {
-        self.logs.iter().map(Log::pending).sum()
     }
 
     /// Which spool a lane is.
@@ -279,6 +278,11 @@ impl Spool {
         self.given_up.counts()
     }
 
+    /// How the disk keeps up; to be read from any thread.
+    pub fn syncs(&self) -> Arc<Syncs> {
+        Arc::clone(&self.syncs)
+    }
+
     /// Takes a record. It is durable, and visible to readers, only after the next [`Spool::sync`] that succeeds.
     ///
     /// # Errors
@@ -288,7 +292,9 @@ impl Spool {
             return Err(NotTaken::TooLong);
         }
         let wanted = Log::bytes_of(payload);
-        if self.logs[lane.index()].pending_bytes() + wanted > PENDING_BYTES_MAX {
+        // of a slow disk more waits, to share its next sync
+        let waits_max = if self.syncs.has_rested() { PENDING_BYTES_MAX } else { SPOOL_WAITING_BYTES_MAX };
+        if self.logs[lane.index()].pending_bytes() + wanted > waits_max {
             self.flush_for(lane, wanted).map_err(NotTaken::Disk)?;
         }
         if !self.make_room(lane, wanted as u64) {
@@ -306,12 +312,21 @@ impl Spool {
     /// What the disk says, of the most urgent lane that it refuses. The records stay in memory and the next call writes them again,
     /// elsewhere.
     pub fn sync(&mut self) -> io::Result<()> {
-        let synced = Lane::ALL.map(|lane| self.sync_lane(lane));
+        let synced = self.timed(|spool| Lane::ALL.map(|lane| spool.sync_lane(lane)).into_iter().collect());
         self.given_up.keep(self.storage.as_ref(), &self.directory, given_up::Hurry::None);
-        if synced.iter().all(Result::is_ok) {
+        if synced.is_ok() {
             self.unsynced = None;
         }
-        synced.into_iter().collect()
+        synced
+    }
+}
+
+impl Drop for Spool {
+    /// A disk that is slow is not asked for what spares the next opening some work: that finds it as after a kill.
+    fn drop(&mut self) {
+        if self.syncs.is_slow() {
+            self.logs.iter_mut().for_each(Log::leave);
+        }
     }
 }
 

@@ -163,7 +163,8 @@ impl Reader {
             let other = self.other.and_then(|other| state.others.get(other));
             let set_back = other.is_none() && state.rewinds != self.rewinds;
             // what was read before somebody set it back is sent again
-            if set_back || watermark.0 <= other.map_or(state.written, |other| other.watermark) {
+            let is_written = other.is_none_or(|other| other.place.is_some());
+            if set_back || is_written && watermark.0 <= other.map_or(state.written, |other| other.watermark) {
                 return Ok(());
             }
             if watermark.0 > state.last {
@@ -222,7 +223,8 @@ fn put(storage: &dyn Storage, path: &Path, place: Option<Place>, cursor: Cursor)
     replace(storage, path, &file).map(|()| place)
 }
 
-/// Finds the cursor of a reader that holds nothing up, or begins one where the centre's stands; which of them it is.
+/// Finds the cursor of a reader that holds nothing up, or begins one where the centre's stands; which of them it is. Where it begins
+/// is written down at once: after a crash the centre's may stand elsewhere.
 pub(super) fn named(storage: &dyn Storage, shared: &Shared, name: &str) -> usize {
     let bytes = storage.read(&shared.directory.join(format!("{NAMED}{name}")), 0, u64::MAX);
     let mut state = shared.state();
@@ -238,7 +240,13 @@ pub(super) fn named(storage: &dyn Storage, shared: &Shared, name: &str) -> usize
         generation: cursor.map_or(0, |cursor| cursor.generation),
         missed: cursor.map_or(0, |cursor| cursor.doubted) + oldest.saturating_sub(stands),
     });
-    state.others.len() - 1
+    let (other, stands) = (state.others.len() - 1, stands.max(oldest));
+    drop(state);
+    if place.is_none() {
+        // a disk that refuses is asked again with the first commit
+        let _ = write_named(storage, shared, other, stands);
+    }
+    other
 }
 
 /// The same, for one that holds nothing up.

@@ -130,7 +130,7 @@ impl Spool {
         let waits = |(_, tried): &(_, std::time::SystemTime)| age(now, *tried) < DISK_RETRY_TIME_MIN;
         let synced = match self.refused[lane.index()].as_ref().filter(|refused| waits(refused)) {
             Some(_) => Err(io::Error::other("the disk refuses, and has just been asked")),
-            None => self.sync_lane(lane),
+            None => self.timed(|spool| spool.sync_lane(lane)),
         };
         let waiting = self.logs[lane.index()].pending_bytes() + wanted;
         match synced {
@@ -162,17 +162,33 @@ impl Spool {
         }
     }
 
-    /// Whether what was appended should not wait for more.
+    /// Whether what was appended should not wait for more: enough of it does, or long enough, and the disk has rested.
     pub fn is_due(&self) -> bool {
         let due = |(since, records): &(_, usize)| {
             *records >= SPOOL_SYNC_RECORDS || age(self.storage.now(), *since) >= SPOOL_SYNC_TIME_MAX
         };
-        self.unsynced.as_ref().is_some_and(due)
+        self.unsynced.as_ref().is_some_and(due) && self.syncs.has_rested()
     }
 
     /// Whether something was appended that is not durable.
     pub fn is_unsynced(&self) -> bool {
         self.unsynced.is_some()
+    }
+
+    /// Records appended that are not durable.
+    pub fn unsynced(&self) -> u64 {
+        self.logs.iter().map(super::Log::pending_records).sum()
+    }
+
+    /// Counts how long it takes, if there is anything to be done.
+    pub(super) fn timed(&mut self, work: impl FnOnce(&mut Spool) -> io::Result<()>) -> io::Result<()> {
+        if self.logs.iter().all(|log| log.pending_bytes() == 0) {
+            return work(self);
+        }
+        self.syncs.begin();
+        let synced = work(self);
+        self.syncs.end(&synced);
+        synced
     }
 
     /// What was given up and is to be told now: once a minute while it goes on, and once when it has ended. The same until

@@ -52,6 +52,8 @@ pub(crate) struct Faults {
     pub(crate) room: usize,
     /// Nothing can be written.
     pub(crate) broken: bool,
+    /// How long a sync of a file takes.
+    pub(crate) slow: Duration,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -433,6 +435,8 @@ impl Growing for Handle {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let slow = self.disk.world().faults.slow;
+        std::thread::sleep(slow);
         let mut world = self.disk.world();
         let world = &mut *world;
         world.is_broken()?;

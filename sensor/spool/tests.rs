@@ -117,6 +117,11 @@ fn a_record_that_is_too_long_is_refused_and_a_writer_that_never_syncs_is_flushed
     for _ in 0..8 {
         spool.append(LANE, &vec![b'x'; RECORD_BYTES_MAX]).unwrap();
     }
+    assert!(spool.logs[LANE.index()].pending_bytes() <= SPOOL_WAITING_BYTES_MAX);
+    while !spool.syncs.has_rested() {
+        std::thread::yield_now();
+    }
+    spool.append(LANE, &vec![b'x'; RECORD_BYTES_MAX]).unwrap();
     assert!(spool.logs[LANE.index()].pending_bytes() <= PENDING_BYTES_MAX);
 }
 
@@ -462,4 +467,91 @@ fn a_record_that_was_exchanged_for_one_of_another_time_breaks_a_link() {
     bytes[range].copy_from_slice(&other);
     std::fs::write(path, bytes).unwrap();
     assert_eq!(Spool::open(directory.path(), SMALL).unwrap().recovery().links_broken, 1);
+}
+
+/// With one that takes 100 ms for each sync, 64 records a sync would take half a minute.
+#[test]
+fn the_slower_a_disk_is_the_more_records_share_one_of_its_syncs() {
+    const RECORDS: u64 = 20_000;
+    let disk = Simulated::new(7);
+    disk.on(None, Faults { slow: Duration::from_millis(100), ..Faults::default() });
+    let mut spool = Spool::open_on(Arc::new(disk), Path::new("/spool"), Options::default()).unwrap();
+    let (began, mut syncs) = (std::time::Instant::now(), 0);
+    for number in 0..RECORDS {
+        spool.append(LANE, &number.to_be_bytes()).unwrap();
+        if spool.is_due() {
+            spool.sync().unwrap();
+            syncs += 1;
+        }
+        assert!(spool.logs[LANE.index()].pending_bytes() <= SPOOL_WAITING_BYTES_MAX);
+    }
+    spool.sync().unwrap();
+    assert_eq!((spool.unsynced(), spool.reader(LANE).waiting().last), (0, Position(RECORDS)));
+    assert!(began.elapsed() < Duration::from_secs(10), "{syncs} syncs in {:?}", began.elapsed());
+    assert!(syncs >= 1, "the disk is not left alone for longer than it needs");
+    assert!(spool.syncs().time() >= Duration::from_millis(100), "{:?}", spool.syncs());
+}
+
+#[test]
+fn a_sync_that_fails_is_counted_with_what_the_disk_says_and_done_elsewhere() {
+    let disk = Simulated::new(7);
+    let mut spool = Spool::open_on(Arc::new(disk.clone()), Path::new("/spool"), Options::default()).unwrap();
+    spool.append(LANE, b"before").unwrap();
+    spool.sync().unwrap();
+    disk.on(None, Faults { sync: 1, ..Faults::default() });
+    spool.append(LANE, b"in the middle").unwrap();
+    assert!(spool.sync().is_err());
+    let syncs = spool.syncs();
+    assert_eq!((syncs.failures(), syncs.is_failing(), spool.unsynced()), (1, true, 1));
+    disk.on(None, Faults::default());
+    spool.sync().unwrap();
+    assert_eq!((syncs.failures(), syncs.is_failing(), spool.unsynced()), (1, false, 0));
+    assert_eq!(syncs.failure(), "the disk failed");
+    assert_eq!(positions(&spool), [1, 2]);
+    let files = disk.names().iter().filter(|path| path.extension().is_some_and(|it| it == "segment")).count();
+    assert_eq!(files, 2, "what may be in the first file is not trusted");
+}
+
+#[test]
+fn a_write_that_finds_no_room_leaves_nothing_behind_the_last_record() {
+    let disk = Simulated::new(3);
+    let mut spool = Spool::open_on(Arc::new(disk.clone()), Path::new("/spool"), Options::default()).unwrap();
+    spool.append(LANE, &[b'x'; 600]).unwrap();
+    spool.sync().unwrap();
+    let segment = spool.logs[LANE.index()].shared.state().segments.values().next().cloned().unwrap();
+    for seed in 0..20 {
+        disk.on(None, Faults { full: 1, ..Faults::default() });
+        spool.append(LANE, &vec![b'y'; 600 + seed]).unwrap();
+        assert!(spool.sync().is_err());
+        let there = disk.read(&segment.path, 0, u64::MAX).unwrap();
+        assert_eq!(there.len() as u64, segment.bytes, "after {seed} tries");
+    }
+    disk.on(None, Faults::default());
+    spool.sync().unwrap();
+    assert_eq!(positions(&spool), (1..=21).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_reader_beside_the_centre_begins_where_it_first_stood_though_it_was_killed_before_it_took_anything() {
+    let disk = Simulated::new(5);
+    let open = || Spool::open_on(Arc::new(disk.clone()), Path::new("/spool"), Options::default()).unwrap();
+    let mut spool = open();
+    for number in 1..=6_u64 {
+        spool.append(LANE, &number.to_be_bytes()).unwrap();
+        spool.sync().unwrap();
+        if number == 2 {
+            spool.reader(LANE).commit(Position(2)).unwrap();
+            drop(spool.readers_of("syslog"));
+        }
+    }
+    spool.reader(LANE).commit(Position(6)).unwrap();
+    disk.crash();
+    drop(spool);
+    disk.on(None, Faults::default());
+    let spool = open();
+    let mut readers = spool.readers_of("syslog");
+    let lane = &mut readers.lanes()[LANE.index()];
+    let waiting = lane.waiting();
+    assert_eq!((waiting.watermark, waiting.last, waiting.missed), (Position(2), Position(6), 0));
+    assert_eq!(lane.read(Position(3), 9, usize::MAX).unwrap().len(), 4);
 }

@@ -112,6 +112,7 @@ fn well_spool(seconds: f64) -> SpoolState {
         committed: counted(seconds, 2),
         appended: counted(seconds, 2),
         kept_bytes: 4_096,
+        sync_time: Duration::from_millis(2),
         lanes: [LaneState { bytes: 4_096, ..LaneState::default() }; 3],
         ..SpoolState::default()
     }
@@ -128,7 +129,7 @@ fn well_merge(seconds: f64) -> MergeState {
     }
 }
 
-/// It is full.
+/// It is full, and its disk slow where it does not refuse.
 fn ill_spool(seconds: f64) -> SpoolState {
     SpoolState {
         records: 2_000 + counted(seconds, 20),
@@ -143,6 +144,8 @@ fn ill_spool(seconds: f64) -> SpoolState {
             oldest_age: Duration::from_secs(20_000),
             shed: [counted(seconds, 1); 2],
         }; 3],
+        sync_time: Duration::from_secs(2),
+        sync_failures: counted(seconds, 1),
         ..SpoolState::default()
     }
 }
