@@ -954,3 +954,9 @@ pub const EVE_KEEP_MAX: u32 = 1_000;
 
 /// After a rotation that failed the next is tried so much later: a disk that takes no names is not asked for each line.
 pub const EVE_ROTATE_AGAIN_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Lists of admitted words that a worker keeps for alerts to share, some 300 bytes each; in a storm few indicators are met by most packets.
+pub const ADMITTED_LISTS_MAX: usize = 1024;
+
+/// Room for an alert's context when it is begun: that of a question or a greeting needs no second.
+pub const CONTEXT_ROOM_BYTES: usize = 256;
