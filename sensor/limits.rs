@@ -967,3 +967,9 @@ pub const EVE_ROTATE_AGAIN_TIME: std::time::Duration = std::time::Duration::from
 /// What is read of a file of the spool or the ledger at once: none that they write is half as long, and what somebody else has put there
 /// must not fill the memory.
 pub const STORED_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Lists of admitted words that a worker keeps for alerts to share, some 300 bytes each; in a storm few indicators are met by most packets.
+pub const ADMITTED_LISTS_MAX: usize = 1024;
+
+/// Room for an alert's context when it is begun: that of a question or a greeting needs no second.
+pub const CONTEXT_ROOM_BYTES: usize = 256;

@@ -39,8 +39,8 @@ use crate::alert::{Contacts, eve};
 use crate::capture::{Batch, Frame};
 use crate::decode::shard::Shard;
 use crate::decode::{Fate, Fragments, Packet, decode, peek};
-use crate::flow::{Effort, Ended, Flows, Moment, Scene, Settings, Step, Ticket, Trail};
-use crate::indicator::{AddressQuestion, Hit, IndicatorSet, Questions};
+use crate::flow::{Effort, Ended, Flows, Moment, Settings, Step, Ticket, Trail};
+use crate::indicator::{AddressQuestion, Admitted, Hit, IndicatorSet, Questions};
 use crate::leash::{Leash, Provoke};
 use crate::limits::{BATCH_FRAMES_MAX, EPOCH_PACKETS, SHARDS};
 use crate::metrics::{Laps, Tally};
@@ -125,6 +125,7 @@ pub struct Worker {
     room: Questions,
     address_hits: Vec<Hit>,
     hits: Vec<Hit>,
+    admitted: Admitted,
     addresses: Observations,
     /// Whoever asks why; nobody on a link.
     witness: Option<Witness>,
@@ -167,6 +168,7 @@ impl Worker {
             room: Questions::default(),
             address_hits: Vec::new(),
             hits: Vec::new(),
+            admitted: Admitted::default(),
             addresses: Observations::default(),
             witness: None,
         }
@@ -362,24 +364,6 @@ impl Worker {
                 *next += 1;
                 let _counted = self.sight(&trail.observations, at as usize, hit, scene, (phase, Asked::First));
             }
-        }
-    }
-
-    /// Whether anyone wants events of this type.
-    fn says(&self, name: &'static str) -> bool {
-        self.orders.events || self.orders.logged.contains(&name)
-    }
-
-    /// An event line, if anyone wants events of this type.
-    fn say(&mut self, name: &'static str, scene: &Scene, phase: u8, write: impl FnOnce(&mut Vec<u8>)) {
-        let logged = self.orders.logged.contains(&name);
-        if (self.orders.events || logged) && self.effort >= Effort::NoEvents {
-            self.tally.events_shed += 1;
-        } else if self.orders.events || logged {
-            let start = self.release.lines.len();
-            write(&mut self.release.lines);
-            let line = start..self.release.lines.len();
-            self.put_out(scene, phase, Record::Event(line, logged));
         }
     }
 

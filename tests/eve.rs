@@ -7,7 +7,7 @@ use haetae::alert::eve::{self, Totals};
 use haetae::alert::record::{Desk, Mode, SetVersion, Site};
 use haetae::alert::{Alert, Contacts, Sighting};
 use haetae::flow::{Ended, FlowView, Scene, Tunnel};
-use haetae::indicator::{Entry, Ioc, Severity, Statement, Tlp};
+use haetae::indicator::{Entry, Ioc, Iocs, Severity, Statement, Tlp};
 use haetae::networks::Networks;
 use haetae::observable::{Event, Field, Form, Observations, Saying, Side, Stage};
 use haetae::time::Timestamp;
@@ -153,7 +153,7 @@ fn alerts(of: FlowView, (event, say, field, kind): &Said, bare: bool) -> Vec<Ale
     let scene = scene(of);
     let mut raised: Vec<Alert> = Vec::new();
     for observation in observations.list() {
-        let iocs = vec![ioc(kind, bare), ioc(kind, true)];
+        let iocs = &Iocs::new(Entry(3), vec![ioc(kind, bare), ioc(kind, true)]);
         let observations = &observations;
         let sighting = Sighting {
             entry: Entry(3),
@@ -164,9 +164,9 @@ fn alerts(of: FlowView, (event, say, field, kind): &Said, bare: bool) -> Vec<Ale
             scene: &scene,
             clock_suspect: false,
         };
-        raised.extend(contacts.sight(sighting).map(std::sync::Arc::unwrap_or_clone));
+        raised.extend(contacts.sight(&sighting).map(std::sync::Arc::unwrap_or_clone));
     }
-    raised.extend(contacts.end(&of, Ended::Evicted).into_iter().map(std::sync::Arc::unwrap_or_clone));
+    raised.extend(contacts.end(&of, Ended::Evicted).map(std::sync::Arc::unwrap_or_clone));
     assert_eq!(raised.len(), 2, "a first and a last revision");
     raised
 }
@@ -288,9 +288,9 @@ proptest! {
         eve::write_event(&mut out, &observations, &observations.list()[0], &scene);
         let observation = &observations.list()[0];
         for field in 0..7 {
-            let iocs = vec![ioc("domain", false)];
+            let iocs = &Iocs::new(Entry(0), vec![ioc("domain", false)]);
             let sighting = Sighting { entry: Entry(0), iocs, observations: &observations, observation, field, scene: &scene, clock_suspect: false };
-            let alert = Contacts::default().sight(sighting).expect("an alert");
+            let alert = Contacts::default().sight(&sighting).expect("an alert");
             for desk in desks() {
                 out.extend(desk.record(&alert));
                 prop_assert_eq!(haetae::alert::screen::line(&alert, &desk).lines().count(), 2);

@@ -146,7 +146,10 @@ pub fn flag(out: &mut Vec<u8>, value: bool) {
 pub fn quoted_address(out: &mut Vec<u8>, address: IpAddr) {
     out.push(b'"');
     match address {
-        IpAddr::V4(four) => dotted(out, four.octets()),
+        IpAddr::V4(four) => {
+            let (text, length) = dotted(four.octets());
+            out.extend_from_slice(&text[..length]);
+        }
         // RFC 5952 is the library's business; writing to memory cannot fail.
         IpAddr::V6(six) => drop(write!(out, "{six}")),
     }
@@ -160,8 +163,8 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Put together on the stack: one copy instead of one for each number and dot.
-fn dotted(out: &mut Vec<u8>, octets: [u8; 4]) {
+/// An IPv4 address as it is written, and how long it is. Put together on the stack: one copy instead of one for each number and dot.
+pub(super) fn dotted(octets: [u8; 4]) -> ([u8; 15], usize) {
     let mut text = [b'.'; 15];
     let mut used = 0;
     for octet in octets {
@@ -176,7 +179,7 @@ fn dotted(out: &mut Vec<u8>, octets: [u8; 4]) {
         text[used] = b'0' + octet % 10;
         used += 2; // the dot is there
     }
-    out.extend_from_slice(&text[..used - 1]);
+    (text, used - 1)
 }
 
 /// Writes at most `bytes_max` bytes of `bytes` as a string. What is not UTF-8 becomes the text `\xNN`, as Suricata has

@@ -164,7 +164,7 @@ impl Desk {
 
     /// How grave an alert is, as EVE counts: 1 is the worst.
     pub fn severity(&self, alert: &Alert) -> u8 {
-        severity(&self.reading(alert)).eve()
+        alert.severity().eve()
     }
 
     /// Every part goes in behind its length, so that no two lists of parts are the same bytes.
@@ -213,7 +213,7 @@ impl Desk {
         object.text("signature", &reading.sentence(alert));
         metadata(object.object("metadata"), alert);
         let mut context = object.object("context");
-        context.objects("ioc", &alert.iocs, |object, ioc| write_ioc(object, ioc, alert));
+        context.objects("ioc", alert.iocs.iter(), |object, ioc| write_ioc(object, ioc, alert));
         let mut own = context.object("haetae");
         if alert.clock_suspect {
             own.flag("clock_suspect", true);
@@ -374,7 +374,7 @@ mod tests {
     use super::super::sample::{flow, ip, scene, tls_met};
     use super::*;
     use crate::flow::{Ended, FlowView};
-    use crate::indicator::{Pap, Statement, Tlp};
+    use crate::indicator::{Iocs, Pap, Statement, Tlp};
 
     fn desk() -> Desk {
         let (id, sensor, language) = ("site-0017".to_owned(), "tap-a".to_owned(), "ko".to_owned());
@@ -385,7 +385,7 @@ mod tests {
     fn first_and_last(of: FlowView) -> (Alert, Alert) {
         let mut contacts = Contacts::default();
         let first = tls_met(&mut contacts, &scene(of, 10)).expect("an alert");
-        (first, contacts.end(&of, Ended::Closed).pop().map(Arc::unwrap_or_clone).expect("a last revision"))
+        (first, contacts.end(&of, Ended::Closed).last().map(Arc::unwrap_or_clone).expect("a last revision"))
     }
 
     fn parsed(alert: &Alert) -> Value {
@@ -397,11 +397,13 @@ mod tests {
     #[test]
     fn of_several_words_the_strictest_marking_holds() {
         let (_, mut last) = first_and_last(flow(7));
+        let mut iocs = last.iocs.to_vec();
         for (tlp, pap) in [(Tlp::Green, Pap::Red), (Tlp::Red, Pap::Clear)] {
-            let mut ioc = last.iocs[0].clone();
+            let mut ioc = iocs[0].clone();
             ioc.statement = Arc::new(Statement { tlp, pap, ..Statement::clone(&ioc.statement) });
-            last.iocs.push(ioc);
+            iocs.push(ioc);
         }
+        last.iocs = Iocs::new(last.entry, iocs);
         let record = parsed(&last);
         let metadata = &record["alert"]["metadata"];
         assert_eq!((&metadata["tlp"], &metadata["pap"]), (&json!(["red"]), &json!(["red"])));

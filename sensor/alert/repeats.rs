@@ -28,6 +28,6 @@ impl Alert {
 
     /// A number of its indicator, the same in every generation of the set.
     pub fn indicator(&self) -> u64 {
-        super::number(&self.iocs, self.entry)
+        self.iocs.number()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Alert, Contacts, Sighting};
 use crate::flow::{FlowView, Scene};
-use crate::indicator::{Entry, Ioc, Severity, Statement};
+use crate::indicator::{Entry, Ioc, Iocs, Severity, Statement};
 use crate::observable::{Event, Field, Form, Observations, Side, Stage};
 use crate::time::Timestamp;
 
@@ -84,9 +84,9 @@ pub fn sighted(
     say(&mut observations.begin(event, Side::Client));
     let observation = &observations.list()[0];
     contacts
-        .sight(Sighting {
+        .sight(&Sighting {
             entry: Entry(entry),
-            iocs: vec![ioc],
+            iocs: &Iocs::new(Entry(entry), vec![ioc]),
             observations: &observations,
             observation,
             field: 0,

@@ -4,8 +4,10 @@
 //!
 //! `build.rs` sorts what feeds say; `index.rs` finds values, in a hot part (`hot.rs`: filter and fingerprints, in huge
 //! pages) and a cold one (`cold.rs`: sorted values and records) that confirms; `pattern.rs` has the automata that find
-//! patterns; `marking.rs` has TLP and PAP; `policy.rs` asks after a hit whether it may raise an alert.
+//! patterns; `marking.rs` has TLP and PAP; `policy.rs` asks after a hit whether it may raise an alert;
+//! `admitted.rs` has what alerts then share.
 
+mod admitted;
 mod build;
 mod cold;
 mod hot;
@@ -27,6 +29,7 @@ use crate::observable::address::{self, Port, canonical_of};
 use crate::observable::{Kind, Observations};
 use crate::time::Timestamp;
 
+pub use admitted::{Admitted, Iocs};
 pub use build::{Builder, Said};
 pub use index::Questions;
 pub use marking::{Pap, Tlp};

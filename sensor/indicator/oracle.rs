@@ -155,7 +155,8 @@ fn judged(statements: Vec<Statement>, at: i64, port: Option<(u16, u8)>) -> Resul
     builder.allow(&address::CIDR, b"10.0.0.0/8").unwrap();
     let set = builder.build();
     let seen = canonical_of("203.0.113.66".parse().unwrap());
-    set.admit(Entry(0), value(&ADDRESS, &seen), Circumstances { at: day(at), port }).map(|iocs| iocs.len())
+    set.admit(Entry(0), value(&ADDRESS, &seen), Circumstances { at: day(at), port }, &mut Admitted::default())
+        .map(|iocs| iocs.len())
 }
 
 fn value<'a>(field: &'static Field, canonical: &'a [u8]) -> Value<'a> {
@@ -195,11 +196,17 @@ fn an_allow_list_judges_what_was_seen_not_what_is_listed() {
     builder.allow(&address::CIDR, b"203.0.113.64/26").unwrap();
     let set = builder.build();
     let at = Circumstances { at: day(0), port: None };
-    assert_eq!(set.admit(Entry(1), value(&NAME, b"www.ours.cdn.example"), at).err(), Some(Refusal::Allowed));
-    assert!(set.admit(Entry(1), value(&NAME, b"theirs.cdn.example"), at).is_ok());
+    assert_eq!(
+        set.admit(Entry(1), value(&NAME, b"www.ours.cdn.example"), at, &mut Admitted::default()).err(),
+        Some(Refusal::Allowed)
+    );
+    assert!(set.admit(Entry(1), value(&NAME, b"theirs.cdn.example"), at, &mut Admitted::default()).is_ok());
     let address = |last| canonical_of([203, 0, 113, last].into());
-    assert_eq!(set.admit(Entry(0), value(&ADDRESS, &address(66)), at).err(), Some(Refusal::Allowed));
-    assert!(set.admit(Entry(0), value(&ADDRESS, &address(6)), at).is_ok());
+    assert_eq!(
+        set.admit(Entry(0), value(&ADDRESS, &address(66)), at, &mut Admitted::default()).err(),
+        Some(Refusal::Allowed)
+    );
+    assert!(set.admit(Entry(0), value(&ADDRESS, &address(6)), at, &mut Admitted::default()).is_ok());
     let explained = set.explain("WWW.ours.cdn.example.", None);
     assert_eq!(explained[0].value, "cdn.example");
     assert_eq!(explained[0].words[0].verdict, Err(Refusal::Allowed));
@@ -215,7 +222,7 @@ fn an_indicator_for_other_sectors_or_held_closer_raises_nothing_and_says_why() {
         builder.take(&address::IP, b"203.0.113.66", said, None, any_value).unwrap();
         let seen = canonical_of([203, 0, 113, 66].into());
         let at = Circumstances { at: day(0), port: None };
-        builder.build().admit(Entry(0), value(&ADDRESS, &seen), at).map(|iocs| iocs.len())
+        builder.build().admit(Entry(0), value(&ADDRESS, &seen), at, &mut Admitted::default()).map(|iocs| iocs.len())
     };
     let meant = |sectors: &[&str]| Statement {
         sectors: sectors.iter().map(|sector| sector.to_string()).collect(),
@@ -292,9 +299,10 @@ fn admitted(set: &IndicatorSet, all: &Observations) -> Vec<(u32, u32, String, us
     let (mut room, mut hits) = (Questions::default(), Vec::new());
     set.look_up(all, &mut room, &mut hits);
     assert!(hits.is_sorted_by_key(|hit| (hit.asked, hit.field, hit.entry)));
+    let kept = &mut Admitted::default();
     let judged = hits.iter().map(|hit| {
         let seen = all.fields(&all.list()[hit.asked as usize])[hit.field as usize];
-        let iocs = set.admit(hit.entry, all.value(&seen), Circumstances { at: day(0), port: None }).unwrap();
+        let iocs = set.admit(hit.entry, all.value(&seen), Circumstances { at: day(0), port: None }, kept).unwrap();
         (hit.asked, hit.field, iocs[0].value.clone(), iocs.len())
     });
     judged.collect()
@@ -345,7 +353,7 @@ fn an_allow_list_speaks_of_the_value_that_a_pattern_met() {
     all.seek_only(|kind| set.seeks(kind));
     let verdict = |at: usize| {
         let seen = all.fields(&all.list()[at])[0];
-        set.admit(Entry(0), all.value(&seen), Circumstances { at: day(0), port: None }).err()
+        set.admit(Entry(0), all.value(&seen), Circumstances { at: day(0), port: None }, &mut Admitted::default()).err()
     };
     assert_eq!((verdict(0), verdict(1)), (Some(Refusal::Allowed), None));
 }

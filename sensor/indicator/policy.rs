@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::index::Index;
-use super::{Circumstances, Entry, IndicatorSet, Ioc, Refusal, Statement, Tlp, pattern, signature_id};
+use super::{Admitted, Circumstances, Entry, IndicatorSet, Ioc, Iocs, Refusal, Statement, Tlp, pattern, signature_id};
 use crate::observable::address::{Port, with_port};
 use crate::observable::pattern::PATTERN;
 use crate::observable::{Kind, Shape, Value, address, digest, domain, plain, url};
@@ -75,29 +75,70 @@ static FORMS: [&[&Kind]; 12] = [
 impl IndicatorSet {
     /// The sources that stand by the entry under these circumstances, or why none does. `seen` is the value that
     /// matched, for the allow-list and for patterns. Where sources differ, the refusal that may pass soonest is the one
-    /// named: the order of [`Refusal`]'s variants.
+    /// named: the order of [`Refusal`]'s variants. `kept`: what this set admitted before.
     ///
     /// # Errors
     /// The one refusal to count.
-    pub fn admit(&self, entry: Entry, seen: Value<'_>, at: Circumstances) -> Result<Vec<Ioc>, Refusal> {
-        let (kind, value) = self.index.value(entry);
+    pub fn admit<'k>(
+        &self,
+        entry: Entry,
+        seen: Value<'_>,
+        at: Circumstances,
+        kept: &'k mut Admitted,
+    ) -> Result<&'k Iocs, Refusal> {
         if allowed(&self.allow, seen.field.kinds, seen.canonical) {
             return Err(Refusal::Allowed);
         }
         let port = at.port.map(|(number, protocol)| Port::of(number, protocol));
-        let words = self.words_on(entry, seen, at.at, port);
-        let mut iocs = Vec::new();
-        let mut refusal = None;
-        for Word { id, statement, verdict } in words {
-            match verdict {
-                Ok(()) => iocs.push(Ioc { kind: kind.name, value: (kind.text)(value), id, statement }),
-                Err(reason) => refusal = Some(refusal.map_or(reason, |before: Refusal| before.min(reason))),
+        let Some(standing) = self.standing(entry, at.at, port) else {
+            let iocs = self.admit_each(entry, seen, at.at, port)?;
+            return Ok(kept.of(entry, None, || iocs));
+        };
+        let standing = standing?;
+        Ok(kept.of(entry, Some(standing), || {
+            let records = (0..).zip(self.records.of(entry)).filter(|(bit, _)| standing >> bit & 1 == 1);
+            let said = records.map(|(_, record)| self.records.read(record));
+            let (kind, value) = self.index.value(entry);
+            said.map(|(statement, id)| Ioc { kind: kind.name, value: (kind.text)(value), id, statement }).collect()
+        }))
+    }
+
+    /// Which words stand by an entry, a bit for each, without a copy of one. `None`: that cannot be said of each by itself, as in patterns
+    /// and where a source withdrew what it said; or there are more than bits.
+    fn standing(&self, entry: Entry, at: Timestamp, port: Option<Port>) -> Option<Result<u64, Refusal>> {
+        if self.index.value(entry).0.shape == Shape::Contained {
+            return None;
+        }
+        let (mut standing, mut refusal) = (0, None);
+        for (bit, record) in (0..).zip(self.records.of(entry)) {
+            let said = &self.records.statements[record.said as usize];
+            if said.revoked || bit >= u64::BITS {
+                return None;
+            }
+            match self.verdict(said, Some(at), Some(port)) {
+                Ok(()) => standing |= 1_u64 << bit,
+                Err(reason) => refusal = named(refusal, reason),
             }
         }
-        match refusal {
-            Some(reason) if iocs.is_empty() => Err(reason),
-            _ => Ok(iocs),
+        Some(refusal.filter(|_| standing == 0).map_or(Ok(standing), Err))
+    }
+
+    fn admit_each(
+        &self,
+        entry: Entry,
+        seen: Value<'_>,
+        at: Timestamp,
+        port: Option<Port>,
+    ) -> Result<Vec<Ioc>, Refusal> {
+        let (kind, value) = self.index.value(entry);
+        let (mut iocs, mut refusal) = (Vec::new(), None);
+        for Word { id, statement, verdict } in self.words_on(entry, seen, at, port) {
+            match verdict {
+                Ok(()) => iocs.push(Ioc { kind: kind.name, value: (kind.text)(value), id, statement }),
+                Err(reason) => refusal = named(refusal, reason),
+            }
         }
+        refusal.filter(|_| iocs.is_empty()).map_or(Ok(iocs), Err)
     }
 
     /// Each word on a hit with everything that [`IndicatorSet::admit`] holds against it, for a person who asks why.
@@ -229,6 +270,11 @@ impl IndicatorSet {
             (said.tlp > *tlp_max, Refusal::AboveTlp),
         ]
     }
+}
+
+/// Of several refusals the one that may pass soonest.
+fn named(before: Option<Refusal>, reason: Refusal) -> Option<Refusal> {
+    Some(before.map_or(reason, |before| before.min(reason)))
 }
 
 /// Whether the site's allow-list has the seen value: itself, a name above it, or a network around it.

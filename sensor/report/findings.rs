@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::alert::Alert;
 use crate::alert::reading::Reading;
 use crate::alert::record::Desk;
-use crate::indicator::{Severity, Tlp};
+use crate::indicator::{Iocs, Severity, Tlp};
 use crate::limits::{REPORT_CONTACTS_SHOWN_MAX, REPORT_INCIDENTS_PER_SEVERITY_MAX};
 use crate::networks::Direction;
 use crate::observable::Stage;
@@ -101,7 +101,7 @@ impl Findings {
             incident.add(alert, &reading, severity);
             if incident.contacts.len() < REPORT_CONTACTS_SHOWN_MAX {
                 let (id, name_hidden) = (desk.id(alert), reading.name_hidden(alert) == Some(true));
-                let of_row = Alert { iocs: Vec::new(), ..slim(alert) };
+                let of_row = Alert { iocs: Iocs::default(), ..slim(alert) };
                 incident.contacts.push(Contact { id, capture: self.capture, alert: of_row, severity, name_hidden });
             }
         }

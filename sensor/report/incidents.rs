@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 use super::findings::{Contact, Incident, SEVERITIES};
 use super::text::{Both, both, code, fill, from_to, long_value, number, size, spans, time, value};
 use super::{Facts, tlp, words};
-use crate::alert::Place;
 use crate::alert::community_id::community_id;
 use crate::alert::eve::protocol;
 use crate::alert::reading::Reading;
+use crate::alert::{Place, Places};
 use crate::indicator::{Ioc, Severity};
 use crate::limits::{REPORT_ADVICE_BYTES_MAX, REPORT_INCIDENTS_SHOWN_MAX, REPORT_SOURCES_SHOWN_MAX};
 
@@ -161,7 +161,7 @@ pub(super) fn indicator(ioc: Option<&Ioc>) -> String {
     ioc.map_or_else(String::new, |ioc| format!("<small>{}</small> {}", value(ioc.kind), code(&ioc.value)))
 }
 
-fn seen(places: &[Place]) -> String {
+fn seen(places: &Places) -> String {
     let one = |place: &Place| format!("<small>{}</small> {}", value(place.seen_in), code(&place.seen));
     let places: Vec<String> = places.iter().map(one).collect();
     places.join("<br>")

@@ -38,7 +38,8 @@ impl Worker {
         let glimpse =
             Glimpse { phase, hit, observations: all, observation, scene, circumstances, refused: None, alert: None };
         let again = u64::from(asked == Asked::Again);
-        let iocs = self.orders.set.admit(hit.entry, all.value(&seen), circumstances).inspect_err(|refusal| {
+        let admitted = self.orders.set.admit(hit.entry, all.value(&seen), circumstances, &mut self.admitted);
+        let iocs = admitted.inspect_err(|refusal| {
             self.tally.hits += again;
             self.tally.refuse(*refusal);
             self.witness.iter_mut().for_each(|witness| witness(&Glimpse { refused: Some(*refusal), ..glimpse }));
@@ -51,7 +52,7 @@ impl Worker {
             return Ok(()); // to ask is not to see
         }
         self.tally.hits += again;
-        let raised = contacts.sight(sighting);
+        let raised = contacts.sight(&sighting);
         self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_deref(), ..glimpse }));
         if let Some(alert) = raised {
             self.tally.raise(alert.severity());

@@ -14,6 +14,7 @@ use super::{Inbox, Orders, Outbox, Release, Stage, Worker};
 use crate::capture::Frame;
 use crate::decode::{Fate, Packet};
 use crate::flow::{Effort, Ended, Moment, Scene, Shunter, Ticket};
+use crate::indicator::Admitted;
 use crate::limits::{
     BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS, SHARDS_ASKED_A_TICK,
     TIME_SAID_EVERY,
@@ -202,6 +203,7 @@ impl Worker {
         self.flows.want(orders.settings.wants);
         self.trail.observations.seek_only(|kind| orders.set.seeks(kind));
         self.orders = orders;
+        self.admitted = Admitted::default();
         let next = self.next_release();
         let before = mem::replace(&mut self.release, next);
         if !before.records.is_empty() {

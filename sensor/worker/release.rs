@@ -7,12 +7,30 @@ use std::sync::Arc;
 use super::Worker;
 use crate::alert::Alert;
 use crate::alert::record::Desk;
-use crate::flow::Scene;
+use crate::flow::{Effort, Scene};
 use crate::time::Timestamp;
 
 impl Worker {
     pub(super) fn put_out(&mut self, scene: &Scene, phase: u8, record: Record) {
         self.release.records.push((Place { phase, packet: scene.packet }, record));
+    }
+
+    /// Whether anyone wants events of this type.
+    pub(super) fn says(&self, name: &'static str) -> bool {
+        self.orders.events || self.orders.logged.contains(&name)
+    }
+
+    /// An event line, if anyone wants events of this type.
+    pub(super) fn say(&mut self, name: &'static str, scene: &Scene, phase: u8, write: impl FnOnce(&mut Vec<u8>)) {
+        let logged = self.orders.logged.contains(&name);
+        if (self.orders.events || logged) && self.effort >= Effort::NoEvents {
+            self.tally.events_shed += 1;
+        } else if self.orders.events || logged {
+            let start = self.release.lines.len();
+            write(&mut self.release.lines);
+            let line = start..self.release.lines.len();
+            self.put_out(scene, phase, Record::Event(line, logged));
+        }
     }
 
     /// The epoch is over. In a replay this waits for room; a collector that is gone has said why elsewhere.
@@ -22,8 +40,17 @@ impl Worker {
     }
 
     pub(super) fn next_release(&self) -> Release {
-        let Release { epoch, reached, .. } = self.release;
-        Release { epoch: epoch + 1, reached, said: reached, desk: self.orders.desk.clone(), ..Release::default() }
+        let Release { epoch, reached, ref records, .. } = self.release;
+        // what comes is mostly as much as what came
+        let records = Vec::with_capacity(records.len());
+        Release {
+            epoch: epoch + 1,
+            reached,
+            said: reached,
+            desk: self.orders.desk.clone(),
+            records,
+            ..Release::default()
+        }
     }
 }
 

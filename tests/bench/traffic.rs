@@ -14,6 +14,15 @@ const KNOWN_FLOWS: u64 = 64;
 /// Payload of a full segment.
 const SEGMENT_BYTES: usize = 1_400;
 
+/// Addresses that a storm is about.
+const MET: u64 = 100;
+
+/// Hosts that are in it: each is a contact with one address.
+const HOSTS: u64 = 4_096;
+
+/// Flows of the storm in flows that are known.
+const ASKING_FLOWS: usize = 1_000;
+
 /// A listed name among this many.
 const LISTED_ONE_IN: u64 = 100;
 
@@ -41,6 +50,14 @@ impl Link {
         let [a, b, c, _] = (self.dice.roll() as u32).to_be_bytes();
         let client = Ipv4Addr::new(10, a, b, c);
         let server = Ipv4Addr::from(0xC633_6400 | self.dice.below(256) as u32); // 198.51.100.0/24, RFC 5737
+        Ends { from: (client.into(), 1024 + self.dice.below(60_000) as u16), to: (server.into(), port) }
+    }
+
+    /// One of a site's hosts, and the one of [`MET`] servers that it speaks to.
+    fn met_ends(&mut self, port: u16) -> Ends {
+        let host = self.dice.below(HOSTS) as u32;
+        let server = Ipv4Addr::from(0xC633_6400 | host % MET as u32); // 198.51.100.0/24, RFC 5737
+        let client = Ipv4Addr::from(0x0A4D_0000 | host);
         Ends { from: (client.into(), 1024 + self.dice.below(60_000) as u16), to: (server.into(), port) }
     }
 
@@ -109,6 +126,46 @@ pub fn new(packets: usize) -> Vec<u8> {
     })
 }
 
+/// Datagrams that are not answered, each the first of a flow, to 100 addresses.
+pub fn met_datagrams(packets: usize) -> Vec<u8> {
+    made(6, packets, |link| {
+        let ends = link.met_ends(4_444);
+        link.udp(ends, &[0x78; 32]);
+    })
+}
+
+/// Connections that are asked for and not answered, of the same 100 addresses.
+pub fn met_knocks(packets: usize) -> Vec<u8> {
+    made(7, packets, |link| {
+        let ends = link.met_ends(443);
+        link.tcp(ends, 0, 0, SYN, b"");
+    })
+}
+
+/// Questions in flows that are known, each for one of the 100 names that [`listed`] names first.
+pub fn met_questions(packets: usize) -> Vec<u8> {
+    let mut flows = Vec::new();
+    made(8, packets, |link| {
+        if flows.len() < ASKING_FLOWS {
+            flows.push(link.met_ends(53));
+        }
+        let (at, id) = (link.frames.len() % ASKING_FLOWS, link.dice.roll() as u16);
+        // a flow asks for one name
+        link.udp(flows[at], &question(id, &listed(at as u64 % MET)));
+    })
+}
+
+fn question(id: u16, name: &str) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        message.push(label.len() as u8);
+        message.extend_from_slice(label.as_bytes());
+    }
+    message.extend_from_slice(&[0, 0, 1, 0, 1]);
+    message
+}
+
 /// Requests, and answers of a few segments.
 pub fn http(packets: usize) -> Vec<u8> {
     let body = vec![b'b'; 4 * SEGMENT_BYTES];
@@ -137,13 +194,7 @@ pub fn dns(packets: usize) -> Vec<u8> {
     made(5, packets, |link| {
         let (name, id) = (link.name(), link.dice.roll() as u16);
         let ends = link.ends(53);
-        let mut message = id.to_be_bytes().to_vec();
-        message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-        for label in name.split('.') {
-            message.push(label.len() as u8);
-            message.extend_from_slice(label.as_bytes());
-        }
-        message.extend_from_slice(&[0, 0, 1, 0, 1]);
+        let mut message = question(id, &name);
         link.udp(ends, &message);
         message[2..4].copy_from_slice(&[0x81, 0x80]);
         message[7] = 1;
