@@ -84,19 +84,19 @@ impl Site {
     }
 }
 
-fn ledger(words: &[&str]) -> Output {
+pub fn ledger(words: &[&str]) -> Output {
     binary::haetae().arg("ledger").args(words).output().expect("the binary runs")
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("text")
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn by_others(export: &Path, keys: &Path) -> Output {
+pub fn by_others(export: &Path, keys: &Path) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/verify_ledger.py");
     Command::new("python3").arg(script).arg(export).arg(keys).output().expect("python3 runs")
 }
@@ -140,7 +140,7 @@ fn what_was_delivered_is_in_a_ledger_that_others_can_check() {
 }
 
 /// An export with one line changed, and digests that fit again.
-fn anew(export: &str, victim: usize) -> String {
+pub fn anew(export: &str, victim: usize) -> String {
     let (mut out, mut previous) = (String::new(), None::<String>);
     for (at, line) in export.lines().enumerate() {
         let mut line = line.to_owned();

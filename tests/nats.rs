@@ -1,6 +1,7 @@
 //! Delivery through a real cluster of NATS into a real database, under every fault between the two: each alert is there exactly
 //! once, or counted as dropped by who dropped it.
 
+pub mod receipts;
 pub mod wire;
 pub mod world;
 

@@ -210,6 +210,8 @@ impl Courier {
             Delivery::Later { trouble, reason, after } => {
                 if trouble == Trouble::Slow {
                     self.endpoints.too_slow(which);
+                }
+                if matches!(trouble, Trouble::Slow | Trouble::Full) {
                     self.lanes[run.lane].smaller();
                 }
                 if let (Trouble::Busy, Some(after)) = (trouble, after) {
@@ -385,7 +387,7 @@ fn outcome(answer: &Delivery, run: &Run) -> Attempt {
             Trouble::Certificate => Attempt::Certificate,
             Trouble::Slow => Attempt::Slow,
             Trouble::Token => Attempt::Token,
-            Trouble::Busy | Trouble::Down => Attempt::Busy,
+            Trouble::Busy | Trouble::Down | Trouble::Full => Attempt::Busy,
             Trouble::Other => Attempt::Other,
         },
     }

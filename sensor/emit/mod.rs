@@ -13,6 +13,7 @@ mod https;
 mod lane;
 pub mod misp;
 pub mod nats;
+mod nats_answers;
 mod nats_connection;
 mod nats_handed;
 mod nats_section;
@@ -294,6 +295,8 @@ pub enum Trouble {
     Busy,
     /// The endpoint says that it is not there for anybody.
     Down,
+    /// There is no room for all of it: less is tried next.
+    Full,
     /// Any other answer.
     Other,
 }

@@ -1,21 +1,22 @@
 //! The NATS sink: one message for each record into the centre's JetStream, and from its ingest the watermark: up to where all
 //! that was sent is in its database. `deploy/nats.yaml` is the contract. Never here: a record settled because a broker has
-//! acknowledged it, or a number believed that is not of what this process has sent.
+//! acknowledged it, a number believed that is not of what this process has sent, or a message sent as part of two batches.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::credentials::{Credentials, Of};
+use super::nats_answers::{self as answers, Watermark};
 use super::nats_connection::Connection;
 use super::nats_handed::{Answer, Handed};
 use super::nats_section::is_token;
 use super::nats_wire::{self as wire, Message};
 use super::{Delivery, Facts, Sink, Trouble};
 use crate::gate::{Batch, Heartbeat, Sender};
-use crate::ledger::Kind;
+use crate::ledger::{Kind, Receipt};
 use crate::spool::{Position, SpoolId};
 
 pub use super::nats_section::{Section, Written};
@@ -32,6 +33,13 @@ const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 /// What the ingest has not committed after so long is sent again: the broker may have lost it. It is longer than a database
 /// takes to be started again.
 const COMMITTED_MAX: Duration = Duration::from_secs(30);
+
+/// What it has committed and not signed after so long is told, and sent again.
+const SIGNED_MAX: Duration = Duration::from_secs(10);
+
+/// Each time these are over and nothing has moved they are twice as long, up to this many times: an ingest that is behind is not
+/// given more than it can catch up with.
+const LONGER_MAX: u32 = 16;
 
 /// How often the ingest is asked for its watermark while it says nothing: what it says unasked may be lost.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -62,42 +70,15 @@ pub struct Nats {
     /// The credentials that the connection was made with.
     generation: u64,
     handed: Handed,
+    /// Whether nothing is settled without the ingest's signature.
+    is_pinned: bool,
+    /// The one that came with the last answer.
+    receipt: Option<Receipt>,
+    /// How many times longer the ingest is waited for.
+    longer: u32,
     own_until: AtomicU64,
     /// Until when the certificate held that a server last showed.
     centre_until: AtomicU64,
-}
-
-/// The ingest's word.
-#[derive(Debug, Deserialize)]
-struct Watermark {
-    spool: String,
-    run: String,
-    committed: u64,
-    #[serde(default)]
-    refused: Vec<Refused>,
-}
-
-/// A record that the ingest will never take.
-#[derive(Debug, Deserialize)]
-struct Refused {
-    sequence: u64,
-    #[serde(default)]
-    error: String,
-}
-
-/// JetStream's word.
-#[derive(Debug, Deserialize)]
-struct Acknowledged {
-    stream: Option<String>,
-    error: Option<Complaint>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Complaint {
-    #[serde(default)]
-    err_code: u64,
-    #[serde(default)]
-    description: String,
 }
 
 impl Nats {
@@ -121,6 +102,9 @@ impl Nats {
             name: format!("haetae {site}/{sensor}"),
             subject: format!("alert.{site}.{sensor}"),
             handed: Handed::new(format!("{inbox}.")),
+            is_pinned: section.receipt_keys.is_some(),
+            receipt: None,
+            longer: 1,
             run: hex(run),
             own_until: AtomicU64::new(credentials.held().0.until.unwrap_or(0)),
             centre_until: AtomicU64::new(0),
@@ -182,23 +166,25 @@ impl Nats {
         said
     }
 
-    /// Hands over what of the batch is not handed over yet.
+    /// Hands over the batch.
     fn hand_over(&mut self, batch: &Batch, end: Instant) -> Result<(), Delivery> {
         let stream = self.section.stream.clone();
-        let (subject, run) = (self.subject.clone(), self.run.clone());
+        let (subject, run, spool) = (self.subject.clone(), self.run.clone(), batch.spool());
         let connection = self.connect(end).map_err(|(trouble, reason)| later(trouble, reason))?;
         let payload_max = connection.payload_max().saturating_sub(HEADERS_BYTES_MAX);
+        let longest = batch.messages().iter().map(|message| message.bytes().len()).max().unwrap_or_default();
+        if longest > payload_max {
+            // Said before TLS, by anybody: no reason to give a record up.
+            let reason = format!("nats: a message of {longest} bytes is more than the server's max_payload takes");
+            return Err(later(Trouble::Other, reason));
+        }
+        self.handed.begin(spool, Instant::now());
         for message in batch.messages() {
             let Some(position) = message.positions().first().copied() else { continue };
-            if message.bytes().len() > payload_max {
-                // Said before TLS, by anybody: no reason to give a record up.
-                let length = message.bytes().len();
-                let reason = format!("nats: a message of {length} bytes is more than the server's max_payload takes");
-                return Err(later(Trouble::Other, reason));
-            }
-            let Some(reply) = self.handed.hand(batch.spool(), position, Instant::now()) else { continue };
-            // Not the identity alone: what another process has sent of this spool is not known to be this record.
-            let id = format!("{}.{run}", message.id());
+            let reply = self.handed.hand(spool, position, Instant::now());
+            // Not the identity alone: what another process has sent of this spool is not known to be this record, and what was
+            // sent in another batch is no message of this one.
+            let id = format!("{}.{run}.{}", message.id(), batch.ledger().sequence);
             let headers = [("Nats-Msg-Id", &*id), ("Nats-Expected-Stream", &*stream), ("Haetae-Run", &*run)];
             let Some(connection) = &mut self.connection else { break };
             wire::publish(connection.out(), &subject, Some(&reply), &headers, message.bytes());
@@ -250,32 +236,23 @@ impl Nats {
         match self.handed.answered(&message.subject) {
             Some(Answer::Watermark) if message.status.is_none() => self.watermark(&message.payload),
             Some(Answer::Record(spool, position)) => {
-                let said = match (message.status, serde_json::from_slice::<Acknowledged>(&message.payload)) {
-                    (None, Ok(Acknowledged { stream: Some(_), error: None })) => Ok(()),
-                    (None, Ok(Acknowledged { error: Some(Complaint { err_code, description }), .. })) => {
-                        Err((err_code, format!("{description} ({err_code})")))
-                    }
-                    (Some(status), _) => Err((0, format!("no JetStream behind it, or none with a leader ({status})"))),
-                    _ => Err((0, "an answer that is none of JetStream's".to_owned())),
-                };
-                self.handed.acknowledged(spool, position, said);
+                self.handed.acknowledged(spool, position, answers::acknowledged(message));
             }
+            Some(Answer::Life) => self.receipt = answers::heard(message),
             // An answer to who asks no more, or nobody there who could say how far the database is.
             Some(Answer::Watermark) | None => {}
         }
     }
 
     fn watermark(&mut self, payload: &[u8]) {
-        let Ok(said) = serde_json::from_slice::<Watermark>(payload) else { return };
-        if said.run == self.run {
-            let refused = said.refused.into_iter().map(|one| (Position(one.sequence), one.error));
-            self.handed.committed(&said.spool, Position(said.committed), refused, Instant::now());
+        if let Some(said) = Watermark::read(payload).filter(|said| said.run == self.run) {
+            self.handed.committed(said, Instant::now());
         }
     }
 
     /// What can be said of the batch by now, without sending anything.
     fn known(&mut self, batch: &Batch) -> Option<Delivery> {
-        let spool = batch.spool();
+        let (spool, through) = (batch.spool(), batch.through());
         for (which, position) in batch.positions().iter().enumerate() {
             if let Some(reason) = self.handed.refused(spool, *position) {
                 let reason = if reason.is_empty() { "refused by the centre" } else { reason };
@@ -283,38 +260,48 @@ impl Nats {
             }
         }
         let up_to = self.handed.committed_up_to(spool);
-        // What a number beyond all that was sent settles is for the courier to judge: nothing.
-        let committed = match batch.positions().last() {
-            _ if up_to > self.handed.highest(spool) => up_to.max(batch.through().next()),
-            Some(last) if up_to >= *last => batch.through(),
-            _ if up_to > batch.after() => up_to,
-            _ => return None,
-        };
-        if committed > batch.through() {
+        if up_to > self.handed.highest(spool) {
+            // What a number beyond all that was sent settles is for the courier to judge: nothing.
             self.handed.forget(spool);
+            return Some(Delivery::Delivered { committed: Some(up_to.max(through.next())) });
         }
-        Some(Delivery::Delivered { committed: Some(committed) })
+        if !self.is_committed(batch) {
+            return None;
+        }
+        self.receipt = self.handed.receipt(spool, batch.ledger());
+        if self.is_pinned && self.receipt.is_none() {
+            return None;
+        }
+        self.longer = 1;
+        Some(Delivery::Delivered { committed: Some(through) })
+    }
+
+    /// Whether all of its records are in the database, as the ingest says: they may be of another batch.
+    fn is_committed(&mut self, batch: &Batch) -> bool {
+        let up_to = self.handed.committed_up_to(batch.spool());
+        batch.positions().last().is_some_and(|last| up_to >= *last)
+    }
+
+    /// What of a batch is settled that is not sent or not waited for any more. Nobody signs for a part of one.
+    fn in_part(&mut self, batch: &Batch) -> Option<Delivery> {
+        let up_to = self.handed.committed_up_to(batch.spool());
+        let is_part = !self.is_pinned && up_to > batch.after();
+        is_part.then_some(Delivery::Delivered { committed: Some(up_to) })
     }
 
     fn attempt(&mut self, batch: &Batch, end: Instant) -> Result<Delivery, Delivery> {
         let spool = batch.spool();
         while self.connection.is_some() && self.hear(Instant::now())? {}
-        // Told already, and sent again now.
-        let _told = self.handed.complaint(spool);
-        let is_new = self.connection.is_none();
-        if let Some(known) = self.known(batch) {
-            return Ok(known);
-        }
         let turn_ends = end.min(Instant::now() + TURN);
-        if is_new && self.handed.highest(spool) > batch.after() {
+        if self.connection.is_none() && !self.is_pinned && self.handed.highest(spool) > batch.after() {
             // What was sent over a connection that is gone may be committed already.
             self.ask(spool, end)?;
             while self.handed.is_asked() && Instant::now() < turn_ends {
                 self.hear(turn_ends)?;
             }
-            if let Some(known) = self.known(batch) {
-                return Ok(known);
-            }
+        }
+        if let Some(known) = self.known(batch).or_else(|| self.in_part(batch)) {
+            return Ok(known);
         }
         self.hand_over(batch, end)?;
         self.await_watermark(batch, end)
@@ -336,7 +323,7 @@ impl Nats {
                 break;
             }
         }
-        self.still_waits(spool, end)
+        self.still_waits(batch, end)
     }
 
     /// JetStream does not take a record.
@@ -345,7 +332,7 @@ impl Nats {
         match which {
             Some(which) if code == TOO_LONG => Delivery::Never { reason, which },
             _ => Delivery::Later {
-                trouble: Trouble::Other,
+                trouble: Trouble::Full,
                 reason: format!("nats: the stream `{}` does not take alerts: {reason}", self.section.stream),
                 after: Some(FULL_AGAIN),
             },
@@ -353,17 +340,23 @@ impl Nats {
     }
 
     /// The turn is over, and nothing is known.
-    fn still_waits(&mut self, spool: SpoolId, end: Instant) -> Result<Delivery, Delivery> {
-        let now = Instant::now();
+    fn still_waits(&mut self, batch: &Batch, end: Instant) -> Result<Delivery, Delivery> {
+        let (spool, now) = (batch.spool(), Instant::now());
         if self.handed.unacknowledged(spool, now) > ACKNOWLEDGED_MAX {
             let reason = self.lost("does not acknowledge: the stream may have no leader");
             return Err(later(Trouble::Other, reason));
         }
-        let since = self.handed.uncommitted(spool, now);
-        if since > COMMITTED_MAX {
+        let (since, is_committed) = (self.handed.stands_still(spool, now), self.is_committed(batch));
+        if since > if is_committed { SIGNED_MAX } else { COMMITTED_MAX } * self.longer {
+            self.longer = (self.longer * 2).min(LONGER_MAX);
+            if is_committed {
+                // Whoever enters this finds that nobody has signed for it.
+                return Ok(Delivery::Delivered { committed: Some(batch.through()) });
+            }
+            let in_part = self.in_part(batch);
             self.handed.forget(spool);
             let reason = format!("nats: the ingest has committed nothing for {} s", since.as_secs());
-            return Err(later(Trouble::Other, reason));
+            return in_part.ok_or_else(|| later(Trouble::Slow, reason));
         }
         if self.handed.asked_since(spool, now).is_none_or(|since| since > ASK_EVERY) {
             self.ask(spool, end)?;
@@ -374,12 +367,14 @@ impl Nats {
 
 impl Sink for Nats {
     fn deliver(&mut self, batch: &Batch, patience: Duration) -> Delivery {
+        self.receipt = None;
         self.attempt(batch, Instant::now() + patience).unwrap_or_else(|answer| answer)
     }
 
     fn poll(&mut self, batch: &Batch, patience: Duration) -> Option<Delivery> {
         // What was handed over on a connection that is gone may be lost.
         self.connection.as_ref()?;
+        self.receipt = None;
         Some(self.await_watermark(batch, Instant::now() + patience).unwrap_or_else(|answer| answer))
     }
 
@@ -394,14 +389,33 @@ impl Sink for Nats {
         true
     }
 
+    fn gives_receipts(&self) -> bool {
+        true
+    }
+
+    fn receipt(&mut self) -> Option<Receipt> {
+        self.receipt.take()
+    }
+
     fn beat(&mut self, heartbeat: &Heartbeat, patience: Duration) -> Result<(), String> {
         let end = Instant::now() + patience;
         let subject = format!("heartbeat.{}", self.site);
-        let connection = self.connect(end).map_err(|(_, reason)| reason)?;
-        wire::publish(connection.out(), &subject, None, &[], heartbeat.json());
+        self.connect(end).map_err(|(_, reason)| reason)?;
+        self.receipt = None;
+        let reply = self.is_pinned.then(|| self.handed.live());
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        wire::publish(connection.out(), &subject, reply.as_deref(), &[], heartbeat.json());
         // What is not allowed is said before the answer to what was asked after it.
-        let confirmed = self.connection.as_mut().map_or(Ok(()), |connection| connection.confirm(end));
-        confirmed.map_err(|why| self.lost(&why))
+        connection.confirm(end).map_err(|why| self.lost(&why))?;
+        let Some(reply) = reply else { return Ok(()) };
+        while self.handed.is_waited_for(&reply) && Instant::now() < end {
+            if let Err(Delivery::Later { reason, .. }) = self.hear(end) {
+                return Err(reason);
+            }
+        }
+        // What comes later is an answer to nothing.
+        let _late = self.handed.answered(&reply);
+        if self.receipt.is_some() { Ok(()) } else { Err("nats: no ingest signs for a sign of life".to_owned()) }
     }
 
     fn facts(&self) -> Facts {

@@ -60,9 +60,6 @@ impl Section {
         if beside.token.is_some() {
             problems.push(("token", "is for `url`; NATS knows a site by its certificate".to_owned()));
         }
-        if beside.receipt_keys.is_some() {
-            problems.push(("receipt_keys", "is for `url`; over NATS nobody signs for what is received".to_owned()));
-        }
         let mut servers: Vec<Server> = Vec::new();
         for url in &written.servers {
             match server(url) {

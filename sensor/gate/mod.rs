@@ -152,6 +152,7 @@ impl Projected {
 /// What may leave of a run of the spool: one delivery.
 #[derive(Clone, Debug)]
 pub struct Batch {
+    ledger: Head,
     spool: SpoolId,
     after: Position,
     through: Position,
@@ -167,6 +168,11 @@ impl Batch {
             [one] => one.bytes(),
             several => self.all.get_or_init(|| several.iter().flat_map(Message::bytes).copied().collect()),
         }
+    }
+
+    /// Where the ledger stood before it was entered: what its messages say.
+    pub fn ledger(&self) -> Head {
+        self.ledger
     }
 
     /// Which spool the positions count in.
@@ -253,7 +259,7 @@ impl Gate {
         let envelope = Envelope { sender: &self.sender, ledger, spool, after, through };
         let positions = records.iter().map(Projected::position).collect();
         let messages = (self.sink.form)(&envelope, records);
-        Batch { spool, after, through, positions, messages, all: OnceLock::new() }
+        Batch { ledger, spool, after, through, positions, messages, all: OnceLock::new() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! NATS JetStream's form: projected alerts in, one message each out, which says by itself which run of the spool it stands for,
 //! as `deploy/nats.yaml` has it. A broker may lose a message, repeat it or bring it late: whoever gets some of them in any order
-//! knows from them alone up to where nothing is missing.
+//! knows from them alone up to where nothing is missing, and whether it has all of a batch.
 
 use serde::Serialize;
 
@@ -13,6 +13,11 @@ use crate::spool::Position;
 /// A message for each record.
 pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Message> {
     #[derive(Serialize)]
+    struct Whole {
+        through: u64,
+        messages: usize,
+    }
+    #[derive(Serialize)]
     struct Wire<'a> {
         site: &'a str,
         sensor: &'a str,
@@ -21,6 +26,7 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
         settled: u64,
         after: u64,
         ledger: Head,
+        batch: Whole,
         record: &'a Said,
     }
     let before = std::iter::once(envelope.after).chain(records.iter().map(Projected::position));
@@ -33,6 +39,7 @@ pub(super) fn messages(envelope: &Envelope<'_>, records: &[Projected]) -> Vec<Me
             settled: envelope.after.0,
             after: after.0,
             ledger: envelope.ledger,
+            batch: Whole { through: envelope.through.0, messages: records.len() },
             record: record.said(),
         };
         Message::of(envelope, record, serde_json::to_vec(&wire).unwrap_or_default())
@@ -83,6 +90,8 @@ mod tests {
         };
         let all = messages(&envelope, &records);
         assert!(all.iter().zip(positions).all(|(message, at)| message.id() == format!("site-0017.a{at}.2")));
+        let whole = |one: &Message| (number(one, "/batch/through"), number(one, "/batch/messages"));
+        assert!(all.iter().all(|one| whole(one) == (through.0, positions.len() as u64)));
         let run = |one: &Message| (number(one, "/settled"), number(one, "/after"), number(one, "/record/sequence"));
         all.iter().map(run).collect()
     }

@@ -78,7 +78,7 @@ pub(super) fn unhex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
 }
 
 /// Where a ledger stands: what a message says of it, before it is entered itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Of its last entry; 0: there is none.
     pub sequence: u64,

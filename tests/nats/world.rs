@@ -26,11 +26,13 @@ pub struct Wanted {
     pub window: u32,
     /// Severities below this are refused.
     pub severity_min: u32,
+    /// Which of the keys the ingest signs with, `receipts` or `another`; none: it does not sign.
+    pub signs: Option<&'static str>,
 }
 
 impl Default for Wanted {
     fn default() -> Wanted {
-        Wanted { bytes_max: 256 << 20, window: 120, severity_min: 1 }
+        Wanted { bytes_max: 256 << 20, window: 120, severity_min: 1, signs: None }
     }
 }
 
@@ -63,8 +65,8 @@ fn is_all_there() -> bool {
         ("nats-server", quiet("nats-server", &["--version"])),
         ("postgresql", of_postgres("initdb").is_some()),
         (
-            "nats-py, psycopg, fastjsonschema, PyYAML in target/tools",
-            quiet(python(), &["-c", "import nats, psycopg, fastjsonschema, yaml"]),
+            "nats-py, psycopg, fastjsonschema, PyYAML, cryptography in target/tools",
+            quiet(python(), &["-c", "import nats, psycopg, fastjsonschema, yaml, cryptography"]),
         ),
     ]
     .into_iter()
@@ -117,6 +119,7 @@ impl World {
             ingest: None,
         };
         world.make_certificates();
+        world.make_receipt_keys();
         world.make_contract();
         world.make_database();
         let routes = world.ports.map(|[_, cluster]| format!("\"tls://127.0.0.1:{cluster}\""));
@@ -172,6 +175,20 @@ impl World {
             fs::write(&path, key.serialize_pem()).expect("a file");
             fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("its mode");
         }
+    }
+
+    /// Keys as the ingest says that they are made, and what a site is given of each.
+    fn make_receipt_keys(&self) {
+        for name in ["receipts", "another"] {
+            let (key, public) = (self.path(&format!("{name}.key")), self.path(&format!("{name}.pem")));
+            done(Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&key));
+            done(Command::new("openssl").arg("pkey").arg("-in").arg(key).args(["-pubout", "-out"]).arg(public));
+        }
+    }
+
+    /// From the next start on the ingest signs with this key, or does not.
+    pub fn sign_with(&mut self, key: Option<&'static str>) {
+        self.wanted.signs = key;
     }
 
     /// What is deployed, where a test does not want it stricter.
@@ -304,6 +321,9 @@ impl World {
         let window = format!("--duplicate-window={}", self.wanted.window);
         command.args(["--database", &self.dsn(), &window, &format!("--bytes-max={}", self.wanted.bytes_max)]);
         command.arg("--contract").arg(self.folder.path()).arg("--servers").args(self.servers());
+        if let Some(key) = self.wanted.signs {
+            command.arg("--receipt-key").arg(self.path(&format!("{key}.key")));
+        }
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         let child = command.stdout(log.try_clone().expect("a file")).stderr(log).spawn();
         self.ingest = Some(child.expect("an ingest"));
