@@ -13,6 +13,7 @@ mod measure;
 mod names;
 mod path;
 mod stages;
+#[allow(dead_code)]
 mod traffic;
 #[allow(dead_code)]
 #[path = "../wire.rs"]

@@ -56,7 +56,7 @@ impl Link {
     /// One of a site's hosts, and the one of [`MET`] servers that it speaks to.
     fn met_ends(&mut self, port: u16) -> Ends {
         let host = self.dice.below(HOSTS) as u32;
-        let server = Ipv4Addr::from(0xC633_6400 | host % MET as u32); // 198.51.100.0/24, RFC 5737
+        let server = Ipv4Addr::from(0xC633_6400 | (host % MET as u32)); // 198.51.100.0/24, RFC 5737
         let client = Ipv4Addr::from(0x0A4D_0000 | host);
         Ends { from: (client.into(), 1024 + self.dice.below(60_000) as u16), to: (server.into(), port) }
     }
