@@ -162,7 +162,8 @@ fn measure(storm: &Storm, rounds: usize, packets: usize, desk: &Desk) {
             let folder = tempfile::tempdir().expect("a folder");
             read(&capture, orders, desk, way, folder.path())
         };
-        (turn(&listed), turn(&unlisted)); // one round before the first is not counted
+        turn(&listed);
+        turn(&unlisted); // one round before the first is not counted
         let turns: Vec<(Read, Read)> = (0..rounds).map(|_| (turn(&listed), turn(&unlisted))).collect();
         let all = |of: &dyn Fn(&(Read, Read)) -> f64| median(turns.iter().map(of).collect());
         let (met, records) = (turns[0].0.met, turns[0].0.records);
