@@ -463,3 +463,44 @@ fn a_record_that_was_exchanged_for_one_of_another_time_breaks_a_link() {
     std::fs::write(path, bytes).unwrap();
     assert_eq!(Spool::open(directory.path(), SMALL).unwrap().recovery().links_broken, 1);
 }
+
+/// Two records that are settled and kept, one flush behind them that never was, and a third; as what comes next it is linked.
+#[test]
+fn what_follows_a_segment_that_was_begun_and_no_more_is_linked_to_what_is_settled() {
+    let (directory, options) = (TempDir::new().unwrap(), Options { window: Window::default(), ..SMALL });
+    let open = || Spool::open(directory.path(), options).unwrap();
+    let mut spool = filled(directory.path(), 1..=2);
+    spool.reader(LANE).commit(Position(2)).unwrap();
+    drop(spool);
+    // killed between the file's name and its first byte
+    std::fs::write(directory.path().join(LANE.name()).join(Key { first: 3, attempt: 0 }.name()), b"").unwrap();
+    spool = open();
+    assert_eq!(spool.append(LANE, b"record 3").unwrap(), Position(3));
+    spool.sync().unwrap();
+    drop(spool);
+    let survey = verify(directory.path()).unwrap();
+    let lane = &survey.lanes[LANE.index()];
+    assert_eq!((lane.kept, lane.waiting, &lane.findings[..]), (2, 1, &[][..]));
+    // and when somebody wants them again
+    open().tender().rewind(std::time::UNIX_EPOCH).unwrap();
+    let found = open();
+    assert_eq!((positions(&found), found.recovery().links_broken), (vec![1, 2, 3], 0));
+}
+
+/// The version before wrote no links: its last flush, written again, is linked to the record before it as that is read.
+#[test]
+fn the_last_flush_of_the_version_before_is_written_again_with_a_link() {
+    let directory = TempDir::new().unwrap();
+    let id = filled(directory.path(), 1..=1).id(LANE);
+    let lane = directory.path().join(LANE.name());
+    std::fs::remove_file(&segments(directory.path())[0]).unwrap();
+    std::fs::remove_file(lane.join(CURSOR)).unwrap();
+    for (first, payloads) in [(1, [&b"one"[..], b"two"]), (3, [b"three", b"four"])] {
+        let bytes = of_the_version_before(id, first, &payloads);
+        std::fs::write(lane.join(Key { first, attempt: 0 }.name()), bytes).unwrap();
+    }
+    let spool = Spool::open(directory.path(), SMALL).unwrap();
+    assert_eq!((positions(&spool), spool.recovery().links_broken), ((1..=4).collect(), 0));
+    drop(spool);
+    assert_eq!(Spool::open(directory.path(), SMALL).unwrap().recovery().links_broken, 0);
+}
