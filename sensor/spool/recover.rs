@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::books::Books;
 use super::cursor::{Cursor, Place};
-use super::listed::{Candidate, list};
+use super::listed::{Candidate, is_theirs, list, owner};
 use super::recovery::Recovery;
 use super::segment::{Frame, Layout, NotAHeader, Written, rubbish_bytes};
 use super::shared::{Key, Segment, milliseconds};
@@ -67,12 +67,14 @@ pub(super) struct Again {
 pub(super) fn recover(storage: &dyn Storage, directory: &Path, shed: &[Range], hand: Hand) -> io::Result<Recovered> {
     let mut report = Recovery::default();
     let listed = list(storage, directory, hand, &mut report)?;
-    let (mut cursor, place) = listed.cursor.as_deref().and_then(Cursor::of_file).unzip();
     let mut candidates = listed.candidates;
+    let owner = owner(&candidates);
+    let read = listed.cursor.as_deref().and_then(Cursor::of_file);
+    // one of another lane's is written anew: where it stands it would be the later one
+    let (mut cursor, place) = read.filter(|(cursor, _)| is_theirs(*cursor, &candidates)).unzip();
     if cursor.is_none() {
-        let owner = candidates.iter().find_map(|candidate| candidate.header.ok());
         report.cursor_lost = listed.cursor.is_some() || !candidates.is_empty();
-        cursor = owner.map(|(header, _)| Cursor::new(header.spool, header.first.saturating_sub(1)));
+        cursor = owner.map(|header| Cursor::new(header.spool, header.first.saturating_sub(1)));
     }
     candidates.retain_mut(|candidate| is_ours(candidate, cursor, &mut report));
     candidates.retain(|candidate| !was_given_up(storage, candidate, (shed, hand)));

@@ -504,3 +504,51 @@ fn the_last_flush_of_the_version_before_is_written_again_with_a_link() {
     drop(spool);
     assert_eq!(Spool::open(directory.path(), SMALL).unwrap().recovery().links_broken, 0);
 }
+
+#[test]
+fn a_cursor_of_another_lane_is_a_lost_one_where_all_segments_agree() {
+    let directory = TempDir::new().unwrap();
+    let mut spool = filled(directory.path(), 1..=12);
+    let id = spool.id(LANE);
+    spool.append(Lane::Low, b"another lane's").unwrap();
+    spool.sync().unwrap();
+    drop(spool);
+    let cursor = |lane: Lane| directory.path().join(lane.name()).join(CURSOR);
+    std::fs::copy(cursor(Lane::Low), cursor(LANE)).unwrap();
+    let survey = verify(directory.path()).unwrap();
+    let lane = &survey.lanes[LANE.index()];
+    assert_eq!((lane.id, lane.records, lane.findings.len()), (Some(id), 12, 1), "{:?}", lane.findings);
+    let spool = Spool::open(directory.path(), SMALL).unwrap();
+    assert_eq!((spool.id(LANE), positions(&spool)), (id, (1..=12).collect()));
+    assert!(spool.recovery_of(LANE).cursor_lost && spool.recovery_of(LANE).foreign.is_empty());
+    drop(spool);
+    let spool = Spool::open(directory.path(), SMALL).unwrap();
+    assert_eq!((spool.id(LANE), spool.recovery()), (id, &Recovery { waiting: 13, ..Recovery::default() }));
+}
+
+#[test]
+fn what_says_nothing_of_the_spool_is_a_finding_and_keeps_nobody_from_starting() {
+    for name in [FORMAT, GIVEN_UP, LANE.name()] {
+        for is_folder in [false, true] {
+            let directory = TempDir::new().unwrap();
+            drop(filled(directory.path(), 1..=2));
+            assert_eq!(verify(directory.path()).unwrap().findings, []);
+            let path = directory.path().join(name);
+            match name == LANE.name() {
+                true => std::fs::remove_dir_all(&path).unwrap(),
+                false => std::fs::remove_file(&path).unwrap(),
+            }
+            match is_folder {
+                true if name == LANE.name() => {} // it is missing
+                true => std::fs::create_dir(&path).unwrap(),
+                false => std::fs::write(&path, [7; 9000]).unwrap(),
+            }
+            let found = verify(directory.path()).unwrap().findings;
+            assert!(found.len() == 1 && found[0].file == path, "{name}: {found:?}");
+            let spool = Spool::open(directory.path(), SMALL).unwrap();
+            let aside = directory.path().join(format!("{}.damaged-0", LANE.name()));
+            let is_aside = name == LANE.name() && !is_folder;
+            assert_eq!(spool.recovery().foreign, if is_aside { vec![aside] } else { Vec::new() }, "{name}");
+        }
+    }
+}
