@@ -112,7 +112,8 @@ impl Desk<'_> {
 
     fn verify_spool(&mut self, folder: &Path, json: bool) -> Result<u8, Stop> {
         let survey = spool::verify(folder).map_err(|error| self.unread(folder, error))?;
-        let findings: Vec<&Finding> = survey.lanes.iter().flat_map(|lane| &lane.findings).collect();
+        let findings: Vec<&Finding> =
+            survey.findings.iter().chain(survey.lanes.iter().flat_map(|lane| &lane.findings)).collect();
         let sum = |count: fn(&Surveyed) -> u64| survey.lanes.iter().map(count).sum::<u64>();
         let holds = findings.is_empty() && survey.foreign.is_empty();
         if json {

@@ -22,8 +22,6 @@ pub(super) struct Books<'a> {
 pub(super) struct Closed {
     /// Up to here all is accounted for.
     pub reached: u64,
-    /// The last record's checksum.
-    pub link: Option<u32>,
     /// The last flush, if records of it are missing that nobody was promised; 0: none.
     pub doubted: u64,
 }
@@ -37,6 +35,11 @@ impl<'a> Books<'a> {
     /// Up to here all is accounted for.
     pub(super) fn reached(&self) -> u64 {
         self.reached
+    }
+
+    /// The checksum of the last record that was seen.
+    pub(super) fn link(&self) -> Option<u32> {
+        self.before.map(|(_, sum)| sum)
     }
 
     /// A record that is there.
@@ -101,6 +104,6 @@ impl<'a> Books<'a> {
         report.lost += lost;
         self.reached = self.reached.max(self.promised);
         let doubted = self.doubted.map_or(0, |(flush, _)| flush);
-        Closed { reached: self.reached, link: self.before.map(|(_, sum)| sum), doubted }
+        Closed { reached: self.reached, doubted }
     }
 }

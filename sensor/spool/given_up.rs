@@ -159,6 +159,14 @@ impl GivenUp {
         found.unwrap_or(GivenUp { next, is_written: true, ..GivenUp::default() })
     }
 
+    /// Whether the file holds: at one place at least is what was written there, or nothing yet.
+    pub(super) fn is_whole(storage: &dyn Storage, directory: &Path) -> bool {
+        let bytes = storage.read(&directory.join(GIVEN_UP), 0, 2 * PLACE_BYTES as u64 + 1).unwrap_or_default();
+        let holds = |place: &[u8]| GivenUp::decode(&place[..WRITTEN_BYTES]).is_some();
+        let is_unused = |place: &[u8]| place.iter().all(|byte| *byte == 0);
+        bytes.len() == 2 * PLACE_BYTES && bytes.chunks(PLACE_BYTES).any(|place| is_unused(place) || holds(place))
+    }
+
     pub(super) fn counts(&self) -> Arc<ShedCounts> {
         Arc::clone(&self.counts)
     }

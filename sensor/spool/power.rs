@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use super::simulated::{Faults, Random, Simulated};
 use super::storage::{Entry, Growing, Storage};
+use super::survey::{Finding, verify_on};
 use super::{GIVEN_UP, Lane, NotTaken, Options, Position, Range, Spool, Window};
+
+const DIRECTORY: &str = "/spool";
 
 /// Small, so that there are many ends of segments; records are of a sector or so.
 const ROOMY: Options = Options { bytes_max: 1 << 20, segment_bytes_max: 3_000, window: Window::NONE, sheds: false };
@@ -115,8 +118,12 @@ impl Oracle {
     }
 }
 
+/// Every so manieth seed commits all that is there, and not half of it: then what comes next follows what nobody waits for.
+const COMMITS_ALL: u64 = 4;
+
 /// A disk, and what is known of the spool on it.
 struct Scene {
+    commits_all: bool,
     disk: Simulated,
     random: Random,
     lanes: [Oracle; 3],
@@ -126,7 +133,16 @@ struct Scene {
 impl Scene {
     fn opened(&mut self, spool: &Spool) -> Result<(), String> {
         let each = |lane: Lane| self.lanes[lane.index()].opened(spool, lane).map_err(|it| format!("{lane}: {it}"));
-        Lane::ALL.into_iter().try_for_each(each)
+        Lane::ALL.into_iter().try_for_each(each)?;
+        self.looked_at()
+    }
+
+    /// From outside nothing is exchanged either. It begins before the watermark, and knows less of what was promised there.
+    fn looked_at(&self) -> Result<(), String> {
+        let survey = verify_on(&self.disk.twin(), Path::new(DIRECTORY)).map_err(|it| format!("from outside: {it}"))?;
+        let is_link = |finding: &&Finding| finding.what.contains("does not follow");
+        let found: Vec<_> = survey.lanes.iter().flat_map(|lane| &lane.findings).filter(is_link).collect();
+        found.is_empty().then_some(()).ok_or_else(|| format!("nobody damaged anything, and from outside: {found:?}"))
     }
 
     /// Works until the power goes or it has had enough.
@@ -210,7 +226,8 @@ impl Scene {
     fn commit(&mut self, spool: &Spool, lane: Lane) {
         let (reader, oracle) = (&mut spool.reader(lane), &mut self.lanes[lane.index()]);
         let last = oracle.promised.last_key_value().map_or(0, |(last, _)| *last);
-        oracle.asked = oracle.asked.max(oracle.committed + (last - oracle.committed.min(last)) / 2);
+        let part = if self.commits_all { 1 } else { 2 };
+        oracle.asked = oracle.asked.max(oracle.committed + (last - oracle.committed.min(last)) / part);
         oracle.furthest = oracle.furthest.max(oracle.asked);
         if reader.commit(Position(oracle.asked)).is_ok() {
             oracle.committed = oracle.asked;
@@ -239,7 +256,7 @@ impl Scene {
     }
 
     /// The process ends, somehow.
-    fn end(&mut self, spool: Option<Spool>, faults: Faults) {
+    fn end(&mut self, spool: Option<Spool>, faults: Faults) -> Result<(), String> {
         match self.random.below(4) {
             // in order; and then the power goes
             0 => drop(spool),
@@ -248,11 +265,12 @@ impl Scene {
                     oracle.either = Some(oracle.either.unwrap_or(0).max(oracle.furthest));
                 }
                 self.disk.kill();
-                return;
+                return self.looked_at();
             }
             _ => self.disk.kill(),
         }
         self.disk.crash();
+        Ok(())
     }
 }
 
@@ -265,8 +283,9 @@ fn live(seed: u64, careless: Option<Careless>) -> Result<(), String> {
     };
     let window = if random.once_in(2) { Window::default() } else { Window::NONE };
     let options = Options { window, ..if random.once_in(2) { NARROW } else { ROOMY } };
-    let (directory, lanes) = (Path::new("/spool"), Default::default());
-    let mut scene = Scene { disk: disk.clone(), random, lanes, options };
+    let (directory, lanes) = (Path::new(DIRECTORY), Default::default());
+    let commits_all = seed.is_multiple_of(COMMITS_ALL);
+    let mut scene = Scene { commits_all, disk: disk.clone(), random, lanes, options };
     for life in 0..2 + scene.random.below(6) {
         let last = scene.random.once_in(4);
         let faults = match scene.random.below(3) {
@@ -292,7 +311,7 @@ fn live(seed: u64, careless: Option<Careless>) -> Result<(), String> {
             Err(_) if disk.is_off() => None,
             Err(error) => return Err(format!("life {life}: it does not start: {error}")),
         };
-        scene.end(ended, faults);
+        scene.end(ended, faults).map_err(|it| format!("life {life}, killed: {it}"))?;
     }
     disk.on(None, Faults::default());
     let spool = Spool::open_on(storage, directory, options).map_err(|error| format!("it does not start: {error}"))?;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::books::Books;
 use super::cursor::{Cursor, Place};
-use super::listed::{Candidate, list};
+use super::listed::{Candidate, is_theirs, list, owner};
 use super::recovery::Recovery;
 use super::segment::{Frame, Layout, NotAHeader, Written, rubbish_bytes};
 use super::shared::{Key, Segment, milliseconds};
@@ -67,12 +67,14 @@ pub(super) struct Again {
 pub(super) fn recover(storage: &dyn Storage, directory: &Path, shed: &[Range], hand: Hand) -> io::Result<Recovered> {
     let mut report = Recovery::default();
     let listed = list(storage, directory, hand, &mut report)?;
-    let (mut cursor, place) = listed.cursor.as_deref().and_then(Cursor::of_file).unzip();
     let mut candidates = listed.candidates;
+    let owner = owner(&candidates);
+    let read = listed.cursor.as_deref().and_then(Cursor::of_file);
+    // one of another lane's is written anew: where it stands it would be the later one
+    let (mut cursor, place) = read.filter(|(cursor, _)| is_theirs(*cursor, &candidates)).unzip();
     if cursor.is_none() {
-        let owner = candidates.iter().find_map(|candidate| candidate.header.ok());
         report.cursor_lost = listed.cursor.is_some() || !candidates.is_empty();
-        cursor = owner.map(|(header, _)| Cursor::new(header.spool, header.first.saturating_sub(1)));
+        cursor = owner.map(|header| Cursor::new(header.spool, header.first.saturating_sub(1)));
     }
     candidates.retain_mut(|candidate| is_ours(candidate, cursor, &mut report));
     candidates.retain(|candidate| !was_given_up(storage, candidate, (shed, hand)));
@@ -210,15 +212,16 @@ impl Reading<'_> {
             self.found.tails.push((candidate.path.clone(), 0));
         }
         for (_, frame) in pool.values() {
+            let link = frame.link.or_else(|| self.link());
             self.books.enter(frame, &mut self.found.report);
             self.mark(frame.sequence, frame.time);
-            self.write_again(frame, candidates.last().and_then(|last| last.written));
+            self.write_again(frame, link, candidates.last().and_then(|last| last.written));
         }
     }
 
-    fn write_again(&mut self, frame: &Frame<'_>, written: Option<SystemTime>) {
+    fn write_again(&mut self, frame: &Frame<'_>, link: Option<u32>, written: Option<SystemTime>) {
         let time = frame.time.unwrap_or(written.map_or(0, milliseconds));
-        let link = frame.link.unwrap_or(Layout::of(self.cursor.spool).beginning());
+        let link = link.unwrap_or(Layout::of(self.cursor.spool).beginning());
         let written = Written { sequence: frame.sequence, flush: frame.flush, time, link };
         self.found.again.push(Again { written, payload: frame.payload.to_vec() });
     }
@@ -233,7 +236,9 @@ impl Reading<'_> {
         let Some(flush) = all.last().map(|frame| frame.flush.first) else { return };
         // there is one: the last flush is not the first
         let Some(kept) = all.iter().take_while(|frame| frame.flush.first < flush).last() else { return };
-        all.iter().filter(|frame| frame.flush.first >= flush).for_each(|frame| self.write_again(frame, None));
+        for frame in all.iter().filter(|frame| frame.flush.first >= flush) {
+            self.write_again(frame, frame.link.or(Some(kept.sum)), None);
+        }
         self.found.tails.retain(|(path, _)| *path != segment.path);
         self.found.tails.push((segment.path.clone(), kept.end as u64));
         self.found.durable = kept.sequence.max(self.found.watermark);
@@ -359,9 +364,21 @@ impl Reading<'_> {
         }
     }
 
+    /// The checksum of the last record so far. Where all that is there is settled, and what was begun behind it has no record, none
+    /// was read: yet what comes next follows the last of what is kept.
+    fn link(&self) -> Option<u32> {
+        self.books.link().or_else(|| {
+            let (key, kept) = self.found.segments.iter().next_back()?;
+            let bytes = self.storage.read(&kept.path, 0, u64::MAX).ok()?;
+            let (start, before) = (kept.layout.header_bytes(), key.first.saturating_sub(1));
+            let frames = kept.layout.frames(&bytes, start, before);
+            frames.take_while(|frame| frame.sequence <= kept.last).last().map(|frame| frame.sum)
+        })
+    }
+
     fn end(mut self) -> Recovered {
         let closed = self.books.close(self.cursor.doubted, &mut self.found.report);
-        self.found.link = closed.link;
+        self.found.link = self.link();
         self.found.doubted = closed.doubted;
         self.found.last = closed.reached.max(self.found.watermark).max(self.cursor.last);
         self.found.report.foreign.sort();

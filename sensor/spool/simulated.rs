@@ -77,7 +77,7 @@ enum Named {
     Gone(PathBuf),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct World {
     random: Random,
     faults: Faults,
@@ -130,6 +130,12 @@ impl Simulated {
 
     pub(crate) fn is_off(&self) -> bool {
         self.world().off
+    }
+
+    /// The same disk as it is read now, its power on, in other hands: nothing that is done to it is done to this one.
+    pub(super) fn twin(&self) -> Simulated {
+        let twin = World { left: None, off: false, faults: Faults::default(), ..self.world().clone() };
+        Simulated(Arc::new(Mutex::new(twin)))
     }
 
     /// Time goes by.

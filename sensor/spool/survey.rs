@@ -10,12 +10,13 @@ use std::time::SystemTime;
 use super::books::Books;
 use super::cursor::Cursor;
 use super::given_up::GivenUp;
-use super::listed::{Listed, list};
+use super::listed::{Listed, is_theirs, list, owner};
 use super::reader::NAMED;
 use super::recover::{Hand, is_ours, was_given_up};
 use super::recovery::Recovery;
+use super::shared::Key;
 use super::walk::Walk;
-use super::{CURSOR, Disk, Lane, Range, SpoolId, Storage, takeover};
+use super::{CURSOR, Disk, FORMAT, GIVEN_UP, Lane, Range, SpoolId, Storage, takeover};
 use crate::limits::SPOOL_LOOKS_MAX;
 
 /// A spool, as far as its files tell.
@@ -25,6 +26,8 @@ pub struct Survey {
     pub lanes: [Surveyed; 3],
     /// Files in the directory that are not the spool's.
     pub foreign: Vec<PathBuf>,
+    /// What is damaged and of no lane.
+    pub findings: Vec<Finding>,
 }
 
 /// A lane.
@@ -134,11 +137,12 @@ pub fn verify(directory: &Path) -> io::Result<Survey> {
 pub(super) fn verify_on(storage: &dyn Storage, directory: &Path) -> io::Result<Survey> {
     let mut survey = look(storage, directory, &mut |_| Ok(()))?;
     for _ in 1..SPOOL_LOOKS_MAX {
-        if survey.lanes.iter().all(|lane| lane.findings.is_empty()) {
+        if survey.findings.is_empty() && survey.lanes.iter().all(|lane| lane.findings.is_empty()) {
             break;
         }
         let mut again = look(storage, directory, &mut |_| Ok(()))?;
-        let mut agreed = true;
+        let mut agreed = again.findings == survey.findings;
+        again.findings.retain(|finding| survey.findings.contains(finding));
         for (lane, before) in again.lanes.iter_mut().zip(&survey.lanes) {
             agreed &= lane.findings == before.findings;
             lane.findings.retain(|finding| before.findings.contains(finding));
@@ -178,11 +182,38 @@ fn there(storage: &dyn Storage, directory: &Path) -> io::Result<(Vec<Lane>, Vec<
 
 fn look(storage: &dyn Storage, directory: &Path, each: Each<'_>) -> io::Result<Survey> {
     let (there, foreign) = there(storage, directory)?;
-    let mut survey = Survey { foreign, ..Survey::default() };
+    let findings = of_none(storage, directory, &there)?;
+    let mut survey = Survey { foreign, findings, ..Survey::default() };
     for lane in there {
         survey.lanes[lane.index()] = of_lane(storage, directory, lane, each)?;
     }
     Ok(survey)
+}
+
+/// What is damaged and of no lane: what is made whole before anything else is, and then never is none.
+fn of_none(storage: &dyn Storage, directory: &Path, there: &[Lane]) -> io::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let mut find = |name: &str, what: &str| {
+        findings.push(Finding { file: directory.join(name), offset: 0, what: what.to_owned(), records: 0 });
+    };
+    let is_missing = |name: &str| {
+        let read = storage.read(&directory.join(name), 0, 1);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::NotFound)
+    };
+    // a full disk may have had no room for either
+    if takeover::known(storage, directory)?.is_none() && !is_missing(FORMAT) {
+        find(FORMAT, "does not say of which version the spool is");
+    }
+    if !GivenUp::is_whole(storage, directory) && !is_missing(GIVEN_UP) {
+        find(GIVEN_UP, "cannot be read: what was given up is counted as gone");
+    }
+    // they are made, durably, before it is said that they are
+    if !is_missing(FORMAT) {
+        for lane in Lane::ALL.into_iter().filter(|lane| !there.contains(lane)) {
+            find(lane.name(), "is no folder: what the lane had is not there");
+        }
+    }
+    Ok(findings)
 }
 
 fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) -> io::Result<Surveyed> {
@@ -196,7 +227,8 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
     let shed = given_up.ranges(lane);
     let Listed { mut candidates, .. } = listed;
     let cursor = before.as_deref().and_then(Cursor::of_file).map(|(cursor, _)| cursor);
-    let owner = candidates.iter().find_map(|candidate| candidate.header.ok()).map(|(header, _)| header);
+    let cursor = cursor.filter(|cursor| is_theirs(*cursor, &candidates));
+    let owner = owner(&candidates);
     let known = cursor.or_else(|| owner.map(|header| Cursor::new(header.spool, header.first.saturating_sub(1))));
     candidates.retain_mut(|candidate| is_ours(candidate, known, &mut report));
     candidates.retain(|candidate| !was_given_up(storage, candidate, (shed, Hand::Looking)));
@@ -217,7 +249,14 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
         out.findings.push(find(&folder.join(CURSOR), "no cursor that holds: what the centre has may be sent again"));
     }
     out.findings.extend(report.misplaced.iter().map(|path| find(path, "lies under another segment's name")));
-    out.findings.extend(report.foreign.iter().map(|path| find(path, "is not this spool's, or a copy")));
+    for path in &report.foreign {
+        let is_segment = path.file_name().is_some_and(|name| Key::of_name(&name.to_string_lossy()).is_some());
+        let what = match storage.read(path, 0, 1) {
+            Err(error) if is_segment => format!("cannot be read: {error}"),
+            _ => "is not this spool's, or a copy".to_owned(),
+        };
+        out.findings.push(find(path, &what));
+    }
     let Some(cursor) = known else { return Ok(out) };
     let passed =
         |reached: u64, range: &Range| if range.after <= reached { reached.max(range.through) } else { reached };

@@ -20,7 +20,8 @@ const VERSION: u32 = 3;
 /// What the disk says; [`io::ErrorKind::Unsupported`]: a later version has written it.
 pub(super) fn prepare(storage: &dyn Storage, directory: &Path) -> io::Result<Vec<PathBuf>> {
     let (format, known) = (directory.join(FORMAT), known(storage, directory)?);
-    let entries = storage.list(directory)?;
+    let mut entries = storage.list(directory)?;
+    set_aside(storage, &mut entries)?;
     for lane in Lane::ALL {
         storage.make_directory(&directory.join(lane.name()))?;
     }
@@ -32,6 +33,20 @@ pub(super) fn prepare(storage: &dyn Storage, directory: &Path) -> io::Result<Vec
     }
     let _ = given_up::make_file(storage, directory);
     Ok(foreign)
+}
+
+/// A file where a lane's folder belongs keeps nobody from starting: it gets another name, under which it is told of.
+fn set_aside(storage: &dyn Storage, entries: &mut [Entry]) -> io::Result<()> {
+    let taken: Vec<PathBuf> = entries.iter().map(|entry| entry.path.clone()).collect();
+    let is_lane = |path: &Path| Lane::ALL.iter().any(|lane| path.ends_with(lane.name()));
+    for entry in entries.iter_mut().filter(|entry| entry.is_file && is_lane(&entry.path)) {
+        let mut names = (0..=taken.len()).map(|number| entry.path.with_extension(format!("damaged-{number}")));
+        if let Some(aside) = names.find(|path| !taken.contains(path)) {
+            storage.rename(&entry.path, &aside)?;
+            entry.path = aside;
+        }
+    }
+    Ok(())
 }
 
 /// The version of the directory's order, as far as it says.

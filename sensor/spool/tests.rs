@@ -555,3 +555,92 @@ fn a_reader_beside_the_centre_begins_where_it_first_stood_though_it_was_killed_b
     assert_eq!((waiting.watermark, waiting.last, waiting.missed), (Position(2), Position(6), 0));
     assert_eq!(lane.read(Position(3), 9, usize::MAX).unwrap().len(), 4);
 }
+
+/// Two records that are settled and kept, one flush behind them that never was, and a third; as what comes next it is linked.
+#[test]
+fn what_follows_a_segment_that_was_begun_and_no_more_is_linked_to_what_is_settled() {
+    let (directory, options) = (TempDir::new().unwrap(), Options { window: Window::default(), ..SMALL });
+    let open = || Spool::open(directory.path(), options).unwrap();
+    let mut spool = filled(directory.path(), 1..=2);
+    spool.reader(LANE).commit(Position(2)).unwrap();
+    drop(spool);
+    // killed between the file's name and its first byte
+    std::fs::write(directory.path().join(LANE.name()).join(Key { first: 3, attempt: 0 }.name()), b"").unwrap();
+    spool = open();
+    assert_eq!(spool.append(LANE, b"record 3").unwrap(), Position(3));
+    spool.sync().unwrap();
+    drop(spool);
+    let survey = verify(directory.path()).unwrap();
+    let lane = &survey.lanes[LANE.index()];
+    assert_eq!((lane.kept, lane.waiting, &lane.findings[..]), (2, 1, &[][..]));
+    // and when somebody wants them again
+    open().tender().rewind(std::time::UNIX_EPOCH).unwrap();
+    let found = open();
+    assert_eq!((positions(&found), found.recovery().links_broken), (vec![1, 2, 3], 0));
+}
+
+/// The version before wrote no links: its last flush, written again, is linked to the record before it as that is read.
+#[test]
+fn the_last_flush_of_the_version_before_is_written_again_with_a_link() {
+    let directory = TempDir::new().unwrap();
+    let id = filled(directory.path(), 1..=1).id(LANE);
+    let lane = directory.path().join(LANE.name());
+    std::fs::remove_file(&segments(directory.path())[0]).unwrap();
+    std::fs::remove_file(lane.join(CURSOR)).unwrap();
+    for (first, payloads) in [(1, [&b"one"[..], b"two"]), (3, [b"three", b"four"])] {
+        let bytes = of_the_version_before(id, first, &payloads);
+        std::fs::write(lane.join(Key { first, attempt: 0 }.name()), bytes).unwrap();
+    }
+    let spool = Spool::open(directory.path(), SMALL).unwrap();
+    assert_eq!((positions(&spool), spool.recovery().links_broken), ((1..=4).collect(), 0));
+    drop(spool);
+    assert_eq!(Spool::open(directory.path(), SMALL).unwrap().recovery().links_broken, 0);
+}
+
+#[test]
+fn a_cursor_of_another_lane_is_a_lost_one_where_all_segments_agree() {
+    let directory = TempDir::new().unwrap();
+    let mut spool = filled(directory.path(), 1..=12);
+    let id = spool.id(LANE);
+    spool.append(Lane::Low, b"another lane's").unwrap();
+    spool.sync().unwrap();
+    drop(spool);
+    let cursor = |lane: Lane| directory.path().join(lane.name()).join(CURSOR);
+    std::fs::copy(cursor(Lane::Low), cursor(LANE)).unwrap();
+    let survey = verify(directory.path()).unwrap();
+    let lane = &survey.lanes[LANE.index()];
+    assert_eq!((lane.id, lane.records, lane.findings.len()), (Some(id), 12, 1), "{:?}", lane.findings);
+    let spool = Spool::open(directory.path(), SMALL).unwrap();
+    assert_eq!((spool.id(LANE), positions(&spool)), (id, (1..=12).collect()));
+    assert!(spool.recovery_of(LANE).cursor_lost && spool.recovery_of(LANE).foreign.is_empty());
+    drop(spool);
+    let spool = Spool::open(directory.path(), SMALL).unwrap();
+    assert_eq!((spool.id(LANE), spool.recovery()), (id, &Recovery { waiting: 13, ..Recovery::default() }));
+}
+
+#[test]
+fn what_says_nothing_of_the_spool_is_a_finding_and_keeps_nobody_from_starting() {
+    for name in [FORMAT, GIVEN_UP, LANE.name()] {
+        for is_folder in [false, true] {
+            let directory = TempDir::new().unwrap();
+            drop(filled(directory.path(), 1..=2));
+            assert_eq!(verify(directory.path()).unwrap().findings, []);
+            let path = directory.path().join(name);
+            match name == LANE.name() {
+                true => std::fs::remove_dir_all(&path).unwrap(),
+                false => std::fs::remove_file(&path).unwrap(),
+            }
+            match is_folder {
+                true if name == LANE.name() => {} // it is missing
+                true => std::fs::create_dir(&path).unwrap(),
+                false => std::fs::write(&path, [7; 9000]).unwrap(),
+            }
+            let found = verify(directory.path()).unwrap().findings;
+            assert!(found.len() == 1 && found[0].file == path, "{name}: {found:?}");
+            let spool = Spool::open(directory.path(), SMALL).unwrap();
+            let aside = directory.path().join(format!("{}.damaged-0", LANE.name()));
+            let is_aside = name == LANE.name() && !is_folder;
+            assert_eq!(spool.recovery().foreign, if is_aside { vec![aside] } else { Vec::new() }, "{name}");
+        }
+    }
+}
