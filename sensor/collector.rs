@@ -194,6 +194,13 @@ impl<'a> Collector<'a> {
         }
         self.telling = true;
         self.collected.spooled += 1;
+        let [critical, normal, low] = summary.shed.records;
+        tracing::error!(
+            critical,
+            normal,
+            low,
+            "the spool has no room: these alerts are given up, and the centre is told so"
+        );
         self.sync()?;
         self.outputs.log.as_mut().filter(|log| log.alerts).map_or(Ok(()), |log| log.writer.write_all(&record))
     }
@@ -288,9 +295,6 @@ impl<'a> Collector<'a> {
         if spooled {
             self.spool(lane(desk.severity(alert)), &record)?;
         }
-        if self.unsynced >= SPOOL_SYNC_RECORDS && self.outputs.spool.as_ref().is_some_and(|(spool, _)| spool.is_due()) {
-            self.sync()?;
-        }
         self.collected.alerts += u64::from(if self.live.is_some() { alert.revision == 1 } else { alert.is_final() });
         if !is_told {
             return Ok(());
@@ -316,6 +320,9 @@ impl<'a> Collector<'a> {
             (Ok(_), _) => {
                 self.collected.spooled += 1;
                 self.unsynced += 1;
+                if self.unsynced >= SPOOL_SYNC_RECORDS && spool.is_due() {
+                    self.sync()?;
+                }
             }
             (Err(_), Some(progress)) => {
                 progress.not_spooled.fetch_add(1, Ordering::AcqRel);
