@@ -70,12 +70,13 @@ impl SiteKey {
     pub fn read(path: &Path) -> io::Result<SiteKey> {
         let bytes = read_secret(path)?;
         let what = || io::Error::new(io::ErrorKind::InvalidData, format!("not a key of {KEY_BYTES} bytes"));
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
         if bytes.len() != KEY_BYTES {
             return Err(what());
         }
-        key.copy_from_slice(&bytes);
-        Ok(SiteKey(Arc::new(key)))
+        // filled where it stays: what is moved leaves what it was
+        let mut key = Arc::new(Zeroizing::new([0; KEY_BYTES]));
+        Arc::get_mut(&mut key).ok_or_else(what)?.copy_from_slice(&bytes);
+        Ok(SiteKey(key))
     }
 
     /// A key for another purpose, from which neither this one nor any third can be worked out.
