@@ -94,17 +94,27 @@ impl Spool {
             self.given_up.take_back(lane, range, (records, &segment), cause);
             return false;
         }
-        let log = &self.logs[lane.index()];
-        let gone = {
-            let mut state = log.shared.state();
-            state.shed = self.given_up.ranges(lane).to_vec();
-            let watermark = state.watermark;
-            state.settle(watermark);
-            log.shared.take(&mut state, key)
+        let Some(gone) = self.take_out(lane, key) else {
+            self.given_up.take_back(lane, range, (records, &segment), cause);
+            let _said_with_the_next = self.given_up.keep(self.storage.as_ref(), &self.directory, Hurry::Now);
+            return self.shed_oldest(lane, cause);
         };
         reader::remove(self.storage.as_ref(), gone.as_slice());
         self.forget_ranges(lane);
         true
+    }
+
+    /// What is written down as given up goes; not if a reader has taken it into its hands meanwhile, for it may be on its way.
+    fn take_out(&self, lane: Lane, key: Key) -> Option<Option<Segment>> {
+        let log = &self.logs[lane.index()];
+        let mut state = log.shared.state();
+        if key.first <= state.lent {
+            return None;
+        }
+        state.shed = self.given_up.ranges(lane).to_vec();
+        let watermark = state.watermark;
+        state.settle(watermark);
+        Some(log.shared.take(&mut state, key))
     }
 
     /// What was given up needs no telling apart any more once nothing is left before it.
