@@ -279,6 +279,8 @@ impl Stage {
 
 struct Brotli {
     state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
+    /// Something was made of it.
+    begun: bool,
     ended: bool,
 }
 
@@ -286,13 +288,15 @@ impl Brotli {
     /// Strict: windows of at most 16 MiB, as RFC 7932 has them.
     fn new() -> Self {
         let alloc = StandardAlloc::default;
-        Brotli { state: BrotliState::new_strict(alloc(), alloc(), alloc()), ended: false }
+        Brotli { state: BrotliState::new_strict(alloc(), alloc(), alloc()), begun: false, ended: false }
     }
 
     fn step(&mut self, bytes: &[u8], out: &mut [u8]) -> Progress {
         if self.ended {
             return Progress::of(bytes.len(), 0); // clients ignore what follows
         }
+        // a call that fails keeps what it had made: whether there was anything must not depend on how the bytes were cut
+        let bytes = if self.begun { bytes } else { bytes.get(..1).unwrap_or(bytes) };
         let (mut left, mut used, mut room, mut made, mut total) = (bytes.len(), 0, out.len(), 0, 0);
         let state = &mut self.state;
         match BrotliDecompressStream(&mut left, &mut used, bytes, &mut room, &mut made, out, &mut total, state) {
@@ -300,6 +304,7 @@ impl Brotli {
             BrotliResult::ResultSuccess => self.ended = true,
             BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
         }
+        self.begun |= made > 0;
         Progress::of(used, made)
     }
 
