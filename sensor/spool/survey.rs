@@ -10,10 +10,11 @@ use std::time::SystemTime;
 use super::books::Books;
 use super::cursor::Cursor;
 use super::given_up::GivenUp;
-use super::listed::{Listed, is_theirs, list, owner};
+use super::listed::{Candidate, Listed, is_theirs, list, owner};
 use super::reader::NAMED;
 use super::recover::{Hand, is_ours, was_given_up};
 use super::recovery::Recovery;
+use super::segment::Layout;
 use super::shared::Key;
 use super::walk::Walk;
 use super::{CURSOR, Disk, FORMAT, GIVEN_UP, Lane, Range, SpoolId, Storage, takeover};
@@ -238,6 +239,7 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
         report.foreign.extend(is_copy.then(|| copy.path.clone()));
         is_copy
     });
+    keep_longest_beginning(storage, known, &mut candidates);
     let mut out = Surveyed {
         id: known.map(|cursor| cursor.spool),
         untold: given_up.untold()[lane.index()],
@@ -274,6 +276,25 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
         walk.segment(candidate, candidates.get(at + 1))?;
     }
     Ok(walk.end())
+}
+
+/// A start that ends before it has written the last flush again leaves several beginnings of that: what any of them has of it counts,
+/// and the one with most of it has what the others have.
+fn keep_longest_beginning(storage: &dyn Storage, known: Option<Cursor>, candidates: &mut Vec<Candidate>) {
+    let (Some(known), Some(first)) = (known, candidates.last().map(|last| last.key.first)) else { return };
+    let group = candidates.partition_point(|candidate| candidate.key.first < first);
+    if candidates.len() - group < 2 {
+        return;
+    }
+    let records = |candidate: &Candidate| {
+        let bytes = storage.read(&candidate.path, 0, u64::MAX).unwrap_or_default();
+        let header = candidate.header.ok().map(|(_, layout)| layout);
+        let layout = header.unwrap_or(Layout::of(known.spool));
+        layout.frames(&bytes, layout.header_bytes().min(bytes.len()), first.saturating_sub(1)).count()
+    };
+    // the later one, where two have as many
+    let most = candidates.drain(group..).max_by_key(records);
+    candidates.extend(most);
 }
 
 /// Who reads beside the centre, and where they stand; what they are behind is not known yet.

@@ -644,3 +644,20 @@ fn what_says_nothing_of_the_spool_is_a_finding_and_keeps_nobody_from_starting() 
         }
     }
 }
+
+/// As a process leaves it that is killed while it writes the last flush again.
+#[test]
+fn a_flush_that_was_begun_again_and_no_more_is_seen_from_outside_as_it_is() {
+    let directory = TempDir::new().unwrap();
+    let mut spool = Spool::open(directory.path(), Options::default()).unwrap();
+    for number in 1..=5_u64 {
+        spool.append(LANE, &number.to_be_bytes()).unwrap();
+    }
+    spool.sync().unwrap();
+    drop(spool);
+    let again = Key { first: 1, attempt: 1 };
+    std::fs::write(directory.path().join(LANE.name()).join(again.name()), b"").unwrap();
+    let seen = super::verify(directory.path()).unwrap();
+    let lane = &seen.lanes[LANE.index()];
+    assert_eq!((lane.waiting, lane.lost(), &lane.findings[..]), (5, 0, &[][..]));
+}
