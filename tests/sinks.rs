@@ -324,6 +324,8 @@ fn a_collector_that_asks_who_it_is_hears_who_has_the_right_key_and_a_renewed_one
     // half a pair changes nothing, and it is said where there is trouble anyway
     std::fs::write(own.path().join(CLIENT_KEY), "half of it").unwrap();
     assert_eq!(sink.deliver(&batch, PATIENCE), delivered(3));
+    // what it has read and not written yet goes with it
+    assert_eq!(rsyslog.lines(6).len(), 6);
     ours.serve(rsyslog.folder.path(), "localhost", 1990..2001, 78);
     rsyslog.again();
     let why = refused(&mut sink, &batch);
