@@ -86,6 +86,15 @@ struct Range {
     through: u64,
 }
 
+impl Range {
+    /// Up to where all is settled, if all up to `reached` is and these were given up.
+    fn passed(ranges: &[Range], reached: u64) -> u64 {
+        let passed =
+            |reached: u64, range: &Range| if range.after <= reached { reached.max(range.through) } else { reached };
+        ranges.iter().fold(reached, passed)
+    }
+}
+
 /// Which spool, of one lane: random, so that a spool made anew is not mistaken for its forerunner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpoolId(pub(crate) [u8; 8]);

@@ -80,9 +80,7 @@ pub(super) fn recover(storage: &dyn Storage, directory: &Path, shed: &[Range], h
     candidates.retain(|candidate| !was_given_up(storage, candidate, (shed, hand)));
     candidates.sort_by_key(|candidate| candidate.key);
     let known = cursor.unwrap_or(Cursor::new(super::SpoolId([0; 8]), 0));
-    let passed =
-        |reached: u64, range: &Range| if range.after <= reached { reached.max(range.through) } else { reached };
-    let watermark = shed.iter().fold(known.watermark, passed);
+    let watermark = Range::passed(shed, known.watermark);
     let mut reading = Reading {
         storage,
         hand,

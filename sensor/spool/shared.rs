@@ -186,12 +186,7 @@ impl State {
 
     /// Moves the watermark, over what was given up as well.
     pub(super) fn settle(&mut self, watermark: u64) {
-        self.watermark = self.watermark.max(watermark);
-        for range in &self.shed {
-            if range.after <= self.watermark {
-                self.watermark = self.watermark.max(range.through);
-            }
-        }
+        self.watermark = Range::passed(&self.shed, self.watermark.max(watermark));
         while self.marks.front().is_some_and(|(last, _)| *last <= self.watermark) {
             self.marks.pop_front();
         }

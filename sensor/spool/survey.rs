@@ -260,9 +260,7 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
         out.findings.push(find(path, &what));
     }
     let Some(cursor) = known else { return Ok(out) };
-    let passed =
-        |reached: u64, range: &Range| if range.after <= reached { reached.max(range.through) } else { reached };
-    out.watermark = shed.iter().fold(cursor.watermark, passed);
+    out.watermark = Range::passed(shed, cursor.watermark);
     let first = candidates.first().map_or(out.watermark, |first| first.key.first.saturating_sub(1));
     let start = first.min(out.watermark);
     out.given_up = shed.iter().map(|range| range.through.saturating_sub(range.after.max(start))).sum();
