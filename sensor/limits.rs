@@ -875,6 +875,12 @@ pub const REPLAYS_WAITING_MAX: usize = 4;
 /// One entry of the ledger: an attempt has some 500 bytes, an outcome with its receipt as many, and names have their bounds.
 pub const LEDGER_ENTRY_BYTES_MAX: usize = 4 * 1024;
 
+/// Entries that are not durable yet and wait for the one that has to be: with many couriers a few answers come between two messages.
+pub const LEDGER_UNSYNCED_MAX: usize = 16;
+
+/// What a crash leaves of such at the end of the ledger, at most, and of the one behind them: each may be spoilt by itself.
+pub const LEDGER_TORN_BYTES_MAX: usize = (LEDGER_UNSYNCED_MAX + 1) * (LEDGER_ENTRY_BYTES_MAX + 1);
+
 /// One file of the ledger: a start reads the last of them whole, in some milliseconds.
 pub const LEDGER_FILE_BYTES_MAX: u64 = 4 << 20;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::entry::{Attempt, Digest, Entry, Forgotten, Head, Outcome, Said};
 use super::receipt::{Checked, Keys};
-use crate::limits::{LEDGER_ENTRY_BYTES_MAX, LEDGER_FINDINGS_MAX, LEDGER_OPEN_MAX};
+use crate::limits::{LEDGER_ENTRY_BYTES_MAX, LEDGER_FINDINGS_MAX, LEDGER_OPEN_MAX, LEDGER_TORN_BYTES_MAX};
 
 /// Something that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl<'a> Chain<'a> {
             Said::Attempt(attempt) => self.attempt(file, line, &entry, attempt),
             Said::Outcome(outcome) => self.outcome(file, line, outcome),
             Said::Forgotten(forgotten) => self.forgotten.push(forgotten.clone()),
-            Said::Opened(opened) if opened.cut_bytes > LEDGER_ENTRY_BYTES_MAX as u64 + 1 => {
+            Said::Opened(opened) if opened.cut_bytes > LEDGER_TORN_BYTES_MAX as u64 => {
                 self.find(file, line, format!("{} bytes were cut off: a crash leaves less", opened.cut_bytes));
             }
             Said::Opened(_) => {}

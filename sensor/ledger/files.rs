@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Digest, Entry, Head, Said};
-use crate::limits::{LEDGER_ENTRY_BYTES_MAX, LEDGER_FILE_BYTES_MAX};
+use crate::limits::{LEDGER_FILE_BYTES_MAX, LEDGER_TORN_BYTES_MAX};
 use crate::spool::Storage;
 
 /// What every file's name ends in.
@@ -76,10 +76,11 @@ pub(super) fn recover(storage: &dyn Storage, directory: &Path) -> io::Result<Fou
     for path in list(storage, directory)?.into_iter().rev() {
         let Some(number) = number(&path) else { continue };
         let bytes = read(storage, &path)?;
-        let (length, last) = sound(&bytes, before);
-        // a crash leaves one line behind, at most; what is more was done by somebody, and stays to be seen
+        let standing = if before == u64::MAX { standing(&bytes) } else { bytes.len() };
+        let (length, last) = sound(&bytes[..standing], before);
+        // a crash leaves no more behind; what is more was done by somebody, and stays to be seen
         let left = bytes.len() - length;
-        if left <= LEDGER_ENTRY_BYTES_MAX + 1 {
+        if left <= LEDGER_TORN_BYTES_MAX {
             found.cut_bytes += left as u64;
             match last {
                 Some(_) if left > 0 => storage.cut(&path, length as u64)?,
@@ -100,6 +101,24 @@ pub(super) fn recover(storage: &dyn Storage, directory: &Path) -> io::Result<Fou
         found.files.insert(number, kept);
     }
     Ok(found)
+}
+
+/// How much of the last file stands before what power has spoilt. An attempt, or a word that entries go, is durable, with all that is
+/// before it, as soon as anything is behind it; of what is behind the last such one each line may be spoilt by itself, and whatever
+/// follows a spoilt one goes with it.
+fn standing(bytes: &[u8]) -> usize {
+    let (mut standing, mut end) = (bytes.len(), bytes.len());
+    while end > 0 && bytes.len() - end <= LEDGER_TORN_BYTES_MAX {
+        let start = bytes[..end - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
+        let entry = bytes[start..end].strip_suffix(b"\n").and_then(|line| Entry::read(line).ok());
+        match entry.map(|entry| entry.said) {
+            Some(Said::Attempt(_) | Said::Forgotten(_)) if end < bytes.len() => break,
+            Some(_) => {}
+            None => standing = start,
+        }
+        end = start;
+    }
+    standing
 }
 
 /// How much of a file stands, and its last entry: what comes behind the last line that is an entry below `before` does not.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::entry::{Digest, Entry, Forgotten, Head, Said};
 use super::files::{Kept, path, recover};
 use super::{Options, since_1970, spelled};
-use crate::limits::LEDGER_ENTRY_BYTES_MAX;
+use crate::limits::{LEDGER_ENTRY_BYTES_MAX, LEDGER_UNSYNCED_MAX};
 use crate::spool::{Growing, Storage};
 
 /// See the head of this file.
@@ -129,6 +129,9 @@ impl Writer {
     }
 
     fn append(&mut self, said: Said) -> io::Result<u64> {
+        if self.unsynced.len() >= LEDGER_UNSYNCED_MAX {
+            self.sync()?;
+        }
         let Head { sequence, head } = self.head;
         let entry = Entry { sequence: sequence + 1, time: spelled(since_1970()), said, previous: head };
         let mut line = entry.line();

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::books::Books;
 use super::cursor::{Cursor, Place};
 use super::listed::{Candidate, Listed};
 use super::recovery::Recovery;
-use super::segment::{Frame, Header, Layout, NotAHeader};
+use super::segment::{Flush, Frame, Header, Layout, NotAHeader};
 use super::shared::Key;
 use super::{Range, SpoolId, Storage};
 
@@ -95,14 +96,17 @@ fn is_ours(candidate: &mut Candidate, cursor: Option<Cursor>, report: &mut Recov
 
 /// The segments that begin with the last first record, and the one before them, in memory. These may be several beginnings of one
 /// flush, each of which may have been cut off by the power, or forgotten by a disk that failed, or not yet have taken what the segment
-/// before has of it.
+/// before has of it. Where what comes before them was begun more than once, too, and none of it shows that it was done, it is one of
+/// them: what failed there may have been taken away and have come back.
 pub(super) struct Beginnings {
-    /// The record that they begin with.
+    /// The record that the first of them begins with.
     pub first: u64,
     /// Which of all segments is the first of them.
     pub group: usize,
     /// Of the segment before and of each of them, as far as a layout was found.
     buffers: Vec<Option<Buffer>>,
+    /// Whether they begin with more than one record.
+    is_many: bool,
 }
 
 /// A segment in memory.
@@ -125,13 +129,34 @@ pub(super) struct Pooled<'a> {
 }
 
 impl Beginnings {
-    /// Reads them; `None`: there is no segment.
-    pub(super) fn of(storage: &dyn Storage, candidates: &[Candidate], spool: SpoolId) -> Option<Beginnings> {
-        let first = candidates.last()?.key.first;
-        let group = candidates.partition_point(|candidate| candidate.key.first < first);
+    /// Reads them; `None`: there is no segment. Of what stands up to `settled` nothing is needed, and what was given up parts them.
+    pub(super) fn of(
+        storage: &dyn Storage,
+        candidates: &[Candidate],
+        (cursor, settled): (Cursor, u64),
+        books: &Books<'_>,
+    ) -> Option<Beginnings> {
+        let first_of = |first: u64| candidates.partition_point(|candidate| candidate.key.first < first);
+        let last = candidates.last()?.key.first;
+        let (mut first, mut group) = (last, first_of(last));
+        while first > settled + 1 && group >= 2 {
+            let before = candidates[group - 1].key.first;
+            let of = first_of(before);
+            let is_open = before > cursor.sealed && books.given_up_from(before) >= last && group - of > 1;
+            let is_done = |buffer: Buffer| buffer.frames().any(|frame| frame.flush.first > before);
+            if !is_open || Buffer::of(storage, &candidates[group - 1], cursor.spool).is_some_and(is_done) {
+                break;
+            }
+            (first, group) = (before, of);
+        }
         let from = group.saturating_sub(1);
-        let buffers = candidates[from..].iter().map(|candidate| Buffer::of(storage, candidate, spool)).collect();
-        Some(Beginnings { first, group, buffers })
+        let buffers = candidates[from..].iter().map(|candidate| Buffer::of(storage, candidate, cursor.spool)).collect();
+        Some(Beginnings { first, group, buffers, is_many: first < last })
+    }
+
+    /// The one flush that all of them are.
+    pub(super) fn flush(&self, of: Flush) -> Flush {
+        Flush { first: of.first.min(self.first), ..of }
     }
 
     /// Of that segment of all; `None`: nothing of it can be read, or it is none of these.
@@ -148,6 +173,8 @@ impl Beginnings {
             for frame in buffer.frames() {
                 let cut = std::mem::replace(&mut end, frame.end);
                 if frame.sequence >= self.first && frame.sequence < given_up_from {
+                    let flush = if self.is_many { self.flush(frame.flush) } else { frame.flush };
+                    let frame = Frame { flush, ..frame };
                     pool.insert(frame.sequence, Pooled { at, cut, frame });
                 }
             }
@@ -194,6 +221,8 @@ impl Pool<'_> {
     pub(super) fn is_done(&self, beginnings: &Beginnings, sealed: u64) -> bool {
         let last = beginnings.group.saturating_sub(1) + beginnings.buffers.len() - 1;
         let has_last = self.0.values().any(|one| one.at == last);
-        has_last && (sealed >= self.last() || self.0.values().any(|one| one.frame.flush.first > beginnings.first))
+        !beginnings.is_many
+            && has_last
+            && (sealed >= self.last() || self.0.values().any(|one| one.frame.flush.first > beginnings.first))
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Log {
     doubt: bool,
     /// The first sequence of what waits, if it is a flush that was found with a gap.
     gap: Option<u64>,
+    /// Files that a start has found, with how much of each is in a segment.
+    tails: Vec<(PathBuf, u64)>,
     /// It ends as it is.
     left: bool,
     pub(super) recovery: Recovery,
@@ -116,7 +118,7 @@ impl Log {
         room.spare.fetch_add(state.spares.len() as u64 * options.segment_bytes_max, Ordering::AcqRel);
         let link = found.link.unwrap_or(Layout::of(cursor.spool).beginning());
         // what a killed process wrote can be read, and may not be on the disk: the next is written over the other one
-        let _ = found.place.map(|_| storage.overwrite(&directory.join(CURSOR), 0, &[]));
+        let is_there = found.place.is_none_or(|_| storage.overwrite(&directory.join(CURSOR), 0, &[]).is_ok());
         let mut log = Log {
             shared: Arc::new(Shared::new(directory, Arc::clone(room), options.window, state)),
             storage,
@@ -132,14 +134,19 @@ impl Log {
             pending_link: link,
             doubt: found.doubted > 0,
             gap: None,
+            tails: found.tails,
             left: false,
             recovery: found.report,
         };
-        log.write_again(&found.again, found.doubted);
-        // a disk that has no room for it does not keep what is there from being delivered: it is tried again then
-        if log.pending.is_empty() && log.write_down().is_ok() {
-            found.tails.into_iter().for_each(|(path, bytes)| log.cut(&path, bytes));
+        if !is_there {
+            // of the two that the file has either may be lost: another file has it
+            let place = log.shared.state().place.take();
+            if super::reader::write_cursor(log.storage.as_ref(), &log.shared, cursor.watermark).is_err() {
+                log.shared.state().place = place;
+            }
         }
+        log.write_again(&found.again, found.doubted);
+        log.cut_tails();
         Ok(log)
     }
 
@@ -161,7 +168,15 @@ impl Log {
         let _ = self.sync();
     }
 
-    /// Takes away what is in no segment.
+    /// Takes away what is in no segment, once all of it is elsewhere and the cursor says so. A disk that has no room for that does not
+    /// keep what is there from being delivered: it is tried again then.
+    fn cut_tails(&mut self) {
+        if self.pending.is_empty() && self.write_down().is_ok() {
+            std::mem::take(&mut self.tails).iter().for_each(|(path, bytes)| self.cut(path, *bytes));
+        }
+    }
+
+    /// Cuts a file, or takes it away if nothing of it stays.
     fn cut(&self, path: &Path, bytes: u64) {
         if bytes == 0 {
             let _ = self.storage.remove(path);
@@ -221,6 +236,9 @@ impl Log {
         self.seal();
         self.pending.clear();
         (self.pending_first, self.pending_link, self.doubt) = (self.next, self.link, self.gap.take().is_some());
+        if !self.tails.is_empty() {
+            self.cut_tails();
+        }
         Ok(())
     }
 

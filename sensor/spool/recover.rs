@@ -102,7 +102,11 @@ impl Reading<'_> {
     /// Takes all segments. As long as none of the last beginnings shows that their flush was done, what they have of it is taken
     /// together and written anew.
     fn take_all(&mut self, candidates: &[Candidate]) {
-        let Some(beginnings) = Beginnings::of(self.storage, candidates, self.cursor.spool) else { return };
+        let Some(beginnings) =
+            Beginnings::of(self.storage, candidates, (self.cursor, self.found.watermark), &self.books)
+        else {
+            return;
+        };
         let pool = beginnings.pool(self.books.given_up_from(beginnings.first));
         let is_wanted = pool.last() > self.found.watermark;
         let is_again = is_wanted && !pool.is_done(&beginnings, self.cursor.sealed);

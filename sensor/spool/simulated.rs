@@ -18,6 +18,13 @@ const DIRECTORY: usize = usize::MAX;
 /// What a disk writes whole or not at all, mostly.
 const SECTOR_BYTES: usize = 512;
 
+/// The seeds that are tried: so many, or from one to before another.
+pub(crate) fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("HAETAE_POWER_SEEDS") else { return 0..500 };
+    let number = |text: &str| text.parse().expect("a number of seeds, or one..another");
+    text.split_once("..").map_or_else(|| 0..number(&text), |(first, end)| number(first)..number(end))
+}
+
 /// Numbers from a seed: SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(pub(crate) u64);

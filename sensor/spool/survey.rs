@@ -258,20 +258,8 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
     let books = Books::new(start, cursor.last, shed);
     let report = Recovery::default();
     let end = (folder.join(CURSOR), 0);
-    let mut walk = Walk {
-        storage,
-        lane,
-        cursor,
-        each,
-        books,
-        report,
-        out,
-        end,
-        opens: true,
-        ends_whole: false,
-        gaps: Vec::new(),
-        flush: 0,
-    };
+    let mut walk =
+        Walk { storage, lane, cursor, each, books, report, out, end, opens: true, gaps: Vec::new(), flush: 0 };
     walk.all(&candidates)?;
     Ok(walk.end())
 }

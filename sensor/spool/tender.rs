@@ -202,6 +202,7 @@ impl Tender {
         // of a lane that has nothing any more nobody can tell when it was
         let mut kept = Kept { short: none_kept(watermark), ..Kept::default() };
         let mut from: Option<u64> = None;
+        let is_all_settled = segments.first().is_none_or(|(_, last)| last.last <= watermark);
         for (key, segment) in segments {
             if segment.newest < since {
                 kept.short = None;
@@ -214,7 +215,9 @@ impl Tender {
             let frames: Vec<(u64, Option<u64>)> = frames.map(|frame| (frame.sequence, frame.time)).collect();
             let last = frames.last().map_or(before, |(sequence, _)| *sequence);
             let given_up = |from: u64| shed.iter().any(|range| range.after <= last && range.through + 1 >= from);
-            if from.is_some_and(|from| last + 1 < from && !given_up(from)) {
+            // the last of what is kept may be what a crash has brought back, too
+            let next = from.or_else(|| is_all_settled.then_some(watermark + 1));
+            if next.is_some_and(|next| last + 1 < next && !given_up(next)) {
                 break;
             }
             // the version before did not say when: then all of it

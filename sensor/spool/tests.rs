@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::segment::{FRAME_BYTES, HEADER_BYTES, of_the_version_before};
+use super::segment::{FRAME_BYTES, Flush, HEADER_BYTES, Layout, Written, of_the_version_before};
 use super::shared::Key;
 use super::simulated::{Faults, Simulated};
 use super::*;
@@ -707,4 +707,51 @@ fn what_a_crash_brings_back_of_what_was_taken_away_is_no_damage_and_is_not_kept(
     assert!(!spool.recovery().is_damaged());
     let rewound = spool.tender().rewind(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(rewound.records[LANE.index()], lane.kept);
+}
+
+#[test]
+fn what_a_crash_brings_back_without_what_stood_behind_it_is_not_sent_again() {
+    let directory = TempDir::new().unwrap();
+    let options = Options { window: Window::default(), ..SMALL };
+    let mut spool = Spool::open(directory.path(), options).unwrap();
+    for number in 1..=40_u64 {
+        spool.append(LANE, &number.to_be_bytes()).unwrap();
+        spool.sync().unwrap();
+    }
+    spool.reader(LANE).commit(Position(40)).unwrap();
+    drop(spool);
+    std::fs::remove_file(segments(directory.path()).last().unwrap()).unwrap();
+    let lane = verify(directory.path()).unwrap().lanes[LANE.index()].clone();
+    assert_eq!((lane.kept, &lane.findings[..]), (0, &[][..]));
+    let spool = Spool::open(directory.path(), options).unwrap();
+    let rewound = spool.tender().rewind(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(rewound.records, [0; 3]);
+}
+
+/// As a failed flush, a kill and then power in the middle of the recovery leave it: what was begun again in vain, and behind it what was
+/// taken away and has come back.
+#[test]
+fn what_was_promised_stays_where_it_is_begun_again_in_vain_and_what_failed_behind_it_comes_back() {
+    let directory = TempDir::new().unwrap();
+    let mut spool = Spool::open(directory.path(), Options::default()).unwrap();
+    spool.append(LANE, b"one").unwrap();
+    spool.append(LANE, b"two").unwrap();
+    spool.sync().unwrap();
+    let layout = Layout::of(spool.id(LANE));
+    std::mem::forget(spool); // killed: nothing is closed in order
+    let lane = directory.path().join(LANE.name());
+    std::fs::write(lane.join(Key { first: 1, attempt: 1 }.name()), b"").unwrap();
+    let mut torn = vec![0; HEADER_BYTES + 300];
+    let flush = Flush { first: 3, behind_doubt: false };
+    layout.write_frame(&mut torn, Written { sequence: 5, flush, time: 0, link: 7 }, b"five");
+    std::fs::write(lane.join(Key { first: 3, attempt: 0 }.name()), torn).unwrap();
+    let seen = verify(directory.path()).unwrap().lanes[LANE.index()].clone();
+    assert_eq!((seen.waiting, &seen.findings[..]), (3, &[][..]));
+    for _ in 0..2 {
+        let spool = Spool::open(directory.path(), Options::default()).unwrap();
+        assert!(!spool.recovery().is_damaged(), "{:?}", spool.recovery());
+        let found: Vec<(u64, Vec<u8>)> = [(1, "one"), (2, "two"), (5, "five")].map(|(at, it)| (at, it.into())).into();
+        assert_eq!(all(&spool), found);
+    }
+    assert_eq!(verify(directory.path()).unwrap().lanes[LANE.index()].findings, []);
 }

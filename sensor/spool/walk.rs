@@ -29,8 +29,6 @@ pub(super) struct Walk<'a> {
     pub(super) end: (PathBuf, u64),
     /// Whether the next record is the first of its file.
     pub(super) opens: bool,
-    /// Whether the file before ended with a whole record.
-    pub(super) ends_whole: bool,
     /// Where records are missing of which nobody may have been promised any, and how many; in the flush of this first sequence.
     pub(super) gaps: Vec<((PathBuf, u64), u64)>,
     pub(super) flush: u64,
@@ -43,7 +41,10 @@ impl Walk<'_> {
 
     /// All segments.
     pub(super) fn all(&mut self, candidates: &[Candidate]) -> io::Result<()> {
-        let Some(beginnings) = Beginnings::of(self.storage, candidates, self.cursor.spool) else { return Ok(()) };
+        let Some(beginnings) = Beginnings::of(self.storage, candidates, (self.cursor, self.out.watermark), &self.books)
+        else {
+            return Ok(());
+        };
         let pool = beginnings.pool(self.books.given_up_from(beginnings.first));
         let is_done = pool.is_done(&beginnings, self.cursor.sealed);
         let whole = if is_done { candidates.len() } else { beginnings.group };
@@ -84,9 +85,7 @@ impl Walk<'_> {
     fn count_file(&mut self, bytes: &[u8], layout: Layout, (cut, last): (usize, u64)) {
         let end = layout.frames(bytes, cut, last).last().map_or(cut, |frame| frame.end);
         (self.out.segments, self.out.bytes) = (self.out.segments + 1, self.out.bytes + bytes.len() as u64);
-        let torn = rubbish_bytes(&bytes[end..]) as u64;
-        self.out.torn_bytes += torn;
-        self.ends_whole = torn == 0;
+        self.out.torn_bytes += rubbish_bytes(&bytes[end..]) as u64;
     }
 
     /// The last segment of a life that ended without notice has its whole length; a shorter one was cut by somebody.
@@ -111,7 +110,7 @@ impl Walk<'_> {
                 self.segment(candidate, candidates.get(at + 1))?;
                 continue;
             };
-            self.layout(candidate, &buffer.bytes);
+            // where its header does not hold the power went before anybody was promised anything of it
             let last = buffer.frames().last().map_or((buffer.start(), 0), |frame| (frame.end, frame.sequence));
             self.count_file(&buffer.bytes, buffer.layout, last);
             if at + 1 == candidates.len() {
@@ -175,7 +174,7 @@ impl Walk<'_> {
     /// What is settled goes file by file, the oldest first, and a crash may bring back some of it: what stands before such a gap is not
     /// kept any more.
     fn is_behind_what_was_taken_away(&self, frame: &Frame<'_>, cut: usize) -> bool {
-        let is_between_files = self.opens && cut == frame.start && self.ends_whole;
+        let is_between_files = self.opens && cut == frame.start && self.out.records > 0;
         is_between_files && frame.sequence <= self.out.watermark + 1 && self.books.missing_before(frame.sequence) > 0
     }
 
@@ -221,6 +220,10 @@ impl Walk<'_> {
     }
 
     pub(super) fn end(mut self) -> Surveyed {
+        let settled = self.out.watermark;
+        if self.out.records > 0 && self.books.reached() < settled && self.books.missing_before(settled + 1) > 0 {
+            self.begin(settled + 1);
+        }
         let before = self.report.lost;
         self.books.close(self.cursor.doubted, &mut self.report);
         let lost = self.report.lost - before;
