@@ -24,6 +24,7 @@ mod socket;
 mod squeezed;
 mod taint;
 mod unit;
+mod urgent;
 mod xdp;
 
 use std::collections::BTreeMap;
