@@ -92,6 +92,8 @@ pub struct Counts {
     pub dead: AtomicU64,
     /// Records that the spool could not read any more.
     pub damaged: AtomicU64,
+    /// Records that were settled while somebody had a replay of them begun: they go once more.
+    pub again: AtomicU64,
     /// Attempts by what became of them.
     attempts: [AtomicU64; Attempt::ALL.len()],
     /// Attempts that ended with "later".

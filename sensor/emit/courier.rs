@@ -240,10 +240,11 @@ impl Courier {
 
     /// The run's records up to `up_to` need not be delivered any more.
     fn settle(&mut self, up_to: Position, run: &Run, now: Duration) -> Step {
+        let there = run.records.iter().filter(|record| record.position <= up_to).count() as u64;
+        add(&self.counts.again, if self.readers.lanes()[run.lane].was_set_back() { there } else { 0 });
         if let Err(error) = self.readers.lanes()[run.lane].commit(up_to) {
             self.lanes[run.lane].owes(up_to, now, &error);
         }
-        let there = run.records.iter().filter(|record| record.position <= up_to).count() as u64;
         let delivered = run.projected.iter().filter(|record| record.position() <= up_to).count() as u64;
         let dead = self.lanes[run.lane].settle(up_to);
         self.lanes[run.lane].larger();

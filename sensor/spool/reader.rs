@@ -100,6 +100,16 @@ impl Reader {
         }
     }
 
+    /// Records that its watermark was set back over, in this life.
+    pub(super) fn rewound(&self) -> u64 {
+        self.shared.state().rewound
+    }
+
+    /// Whether the watermark was set back since something was last read: what was read is sent again, whatever becomes of it.
+    pub fn was_set_back(&self) -> bool {
+        self.other.is_none() && self.shared.state().rewinds != self.rewinds
+    }
+
     /// The durable records from `from` on, at most so many records and bytes, but one record whatever its length.
     /// Damaged records are missing: their positions are. What is read stays until the next reading, whatever is given up.
     ///

@@ -142,6 +142,8 @@ pub(super) struct State {
     pub lent: u64,
     /// How often the watermark was set back: what was read before must not set it forth again.
     pub rewinds: u64,
+    /// Records that the watermark was set back over, in this life.
+    pub rewound: u64,
     /// Readers beside the centre's.
     pub others: Vec<Other>,
     /// What its segments have added to the room's account of what nobody waits for.

@@ -188,7 +188,9 @@ impl Tender {
         write_cursor(self.storage.as_ref(), shared, to)?;
         shared.recount();
         shared.room.tell();
-        Ok(kept.records(Range { after: to, through: before }))
+        let records = kept.records(Range { after: to, through: before });
+        shared.state().rewound += records;
+        Ok(records)
     }
 
     /// What is there of what was appended then or later, without a gap up to the last one: of what a crash has brought back from
