@@ -353,8 +353,8 @@ fn a_running_sensor_sends_again_what_the_centre_lost_also_if_it_is_killed_right_
     let ended = sensor.wait_with_output().expect("it ends");
     let lines = String::from_utf8_lossy(&ended.stderr).into_owned();
     let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let closing = lines.filter(|line| line["message"].to_string().contains("what waits is in the spool")).last();
-    let closing = closing.expect("a last word");
+    let mut closing = lines.filter(|line| line["message"].to_string().contains("what waits is in the spool"));
+    let closing = closing.next().expect("a last word");
     let number = |name: &str| closing[name].as_u64().unwrap_or_else(|| panic!("{name}: {closing}"));
     assert_eq!((number("again"), number("found"), number("waiting")), (count, count, 0), "{closing}");
     let [came, went] = [["records", "found", "again"], ["committed", "held_back", "shed"]].map(|of| of.map(number));

@@ -4,11 +4,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::cursor::{Cursor, Place};
 use super::segment::Frame;
-use super::shared::{Key, Other, Segment, Shared};
+use super::shared::{Key, Other, Segment, Shared, moment};
 use super::storage::replace;
 use super::{CURSOR, Position, SpoolId, Storage};
 
@@ -20,6 +20,8 @@ pub(super) const NAMED: &str = "cursor-";
 pub struct Record {
     /// Its place.
     pub position: Position,
+    /// When it was appended; the version before did not say.
+    pub time: Option<SystemTime>,
     /// Its bytes.
     pub payload: Vec<u8>,
 }
@@ -138,7 +140,8 @@ impl Reader {
                 (held.at, held.sequence) = (frame.end, frame.sequence);
                 if wanted {
                     bytes += frame.payload.len();
-                    records.push(Record { position: Position(frame.sequence), payload: frame.payload.to_vec() });
+                    let (position, time) = (Position(frame.sequence), frame.time.map(moment));
+                    records.push(Record { position, time, payload: frame.payload.to_vec() });
                     from = frame.sequence + 1;
                 }
             }
