@@ -135,6 +135,11 @@ impl Desk<'_> {
                 let what = "behind the last record are none: a flush that is going on, or was cut off before anybody was promised it";
                 writeln!(self.out, "{} {what}", counted(torn, ["byte", "bytes"]))?;
             }
+            let brought_back = sum(|lane| lane.brought_back);
+            if brought_back > 0 {
+                let what = "before a gap among what is settled: taken away once, and not sent again";
+                writeln!(self.out, "{} {what}", counted(brought_back, ["record", "records"]))?;
+            }
             match (holds, sum(Surveyed::lost)) {
                 (true, _) => writeln!(self.out, "it holds")?,
                 (false, lost) => {
@@ -267,6 +272,10 @@ fn shown(out: &mut dyn Write, lane: Lane, is: &Surveyed, now: SystemTime) -> io:
     line(out, format!("{} waiting{}", grouped(is.waiting), oldest.unwrap_or_default()))?;
     let since = is.kept_since.map(|at| format!(", since {}", spelled(at))).unwrap_or_default();
     line(out, format!("{} settled and kept to be sent again{since}", grouped(is.kept)))?;
+    if is.brought_back > 0 {
+        let what = "before a gap among what is settled: taken away once, and not sent again";
+        line(out, format!("{} {what}", grouped(is.brought_back)))?;
+    }
     for reader in &is.readers {
         let (name, behind, missed) = (plain(&reader.name), grouped(reader.behind), grouped(reader.missed));
         line(out, format!("{name} stands at {}: {behind} behind, {missed} missed", reader.watermark))?;
@@ -300,6 +309,7 @@ fn in_json(lane: Lane, is: &Surveyed, now: SystemTime) -> Value {
         "oldest_seconds": is.oldest.map(|at| ago(at, now).floor()),
         "kept": is.kept,
         "kept_since": is.kept_since.map(spelled),
+        "brought_back": is.brought_back,
         "readers": readers.collect::<Vec<_>>(),
         "given_up": is.given_up,
         "given_up_untold": is.untold,

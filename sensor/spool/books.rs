@@ -16,6 +16,8 @@ pub(super) struct Books<'a> {
     doubted: Option<(u64, u64)>,
     /// Sequence and checksum of the last record that was seen.
     before: Option<(u64, u32)>,
+    /// The last flush that was seen; 0: none.
+    flush: u64,
 }
 
 /// How the books ended.
@@ -29,7 +31,7 @@ pub(super) struct Closed {
 impl<'a> Books<'a> {
     /// Books from behind `watermark` on.
     pub(super) fn new(watermark: u64, promised: u64, shed: &'a [Range]) -> Self {
-        Books { reached: watermark, promised, shed, doubted: None, before: None }
+        Books { reached: watermark, promised, shed, doubted: None, before: None, flush: 0 }
     }
 
     /// Up to here all is accounted for.
@@ -42,6 +44,17 @@ impl<'a> Books<'a> {
         self.before.map(|(_, sum)| sum)
     }
 
+    /// What stands up to there is no part of what follows.
+    pub(super) fn begin_behind(&mut self, sequence: u64) {
+        (self.reached, self.doubted, self.before) = (self.reached.max(sequence), None, None);
+    }
+
+    /// Records that should stand before that one and behind all others, and do not.
+    pub(super) fn missing_before(&self, sequence: u64) -> u64 {
+        let through = sequence.saturating_sub(1);
+        through.saturating_sub(self.reached) - self.given_up(self.reached.min(through), through)
+    }
+
     /// A record that is there.
     pub(super) fn enter(&mut self, frame: &Frame<'_>, report: &mut Recovery) {
         let broken = match (self.before, frame.link) {
@@ -50,6 +63,7 @@ impl<'a> Books<'a> {
         };
         report.links_broken += u64::from(broken);
         self.before = Some((frame.sequence, frame.sum));
+        self.flush = frame.flush.first;
         if frame.sequence <= self.reached {
             return;
         }
@@ -103,7 +117,9 @@ impl<'a> Books<'a> {
         let (lost, _) = self.gap(self.promised + 1, self.promised);
         report.lost += lost;
         self.reached = self.reached.max(self.promised);
-        let doubted = self.doubted.map_or(0, |(flush, _)| flush);
+        // where nobody waits for it any more it was not read, and has its gap all the same
+        let known = if self.flush > known { 0 } else { known };
+        let doubted = self.doubted.map_or(known, |(flush, _)| flush);
         Closed { reached: self.reached, doubted }
     }
 }

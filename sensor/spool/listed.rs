@@ -5,12 +5,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::cursor::Cursor;
-use super::recover::Hand;
 use super::recovery::Recovery;
 use super::segment::{HEADER_BYTES, Header, Layout, NotAHeader};
 use super::shared::Key;
 use super::{CURSOR, Entry, Storage};
+
+/// Whether what only a crash leaves may be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hand {
+    /// Whoever opens it.
+    Mending,
+    /// Whoever only looks, beside one that writes.
+    Looking,
+}
 
 /// A file that may be a segment.
 pub(super) struct Candidate {
@@ -61,23 +68,4 @@ pub(super) fn list(storage: &dyn Storage, directory: &Path, hand: Hand, report: 
     listed.spares.make_contiguous().sort();
     listed.candidates.sort_by_key(|candidate| candidate.key);
     Ok(listed)
-}
-
-/// The first segment of the spool that most of them are of.
-pub(super) fn owner(candidates: &[Candidate]) -> Option<Header> {
-    let mut counts: Vec<(Header, usize)> = Vec::new();
-    for (header, _) in candidates.iter().filter_map(|candidate| candidate.header.ok()) {
-        match counts.iter_mut().find(|(one, _)| one.spool == header.spool) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((header, 1)),
-        }
-    }
-    // of as many the first
-    counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(header, _)| header)
-}
-
-/// Whether a cursor is these segments': one that none of them knows is another lane's.
-pub(super) fn is_theirs(cursor: Cursor, candidates: &[Candidate]) -> bool {
-    let mut spools = candidates.iter().filter_map(|candidate| candidate.header.ok()).map(|(header, _)| header.spool);
-    spools.clone().next().is_none() || spools.any(|spool| spool == cursor.spool)
 }

@@ -89,7 +89,7 @@ impl Log {
         (options, room): (Options, &Arc<Room>),
         shed: &[Range],
     ) -> io::Result<Log> {
-        let found = recover::recover(storage.as_ref(), directory, shed, recover::Hand::Mending)?;
+        let found = recover::recover(storage.as_ref(), directory, shed)?;
         let cursor = found.cursor.map_or_else(|| new_id().map(|spool| Cursor::new(spool, 0)), Ok)?;
         let (last, durable) = (found.last, found.durable.max(found.watermark));
         let mut state = State {

@@ -8,6 +8,7 @@
 //! Never here: what a record means, and what of it may leave.
 
 mod books;
+mod chosen;
 mod cursor;
 mod given_up;
 mod lane;

@@ -1,5 +1,5 @@
 //! Recovery: a lane's directory in, its segments and what was lost out. Damage never stops it: torn tails are cut, damaged records
-//! are stepped over and counted, files that are not ours are left alone and named.
+//! are stepped over and counted, files that are not ours are left alone and named. What counts is [chosen](super::chosen) elsewhere.
 //!
 //! What nobody waits for any more is not read: only its headers are.
 
@@ -9,22 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::books::Books;
+use super::chosen::{Beginnings, Pool, Pooled, choose};
 use super::cursor::{Cursor, Place};
-use super::listed::{Candidate, is_theirs, list, owner};
+use super::listed::{Candidate, Hand, list};
 use super::recovery::Recovery;
-use super::segment::{Frame, Layout, NotAHeader, Written, rubbish_bytes};
+use super::segment::{Frame, Layout, Written, rubbish_bytes};
 use super::shared::{Key, Segment, milliseconds};
 use super::{Range, Storage};
 use crate::limits::SPOOL_MARKS_MAX;
-
-/// Whether what is found may be put in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hand {
-    /// Whoever opens it.
-    Mending,
-    /// Whoever only looks, beside one that writes.
-    Looking,
-}
 
 /// A lane's directory, read.
 pub(super) struct Recovered {
@@ -63,32 +55,24 @@ pub(super) struct Again {
     pub payload: Vec<u8>,
 }
 
-/// Reads the directory.
-pub(super) fn recover(storage: &dyn Storage, directory: &Path, shed: &[Range], hand: Hand) -> io::Result<Recovered> {
+/// Reads the directory, and puts in order what is found.
+pub(super) fn recover(storage: &dyn Storage, directory: &Path, shed: &[Range]) -> io::Result<Recovered> {
     let mut report = Recovery::default();
-    let listed = list(storage, directory, hand, &mut report)?;
-    let mut candidates = listed.candidates;
-    let owner = owner(&candidates);
-    let read = listed.cursor.as_deref().and_then(Cursor::of_file);
-    // one of another lane's is written anew: where it stands it would be the later one
-    let (mut cursor, place) = read.filter(|(cursor, _)| is_theirs(*cursor, &candidates)).unzip();
-    if cursor.is_none() {
-        report.cursor_lost = listed.cursor.is_some() || !candidates.is_empty();
-        cursor = owner.map(|header| Cursor::new(header.spool, header.first.saturating_sub(1)));
+    let mut listed = list(storage, directory, Hand::Mending, &mut report)?;
+    let cursor = listed.cursor.take();
+    let chosen = choose(&mut listed, cursor.as_deref(), shed, &mut report);
+    for path in &chosen.given_up {
+        let _ = storage.remove(path);
     }
-    candidates.retain_mut(|candidate| is_ours(candidate, cursor, &mut report));
-    candidates.retain(|candidate| !was_given_up(storage, candidate, (shed, hand)));
-    candidates.sort_by_key(|candidate| candidate.key);
-    let known = cursor.unwrap_or(Cursor::new(super::SpoolId([0; 8]), 0));
-    let watermark = Range::passed(shed, known.watermark);
+    let known = chosen.cursor.unwrap_or(Cursor::new(super::SpoolId([0; 8]), 0));
+    let watermark = chosen.watermark;
     let mut reading = Reading {
         storage,
-        hand,
         cursor: known,
         books: Books::new(watermark, known.last, shed),
         found: Recovered {
-            cursor,
-            place,
+            cursor: chosen.cursor,
+            place: chosen.place,
             watermark,
             last: watermark,
             durable: watermark,
@@ -102,118 +86,59 @@ pub(super) fn recover(storage: &dyn Storage, directory: &Path, shed: &[Range], h
             report,
         },
     };
-    reading.take_all(&candidates);
+    reading.take_all(&chosen.candidates);
     Ok(reading.end())
-}
-
-/// Whether a file is a segment of this spool; its header's word counts for more than its name. Else it is named.
-pub(super) fn is_ours(candidate: &mut Candidate, cursor: Option<Cursor>, report: &mut Recovery) -> bool {
-    match candidate.header {
-        Ok((header, _)) if cursor.is_some_and(|cursor| cursor.spool == header.spool) => {
-            let attempt = header.attempt.unwrap_or(candidate.key.attempt);
-            let key = Key { first: header.first, attempt };
-            if key != candidate.key {
-                report.misplaced.push(candidate.path.clone());
-                candidate.key = key;
-            }
-            true
-        }
-        Ok(_) | Err(NotAHeader::Version) => {
-            report.foreign.push(candidate.path.clone());
-            false
-        }
-        Err(NotAHeader::Torn | NotAHeader::Damaged) => true,
-    }
-}
-
-/// A segment in memory.
-struct Buffer {
-    layout: Layout,
-    key: Key,
-    bytes: Vec<u8>,
-}
-
-/// What was given up is counted as that, and a crash may have brought it back.
-pub(super) fn was_given_up(storage: &dyn Storage, candidate: &Candidate, (shed, hand): (&[Range], Hand)) -> bool {
-    let first = candidate.key.first;
-    let is_gone = shed.iter().any(|range| range.after < first && first <= range.through);
-    if is_gone && hand == Hand::Mending {
-        let _ = storage.remove(&candidate.path);
-    }
-    is_gone
 }
 
 /// The state of reading one segment after the other.
 struct Reading<'a> {
     storage: &'a dyn Storage,
-    hand: Hand,
     cursor: Cursor,
     books: Books<'a>,
     found: Recovered,
 }
 
 impl Reading<'_> {
-    /// Takes all segments. Those that begin with the last first record may be several beginnings of one flush, each of which may have
-    /// been cut off by the power, or forgotten by a disk that failed: as long as none of them shows that this flush was done,
-    /// what any of them has of it counts, and what the segment before has of it too.
+    /// Takes all segments. As long as none of the last beginnings shows that their flush was done, what they have of it is taken
+    /// together and written anew.
     fn take_all(&mut self, candidates: &[Candidate]) {
-        let Some(first) = candidates.last().map(|last| last.key.first) else { return };
-        let group = candidates.partition_point(|candidate| candidate.key.first < first);
-        let from = group.saturating_sub(1);
-        let buffers: Vec<Buffer> = candidates[from..].iter().filter_map(|candidate| self.buffer(candidate)).collect();
-        let mut pool: BTreeMap<u64, (usize, Frame<'_>)> = BTreeMap::new();
-        for (at, Buffer { layout, key, bytes }) in buffers.iter().enumerate() {
-            let frames = layout.frames(bytes, layout.header_bytes(), key.first.saturating_sub(1));
-            let wanted =
-                |frame: &Frame<'_>| frame.sequence >= first && frame.sequence < self.books.given_up_from(first);
-            pool.extend(frames.filter(wanted).map(|frame| (frame.sequence, (at, frame))));
-        }
-        let last = pool.last_key_value().map_or(0, |(last, _)| *last);
-        let is_done = self.cursor.sealed >= last || pool.values().any(|(_, frame)| frame.flush.first > first);
-        let is_wanted = self.hand == Hand::Mending && last > self.found.watermark;
-        let whole = if is_done || !is_wanted { candidates.len() } else { group };
+        let Some(beginnings) = Beginnings::of(self.storage, candidates, self.cursor.spool) else { return };
+        let pool = beginnings.pool(self.books.given_up_from(beginnings.first));
+        let is_wanted = pool.last() > self.found.watermark;
+        let is_again = is_wanted && !pool.is_done(&beginnings, self.cursor.sealed);
+        let whole = if is_again { beginnings.group } else { candidates.len() };
         for (at, candidate) in candidates[..whole].iter().enumerate() {
             self.take(candidate, candidates.get(at + 1));
         }
         self.found.durable = self.books.reached().max(self.found.watermark);
-        if whole < candidates.len() {
-            self.take_beginnings(&candidates[group..], &pool);
-        } else if is_wanted && self.cursor.sealed < last {
+        if is_again {
+            self.take_beginnings(candidates, &beginnings, &pool);
+        } else if is_wanted && self.cursor.sealed < pool.last() {
             self.take_out();
         }
     }
 
-    fn buffer(&self, candidate: &Candidate) -> Option<Buffer> {
-        let bytes = self.storage.read(&candidate.path, 0, u64::MAX).ok()?;
-        let before = candidate.key.first.saturating_sub(1);
-        let any = Layout::any(self.cursor.spool);
-        let known = candidate.header.ok().map(|(_, layout)| layout);
-        let layout = known.or_else(|| any.into_iter().find(|layout| layout.next_frame(&bytes, 0, before).is_some()))?;
-        Some(Buffer { layout, key: candidate.key, bytes })
-    }
-
-    fn take_beginnings(&mut self, candidates: &[Candidate], pool: &BTreeMap<u64, (usize, Frame<'_>)>) {
-        let last = pool.last_key_value().map_or(0, |(last, _)| *last);
-        for (at, candidate) in candidates.iter().enumerate() {
-            let Some(Buffer { layout, key, bytes }) = self.buffer(candidate) else {
+    fn take_beginnings(&mut self, candidates: &[Candidate], beginnings: &Beginnings, pool: &Pool<'_>) {
+        for (at, candidate) in candidates.iter().enumerate().skip(beginnings.group) {
+            let Some(buffer) = beginnings.buffer(at) else {
                 self.found.report.torn_bytes += candidate.bytes.min(1);
                 let _ = self.storage.remove(&candidate.path);
                 continue;
             };
             self.found.report.headers_damaged += u64::from(candidate.header.is_err());
-            let (start, before) = (layout.header_bytes().min(bytes.len()), key.first.saturating_sub(1));
-            let end = layout.frames(&bytes, start, before).last().map_or(start, |frame| frame.end);
-            self.found.report.torn_bytes += rubbish_bytes(&bytes[end..]) as u64;
+            let end = buffer.frames().last().map_or(buffer.start(), |frame| frame.end);
+            self.found.report.torn_bytes += rubbish_bytes(&buffer.bytes[end..]) as u64;
             if at + 1 == candidates.len() {
-                self.check_end(candidate, bytes.len() as u64, last);
+                self.check_end(candidate, buffer.bytes.len() as u64, pool.last());
             }
             self.found.tails.push((candidate.path.clone(), 0));
         }
-        for (_, frame) in pool.values() {
+        let written = candidates.last().and_then(|last| last.written);
+        for Pooled { frame, .. } in pool.0.values() {
             let link = frame.link.or_else(|| self.link());
             self.books.enter(frame, &mut self.found.report);
             self.mark(frame.sequence, frame.time);
-            self.write_again(frame, link, candidates.last().and_then(|last| last.written));
+            self.write_again(frame, link, written);
         }
     }
 
@@ -245,10 +170,6 @@ impl Reading<'_> {
 
     /// Takes one segment into the spool, up to where another begins.
     fn take(&mut self, candidate: &Candidate, next: Option<&Candidate>) {
-        if self.found.segments.contains_key(&candidate.key) {
-            self.found.report.foreign.push(candidate.path.clone()); // a copy
-            return;
-        }
         // what one began to write anew counts there alone: behind a flush that failed nothing of it is to be trusted
         let end = next.map_or(u64::MAX, |next| next.key.first).min(self.books.given_up_from(candidate.key.first));
         if end <= self.found.watermark.saturating_add(1) {
@@ -256,7 +177,6 @@ impl Reading<'_> {
         }
         match self.storage.read(&candidate.path, 0, u64::MAX) {
             Ok(bytes) => self.walk(candidate, &bytes, (end, next.is_none())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.hand == Hand::Looking => {}
             Err(_) => self.found.report.foreign.push(candidate.path.clone()),
         }
     }
@@ -265,16 +185,12 @@ impl Reading<'_> {
     fn keep_settled(&mut self, candidate: &Candidate, next: Option<&Candidate>, last: u64) {
         let Ok((header, layout)) = candidate.header else {
             // nothing of it is needed
-            if self.hand == Hand::Mending {
-                let _ = self.storage.remove(&candidate.path);
-            }
+            let _ = self.storage.remove(&candidate.path);
             return;
         };
         if last < candidate.key.first {
             // it was begun anew at its first record
-            if self.hand == Hand::Mending {
-                let _ = self.storage.remove(&candidate.path);
-            }
+            let _ = self.storage.remove(&candidate.path);
             return;
         }
         let begun = next.and_then(|next| next.header.ok()).map_or(0, |(header, _)| header.time);
@@ -287,20 +203,13 @@ impl Reading<'_> {
 
     /// How its records are laid out, where its header tells nothing: as what the first one is found.
     fn layout(&mut self, candidate: &Candidate, bytes: &[u8]) -> Option<Layout> {
-        if let Ok((_, layout)) = candidate.header {
-            return Some(layout);
-        }
-        let before = candidate.key.first.saturating_sub(1);
-        let mut any = Layout::any(self.cursor.spool).into_iter();
-        let found = any.find(|layout| layout.next_frame(bytes, 0, before).is_some());
-        if found.is_some() {
-            self.found.report.headers_damaged += 1;
-        } else {
+        let found = candidate.layout(bytes, self.cursor.spool);
+        if found.is_none() {
             // It has one of our names, no header and no record: power that goes before the first sync leaves that.
             self.found.report.torn_bytes += rubbish_bytes(bytes) as u64;
-            if self.hand == Hand::Mending {
-                let _ = self.storage.remove(&candidate.path);
-            }
+            let _ = self.storage.remove(&candidate.path);
+        } else {
+            self.found.report.headers_damaged += u64::from(candidate.header.is_err());
         }
         found
     }
@@ -322,9 +231,7 @@ impl Reading<'_> {
         self.found.report.torn_bytes += rubbish_bytes(&bytes[cut..]) as u64;
         if last < key.first {
             // nothing of it is needed; if it stays, it is tried again next time
-            if self.hand == Hand::Mending {
-                let _ = self.storage.remove(&candidate.path);
-            }
+            let _ = self.storage.remove(&candidate.path);
             return;
         }
         if is_last {

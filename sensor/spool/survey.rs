@@ -8,16 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::books::Books;
+use super::chosen::choose;
 use super::cursor::Cursor;
 use super::given_up::GivenUp;
-use super::listed::{Candidate, Listed, is_theirs, list, owner};
+use super::listed::{Hand, list};
 use super::reader::NAMED;
-use super::recover::{Hand, is_ours, was_given_up};
 use super::recovery::Recovery;
-use super::segment::Layout;
 use super::shared::Key;
 use super::walk::Walk;
-use super::{CURSOR, Disk, FORMAT, GIVEN_UP, Lane, Range, SpoolId, Storage, takeover};
+use super::{CURSOR, Disk, FORMAT, GIVEN_UP, Lane, SpoolId, Storage, takeover};
 use crate::limits::SPOOL_LOOKS_MAX;
 
 /// A spool, as far as its files tell.
@@ -54,6 +53,9 @@ pub struct Surveyed {
     pub kept: u64,
     /// When the first of them was appended.
     pub kept_since: Option<SystemTime>,
+    /// Records behind which some are missing that were settled as well: they were taken away once and a crash has brought them back, or
+    /// somebody took away what stood between. Nothing of them is sent again.
+    pub brought_back: u64,
     /// Who reads beside the centre.
     pub readers: Vec<Stand>,
     /// Records given up that stand behind the first one that is there.
@@ -222,32 +224,21 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
     // read before what it speaks of: it may say less than is there, and never more
     let before = storage.read(&folder.join(CURSOR), 0, u64::MAX).ok();
     let mut report = Recovery::default();
-    let listed = list(storage, &folder, Hand::Looking, &mut report)?;
+    let mut listed = list(storage, &folder, Hand::Looking, &mut report)?;
     // it is written down before what is given up goes
     let given_up = GivenUp::open(storage, directory);
     let shed = given_up.ranges(lane);
-    let Listed { mut candidates, .. } = listed;
-    let cursor = before.as_deref().and_then(Cursor::of_file).map(|(cursor, _)| cursor);
-    let cursor = cursor.filter(|cursor| is_theirs(*cursor, &candidates));
-    let owner = owner(&candidates);
-    let known = cursor.or_else(|| owner.map(|header| Cursor::new(header.spool, header.first.saturating_sub(1))));
-    candidates.retain_mut(|candidate| is_ours(candidate, known, &mut report));
-    candidates.retain(|candidate| !was_given_up(storage, candidate, (shed, Hand::Looking)));
-    candidates.sort_by_key(|candidate| candidate.key);
-    candidates.dedup_by(|copy, one| {
-        let is_copy = copy.key == one.key;
-        report.foreign.extend(is_copy.then(|| copy.path.clone()));
-        is_copy
-    });
-    keep_longest_beginning(storage, known, &mut candidates);
+    let chosen = choose(&mut listed, before.as_deref(), shed, &mut report);
+    let candidates = chosen.candidates;
     let mut out = Surveyed {
-        id: known.map(|cursor| cursor.spool),
+        id: chosen.cursor.map(|cursor| cursor.spool),
+        watermark: chosen.watermark,
         untold: given_up.untold()[lane.index()],
         ..Surveyed::default()
     };
     let find =
         |file: &Path, what: &str| Finding { file: file.to_owned(), offset: 0, what: what.to_owned(), records: 0 };
-    if cursor.is_none() && (before.is_some() || owner.is_some()) {
+    if report.cursor_lost {
         out.findings.push(find(&folder.join(CURSOR), "no cursor that holds: what the centre has may be sent again"));
     }
     out.findings.extend(report.misplaced.iter().map(|path| find(path, "lies under another segment's name")));
@@ -259,8 +250,7 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
         };
         out.findings.push(find(path, &what));
     }
-    let Some(cursor) = known else { return Ok(out) };
-    out.watermark = Range::passed(shed, cursor.watermark);
+    let Some(cursor) = chosen.cursor else { return Ok(out) };
     let first = candidates.first().map_or(out.watermark, |first| first.key.first.saturating_sub(1));
     let start = first.min(out.watermark);
     out.given_up = shed.iter().map(|range| range.through.saturating_sub(range.after.max(start))).sum();
@@ -268,31 +258,22 @@ fn of_lane(storage: &dyn Storage, directory: &Path, lane: Lane, each: Each<'_>) 
     let books = Books::new(start, cursor.last, shed);
     let report = Recovery::default();
     let end = (folder.join(CURSOR), 0);
-    let mut walk =
-        Walk { storage, lane, cursor, each, books, report, out, end, opens: true, gaps: Vec::new(), flush: 0 };
-    for (at, candidate) in candidates.iter().enumerate() {
-        walk.segment(candidate, candidates.get(at + 1))?;
-    }
-    Ok(walk.end())
-}
-
-/// A start that ends before it has written the last flush again leaves several beginnings of that: what any of them has of it counts,
-/// and the one with most of it has what the others have.
-fn keep_longest_beginning(storage: &dyn Storage, known: Option<Cursor>, candidates: &mut Vec<Candidate>) {
-    let (Some(known), Some(first)) = (known, candidates.last().map(|last| last.key.first)) else { return };
-    let group = candidates.partition_point(|candidate| candidate.key.first < first);
-    if candidates.len() - group < 2 {
-        return;
-    }
-    let records = |candidate: &Candidate| {
-        let bytes = storage.read(&candidate.path, 0, u64::MAX).unwrap_or_default();
-        let header = candidate.header.ok().map(|(_, layout)| layout);
-        let layout = header.unwrap_or(Layout::of(known.spool));
-        layout.frames(&bytes, layout.header_bytes().min(bytes.len()), first.saturating_sub(1)).count()
+    let mut walk = Walk {
+        storage,
+        lane,
+        cursor,
+        each,
+        books,
+        report,
+        out,
+        end,
+        opens: true,
+        ends_whole: false,
+        gaps: Vec::new(),
+        flush: 0,
     };
-    // the later one, where two have as many
-    let most = candidates.drain(group..).max_by_key(records);
-    candidates.extend(most);
+    walk.all(&candidates)?;
+    Ok(walk.end())
 }
 
 /// Who reads beside the centre, and where they stand; what they are behind is not known yet.

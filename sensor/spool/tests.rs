@@ -661,3 +661,50 @@ fn a_flush_that_was_begun_again_and_no_more_is_seen_from_outside_as_it_is() {
     let lane = &seen.lanes[LANE.index()];
     assert_eq!((lane.waiting, lane.lost(), &lane.findings[..]), (5, 0, &[][..]));
 }
+
+/// As a process leaves it that is killed when it has begun to write the last flush again, which stands behind others in its segment.
+#[test]
+fn a_flush_that_is_taken_out_of_its_segment_and_not_yet_written_again_waits_where_it_is() {
+    let directory = TempDir::new().unwrap();
+    let mut spool = Spool::open(directory.path(), Options::default()).unwrap();
+    for number in 1..=5_u64 {
+        spool.append(LANE, &number.to_be_bytes()).unwrap();
+        if number == 3 {
+            spool.sync().unwrap();
+        }
+    }
+    spool.sync().unwrap();
+    spool.reader(LANE).commit(Position(1)).unwrap();
+    std::mem::forget(spool); // killed: nothing is closed in order
+    let again = Key { first: 4, attempt: 0 };
+    std::fs::write(directory.path().join(LANE.name()).join(again.name()), [0; 4096]).unwrap();
+    let seen = super::verify(directory.path()).unwrap();
+    let lane = &seen.lanes[LANE.index()];
+    assert_eq!((lane.waiting, lane.lost(), lane.torn_bytes, &lane.findings[..]), (4, 0, 0, &[][..]));
+}
+
+#[test]
+fn what_a_crash_brings_back_of_what_was_taken_away_is_no_damage_and_is_not_kept() {
+    let directory = TempDir::new().unwrap();
+    let options = Options { window: Window::default(), ..SMALL };
+    let mut spool = Spool::open(directory.path(), options).unwrap();
+    for number in 1..=40_u64 {
+        spool.append(LANE, &number.to_be_bytes()).unwrap();
+        spool.sync().unwrap();
+    }
+    spool.reader(LANE).commit(Position(40)).unwrap();
+    drop(spool);
+    let files = segments(directory.path());
+    assert!(files.len() > 3, "{files:?}");
+    let before = verify(directory.path()).unwrap().lanes[LANE.index()].clone();
+    std::fs::remove_file(&files[1]).unwrap();
+    let lane = verify(directory.path()).unwrap().lanes[LANE.index()].clone();
+    assert_eq!(lane.findings, []);
+    assert!(lane.brought_back > 0 && lane.kept > 0, "{lane:?}");
+    assert!(lane.kept + lane.brought_back < before.kept, "{lane:?}");
+    // whoever reads it again begins behind the gap as well
+    let spool = Spool::open(directory.path(), options).unwrap();
+    assert!(!spool.recovery().is_damaged());
+    let rewound = spool.tender().rewind(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(rewound.records[LANE.index()], lane.kept);
+}

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::books::Books;
+use super::chosen::{Beginnings, Pool, Pooled};
 use super::cursor::Cursor;
 use super::listed::Candidate;
 use super::recovery::Recovery;
@@ -28,6 +29,8 @@ pub(super) struct Walk<'a> {
     pub(super) end: (PathBuf, u64),
     /// Whether the next record is the first of its file.
     pub(super) opens: bool,
+    /// Whether the file before ended with a whole record.
+    pub(super) ends_whole: bool,
     /// Where records are missing of which nobody may have been promised any, and how many; in the flush of this first sequence.
     pub(super) gaps: Vec<((PathBuf, u64), u64)>,
     pub(super) flush: u64,
@@ -38,8 +41,20 @@ impl Walk<'_> {
         self.out.findings.push(Finding { file, offset, what, records });
     }
 
+    /// All segments.
+    pub(super) fn all(&mut self, candidates: &[Candidate]) -> io::Result<()> {
+        let Some(beginnings) = Beginnings::of(self.storage, candidates, self.cursor.spool) else { return Ok(()) };
+        let pool = beginnings.pool(self.books.given_up_from(beginnings.first));
+        let is_done = pool.is_done(&beginnings, self.cursor.sealed);
+        let whole = if is_done { candidates.len() } else { beginnings.group };
+        for (at, candidate) in candidates[..whole].iter().enumerate() {
+            self.segment(candidate, candidates.get(at + 1))?;
+        }
+        if is_done { Ok(()) } else { self.beginnings(candidates, &beginnings, &pool) }
+    }
+
     /// All records of a segment that count: up to where another begins, or to what was given up.
-    pub(super) fn segment(&mut self, candidate: &Candidate, next: Option<&Candidate>) -> io::Result<()> {
+    fn segment(&mut self, candidate: &Candidate, next: Option<&Candidate>) -> io::Result<()> {
         let bytes = match self.storage.read(&candidate.path, 0, u64::MAX) {
             Ok(bytes) => bytes,
             // nobody waits for it any more
@@ -57,29 +72,60 @@ impl Walk<'_> {
         while let Some(frame) = layout.next_frame(&bytes, cut, last).filter(|frame| frame.sequence < until) {
             self.record(&frame, &candidate.path, cut)?;
             (cut, last) = (frame.end, frame.sequence);
-            self.end = (candidate.path.clone(), cut as u64);
         }
-        (self.out.segments, self.out.bytes) = (self.out.segments + 1, self.out.bytes + bytes.len() as u64);
-        self.out.torn_bytes += rubbish_bytes(&bytes[cut..]) as u64;
-        let prepared = candidate.header.map_or(0, |(header, _)| u64::from(header.prepared));
-        let was_closed = last <= self.cursor.sealed || self.books.is_given_up_behind(last);
-        if next.is_none() && (bytes.len() as u64) < prepared && !was_closed {
-            let what = "was cut by somebody: how much is missing behind nobody knows".to_owned();
-            self.find((candidate.path.clone(), bytes.len() as u64), what, 0);
+        self.count_file(&bytes, layout, (cut, last));
+        if next.is_none() {
+            self.check_end(candidate, bytes.len() as u64, last);
         }
         Ok(())
     }
 
-    /// How its records are laid out, where its header tells nothing: as what the first one is found.
+    /// Counts a file whose last record that counts is of that end and sequence.
+    fn count_file(&mut self, bytes: &[u8], layout: Layout, (cut, last): (usize, u64)) {
+        let end = layout.frames(bytes, cut, last).last().map_or(cut, |frame| frame.end);
+        (self.out.segments, self.out.bytes) = (self.out.segments + 1, self.out.bytes + bytes.len() as u64);
+        let torn = rubbish_bytes(&bytes[end..]) as u64;
+        self.out.torn_bytes += torn;
+        self.ends_whole = torn == 0;
+    }
+
+    /// The last segment of a life that ended without notice has its whole length; a shorter one was cut by somebody.
+    fn check_end(&mut self, candidate: &Candidate, length: u64, last: u64) {
+        let prepared = candidate.header.map_or(0, |(header, _)| u64::from(header.prepared));
+        let was_closed = last <= self.cursor.sealed || self.books.is_given_up_behind(last);
+        if length < prepared && !was_closed {
+            let what = "was cut by somebody: how much is missing behind nobody knows".to_owned();
+            self.find((candidate.path.clone(), length), what, 0);
+        }
+    }
+
+    /// The last flush, as far as any of its beginnings has it.
+    fn beginnings(&mut self, candidates: &[Candidate], beginnings: &Beginnings, pool: &Pool<'_>) -> io::Result<()> {
+        let mut of = None;
+        for Pooled { at, cut, frame } in pool.0.values() {
+            self.opens |= of.replace(*at) != Some(*at);
+            self.record(frame, &candidates[*at].path, *cut)?;
+        }
+        for (at, candidate) in candidates.iter().enumerate().skip(beginnings.group) {
+            let Some(buffer) = beginnings.buffer(at) else {
+                self.segment(candidate, candidates.get(at + 1))?;
+                continue;
+            };
+            self.layout(candidate, &buffer.bytes);
+            let last = buffer.frames().last().map_or((buffer.start(), 0), |frame| (frame.end, frame.sequence));
+            self.count_file(&buffer.bytes, buffer.layout, last);
+            if at + 1 == candidates.len() {
+                self.check_end(candidate, buffer.bytes.len() as u64, pool.last());
+            }
+        }
+        Ok(())
+    }
+
+    /// How its records are laid out; what is wrong with its header is told.
     fn layout(&mut self, candidate: &Candidate, bytes: &[u8]) -> Option<Layout> {
+        let found = candidate.layout(bytes, self.cursor.spool);
+        let Err(why) = candidate.header else { return found };
         let at = (candidate.path.clone(), 0);
-        let why = match candidate.header {
-            Ok((_, layout)) => return Some(layout),
-            Err(why) => why,
-        };
-        let before = candidate.key.first.saturating_sub(1);
-        let mut any = Layout::any(self.cursor.spool).into_iter();
-        let found = any.find(|layout| layout.next_frame(bytes, 0, before).is_some());
         if found.is_some() {
             self.find(at, "the header does not hold; the records were read all the same".to_owned(), 0);
         } else if why == NotAHeader::Torn {
@@ -93,6 +139,9 @@ impl Walk<'_> {
 
     /// A whole record; `cut` is where the one before it ends, or the header.
     fn record(&mut self, frame: &Frame<'_>, path: &Path, cut: usize) -> io::Result<()> {
+        if self.is_behind_what_was_taken_away(frame, cut) {
+            self.begin(frame.sequence);
+        }
         let before = (self.report.lost, self.report.links_broken);
         let missing = frame.sequence.saturating_sub(self.books.reached() + 1);
         // what is missing before the first record of a file is missing behind the last one of the file before
@@ -119,7 +168,25 @@ impl Walk<'_> {
                 format!("record {} does not follow the one before it: one of the two was exchanged", frame.sequence);
             self.find((path.to_owned(), frame.start as u64), what, 0);
         }
+        self.end = (path.to_owned(), frame.end as u64);
         self.count(frame)
+    }
+
+    /// What is settled goes file by file, the oldest first, and a crash may bring back some of it: what stands before such a gap is not
+    /// kept any more.
+    fn is_behind_what_was_taken_away(&self, frame: &Frame<'_>, cut: usize) -> bool {
+        let is_between_files = self.opens && cut == frame.start && self.ends_whole;
+        is_between_files && frame.sequence <= self.out.watermark + 1 && self.books.missing_before(frame.sequence) > 0
+    }
+
+    /// All that was seen so far was taken away once.
+    fn begin(&mut self, sequence: u64) {
+        let out = &mut self.out;
+        out.brought_back = out.records;
+        (out.kept, out.kept_since, out.range) = (0, None, None);
+        out.readers.iter_mut().for_each(|reader| reader.behind = 0);
+        self.gaps.clear();
+        self.books.begin_behind(sequence - 1);
     }
 
     /// So many of the records that were missing were promised; how many of these had a place.
