@@ -412,7 +412,7 @@ pub const SPOOL_BYTES_SETTABLE_MAX: u64 = 1 << 40;
 // ---- metrics
 
 /// Links shown by name in the metrics; a tap has two, and a label for each of thousands would be a burden for who collects.
-pub const LINKS_LABELLED_MAX: usize = 36;
+pub const LINKS_LABELLED_MAX: usize = 28;
 
 /// Connections to the metrics server at once: some scrapers, a person, a probe; who comes in when all are taken displaces one.
 pub const METRICS_CONNECTIONS_MAX: usize = 32;

@@ -104,18 +104,6 @@ impl Site {
         panic!("it never comes to an end: {said}");
     }
 
-    /// What left is entered, in one chain, whenever the sensor was killed.
-    fn ledger_holds(&self) {
-        let mut chain = Chain::new(None, &[]);
-        let files = list(&Disk, &self.path("spool/ledger")).unwrap_or_default();
-        for (at, path) in files.iter().enumerate() {
-            let bytes = read(&Disk, path).expect("it can be read");
-            chain.file(&path.to_string_lossy(), 1, &bytes, at + 1 == files.len());
-        }
-        let report = chain.end();
-        assert_eq!(report.wrong, 0, "{:?}", report.findings);
-    }
-
     /// Identities that the spool still holds. It is read without its lock: the other sites begin processes meanwhile, which would
     /// hold that for a moment as well.
     fn waiting(&self) -> BTreeSet<(String, u64)> {
@@ -133,6 +121,18 @@ impl Site {
     }
 }
 
+/// What left is entered, in one chain, whenever the sensor was killed.
+pub fn ledger_holds(spool: &Path) {
+    let mut chain = Chain::new(None, &[]);
+    let files = list(&Disk, &spool.join("ledger")).unwrap_or_default();
+    for (at, path) in files.iter().enumerate() {
+        let bytes = read(&Disk, path).expect("it can be read");
+        chain.file(&path.to_string_lossy(), 1, &bytes, at + 1 == files.len());
+    }
+    let report = chain.end();
+    assert_eq!(report.wrong, 0, "{:?}", report.findings);
+}
+
 fn identity_of_local(record: &[u8]) -> (String, u64) {
     let record: Value = serde_json::from_slice(record).expect("a whole record");
     let own = &record["alert"]["context"]["haetae"];
@@ -140,7 +140,7 @@ fn identity_of_local(record: &[u8]) -> (String, u64) {
 }
 
 /// The same numbers everywhere, from one word of state (SplitMix64).
-fn roll(state: &mut u64) -> u64 {
+pub fn roll(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -226,7 +226,7 @@ fn at_a_site(kills: u64, mut dice: u64) {
         let was_killed = kill_after(child, Duration::from_millis(KILL_MS.start() + roll(&mut dice) % span));
         (killed, early) = (killed + u64::from(was_killed), early + u64::from(!was_killed));
         raised.extend(site.waiting());
-        site.ledger_holds();
+        ledger_holds(&site.path("spool"));
         if centre.has_ended() {
             centre_died += 1;
             centre = site.centre(port, 0);

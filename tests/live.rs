@@ -7,6 +7,7 @@ mod clock;
 mod disk;
 mod doctor;
 mod full;
+mod killed;
 mod light;
 mod links;
 mod load;
@@ -23,6 +24,7 @@ mod socket;
 mod squeezed;
 mod taint;
 mod unit;
+mod urgent;
 mod xdp;
 
 use std::collections::BTreeMap;
@@ -85,12 +87,24 @@ impl Service {
 
     /// By a command that is the service, or becomes it.
     fn start_by(link: &Link, folder: &Path, mut command: Command, words: &[&str]) -> Service {
-        command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
+        Service::runs(&mut command, folder, words);
         Service::of(link, &command)
+    }
+
+    /// What is asked of a command that is the service.
+    fn runs(command: &mut Command, folder: &Path, words: &[&str]) {
+        command.arg("run").args(["-c", "haetae.yaml"]).args(words).env("HAETAE_LOG", "json").current_dir(folder);
     }
 
     /// What a command on the sensor's side becomes; its log is JSON.
     fn of(link: &Link, command: &Command) -> Service {
+        let mut service = Service::launched(link, command);
+        service.hear("started");
+        service
+    }
+
+    /// The same, and it may not have started yet.
+    fn launched(link: &Link, command: &Command) -> Service {
         let mut child = link.at_sensor(command).stderr(Stdio::piped()).spawn().expect("the service");
         let (send, said) = channel();
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
@@ -102,9 +116,7 @@ impl Service {
                 }
             }
         });
-        let mut service = Service { child, said, heard: Vec::new() };
-        service.hear("started");
-        service
+        Service { child, said, heard: Vec::new() }
     }
 
     /// Waits for a log line with these words in its message.

@@ -32,6 +32,7 @@ mod replays;
 mod report;
 mod sinks;
 mod spool;
+mod spool_found;
 #[cfg(feature = "libpcap")]
 mod storm;
 mod support;

@@ -254,17 +254,20 @@ fn a_window_that_does_not_reach_back_so_far_is_told() {
     assert!(said(&again).contains("normal: what is kept begins at 20"), "{}", said(&again));
     assert!(said(&again).contains("cannot be sent again"), "{}", said(&again));
     let late = spool(&["replay", "--since", "2099-01-01", "--spool", text(&path)]);
-    assert!(said(&late).contains(" 0 records go again"), "{}", said(&late));
+    let why = "invalid value '2099-01-01' for '--since <TIME>': that time has not come yet";
+    assert!(late.status.code() == Some(2) && said(&late).contains(why), "{}", said(&late));
     let nowhere = spool(&["replay", "--since", "2h", "--spool", text(folder.path())]);
     assert_eq!(nowhere.status.code(), Some(74), "{}", said(&nowhere));
+    let once = format!("error: {}: no spool of this version of the program\n", folder.path().display());
+    assert_eq!(said(&nowhere), once, "its path is told once");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1, "no spool is made where there is none");
 }
 
 #[cfg(feature = "libpcap")]
 fn started(configuration: &Path) -> Child {
     let mut sensor = binary::haetae();
-    sensor.args(["run", "--workers", "1", "-c"]).arg(configuration);
-    sensor.stderr(Stdio::null()).spawn().expect("it runs")
+    sensor.args(["run", "--workers", "1", "-c"]).arg(configuration).env("HAETAE_LOG", "json");
+    sensor.stderr(Stdio::piped()).spawn().expect("it runs")
 }
 
 #[cfg(feature = "libpcap")]
@@ -328,7 +331,7 @@ fn a_running_sensor_sends_again_what_the_centre_lost_also_if_it_is_killed_right_
     assert!(said(&asked).contains("900 records go again now: 300 critical, 300 normal, 300 low"), "{}", said(&asked));
     assert_eq!(show(), count, "its word holds");
     let mut centre = Running::start(directory.path(), &Setting { port, ..Setting::default() });
-    let mut sensor = started(&config);
+    let sensor = started(&config);
     until("the centre has all again", || has(count));
     assert!(held(directory.path()) == before, "the same identities, the same bytes");
     until("the sensor knows", || show() == 0);
@@ -344,7 +347,16 @@ fn a_running_sensor_sends_again_what_the_centre_lost_also_if_it_is_killed_right_
     assert!(held(directory.path()) == before);
     let verified = spool(&["verify", "-c", text(&config)]);
     assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+    until("the sensor knows that, too", || show() == 0);
     rustix::process::kill_process(rustix::process::Pid::from_child(&sensor), rustix::process::Signal::TERM)
         .expect("it can be told to end");
-    sensor.wait().expect("it ends");
+    let ended = sensor.wait_with_output().expect("it ends");
+    let lines = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut closing = lines.filter(|line| line["message"].to_string().contains("what waits is in the spool"));
+    let closing = closing.next().expect("a last word");
+    let number = |name: &str| closing[name].as_u64().unwrap_or_else(|| panic!("{name}: {closing}"));
+    assert_eq!((number("again"), number("found"), number("waiting")), (count, count, 0), "{closing}");
+    let [came, went] = [["records", "found", "again"], ["committed", "held_back", "shed"]].map(|of| of.map(number));
+    assert_eq!(came.iter().sum::<u64>(), went.iter().sum::<u64>(), "what came is what became of it: {closing}");
 }

@@ -111,7 +111,8 @@ fn configuration(centre: &Running, metrics: u16) -> String {
     )
 }
 
-fn disk(folder: &Path) -> u64 {
+/// Bytes of a spool's files, without the ledger beside them.
+pub fn disk(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {

@@ -96,12 +96,21 @@ pub(crate) enum Since {
 
 impl Since {
     fn read(text: &str) -> Result<Since, String> {
+        Since::read_at(text, SystemTime::now())
+    }
+
+    /// Nothing was raised after `now`: who says so has mistaken the zone or the year.
+    fn read_at(text: &str, now: SystemTime) -> Result<Since, String> {
         let wrong = || "a time in UTC (2026-11-22, or 2026-11-22T14:00), or how long ago (90s, 30m, 2h, 1d)".to_owned();
         if let Some((count, seconds)) = ago(text) {
             return count.checked_mul(seconds).map(|all| Since::Ago(Duration::from_secs(all))).ok_or_else(wrong);
         }
         let at = Timestamp::of_rfc3339(text).and_then(|at| u64::try_from(at.as_nanos()).ok()).ok_or_else(wrong)?;
-        Ok(Since::At(SystemTime::UNIX_EPOCH + Duration::from_nanos(at)))
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_nanos(at);
+        if moment > now {
+            return Err("that time has not come yet; a time in UTC, or how long ago (90s, 30m, 2h, 1d)".to_owned());
+        }
+        Ok(Since::At(moment))
     }
 
     /// As a time.
@@ -129,9 +138,10 @@ mod tests {
     #[test]
     fn a_moment_is_a_time_or_how_long_ago() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_353_000);
-        let ago = |text: &str| now.duration_since(Since::read(text).expect(text).moment(now)).expect("before now");
+        let ago =
+            |text: &str| now.duration_since(Since::read_at(text, now).expect(text).moment(now)).expect("before now");
         assert_eq!(["90s", "30m", "2h", "1d"].map(ago), [90, 1_800, 7_200, 86_400].map(Duration::from_secs));
-        let at = |text: &str| Since::read(text).map(|since| since.moment(now));
+        let at = |text: &str| Since::read_at(text, now).map(|since| since.moment(now));
         let noon = Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_305_600));
         assert_eq!(at("2026-11-22"), noon);
         assert_eq!(at("2026-11-22T00:00"), noon);
@@ -148,8 +158,10 @@ mod tests {
             "99999999999999999999d",
             "2026-11-22T24:00",
         ] {
-            assert!(Since::read(odd).is_err(), "{odd}");
+            assert!(Since::read_at(odd, now).is_err(), "{odd}");
         }
+        assert!(at("2026-11-22T13:10:00Z").is_ok(), "it is now");
+        assert!(at("2026-11-22T13:10:01Z").is_err_and(|why| why.contains("has not come yet")));
         assert_eq!(Since::Ago(Duration::MAX).moment(now), SystemTime::UNIX_EPOCH);
     }
 }

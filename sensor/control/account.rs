@@ -71,6 +71,7 @@ impl Account {
             shed = left.shed,
             not_durable = left.not_durable,
             found = left.found,
+            again = left.again,
             records = self.spooled + self.not_spooled,
             "delivery: what waits is in the spool and goes out at the next start"
         );

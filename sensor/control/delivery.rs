@@ -110,6 +110,8 @@ pub(super) struct Left {
     pub(super) not_durable: u64,
     /// Records that waited when it began.
     pub(super) found: u64,
+    /// Records that somebody had sent again (`haetae spool replay`): each is counted once more where it ended.
+    pub(super) again: u64,
 }
 
 /// What is wrong with a spool is told when it is opened: afterwards it is only known as what never came.
@@ -275,6 +277,7 @@ impl Delivery {
             shed: self.spool.shed_counts().total(),
             not_durable: self.spool.unsynced(),
             found: self.found,
+            again: self.spool.readers().rewound() + count(&self.counts.again),
         }
     }
 

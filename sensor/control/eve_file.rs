@@ -120,7 +120,8 @@ impl EveFile {
             match older::rotate(&self.path, rotating.rotation.keep) {
                 Ok(()) => {
                     rotating.failed = None;
-                    tracing::info!(path = %self.path.display(), "the EVE log was rotated");
+                    // as often as the site has configured: no news to whoever reads the log
+                    tracing::debug!(path = %self.path.display(), "the EVE log was rotated");
                     self.state.reopen.store(true, Ordering::Release);
                 }
                 Err(error) => {

@@ -14,7 +14,7 @@ use crate::alert::record::Mode;
 use crate::broker::Up;
 use crate::capture;
 use crate::collector::Progress;
-use crate::emit::Attempt;
+use crate::emit::{Attempt, Delays};
 use crate::indicator::{Entry, IndicatorSet};
 use crate::limits::HAND_OFF_PACKETS_MAX;
 use crate::merge::Counts;
@@ -295,6 +295,7 @@ impl View {
             clock_ahead: self.counts.clock_ahead.load(Ordering::Acquire),
             withheld: count(&self.counts.withheld),
             dead: count(&self.counts.dead),
+            delays: self.counts.delays.each_ref().map(Delays::seen),
             last_commit: Some(count(&self.counts.last_commit)).filter(|at| *at > 0),
             lag: if waiting.records() > 0 { waiting.oldest } else { Duration::ZERO },
             reachable: count(&self.counts.failures) == 0,

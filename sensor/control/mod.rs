@@ -129,7 +129,12 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Io(path, error) => write!(f, "{}: {}", path.display(), plainly(error)),
+            Failure::Io(path, error) => {
+                let (path, text) = (path.display().to_string(), plainly(error));
+                // some name it themselves
+                let why = text.strip_prefix(&path).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+                write!(f, "{path}: {why}")
+            }
             Failure::Configuration(reason) | Failure::Fault(reason) | Failure::Sandbox(reason) => f.write_str(reason),
         }
     }

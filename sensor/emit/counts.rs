@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Facts;
+use super::{Delays, Facts};
 
 /// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,8 @@ pub struct Counts {
     pub dead: AtomicU64,
     /// Records that the spool could not read any more.
     pub damaged: AtomicU64,
+    /// Records that were settled while somebody had a replay of them begun: they go once more.
+    pub again: AtomicU64,
     /// Attempts by what became of them.
     attempts: [AtomicU64; Attempt::ALL.len()],
     /// Attempts that ended with "later".
@@ -104,6 +107,8 @@ pub struct Counts {
     pub failures: AtomicU64,
     /// The endpoint in use; 0 is the first in the configuration.
     pub endpoint: AtomicU64,
+    /// How long records took from the spool to the centre's disk, by lane, the most urgent first.
+    pub delays: [Delays; 3],
     /// When the centre last committed something, in seconds since 1970; 0: not since the start.
     pub last_commit: AtomicU64,
     /// Until when our certificate holds, in seconds since 1970; 0: we have none.
@@ -134,6 +139,24 @@ impl Counts {
 
     pub(super) fn failed(&self, reason: Option<String>) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// The centre has these records of a lane, which were appended then; how many.
+    pub(super) fn committed(&self, lane: usize, appended: impl Iterator<Item = Option<SystemTime>>) -> u64 {
+        let (now, mut count) = (SystemTime::now(), 0);
+        for appended in appended {
+            count += 1;
+            if let (Some(appended), Some(delays)) = (appended, self.delays.get(lane)) {
+                // a clock that was set back makes none quicker than quick
+                delays.add(now.duration_since(appended).unwrap_or_default());
+            }
+        }
+        self.delivered.fetch_add(count, Ordering::Relaxed);
+        if count > 0 {
+            let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.last_commit.store(now.as_secs(), Ordering::Release);
+        }
+        count
     }
 
     pub(super) fn tried(&self, attempt: Attempt) {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::counts::{Attempt, Counts, Outcome};
 use super::endpoints::Endpoints;
@@ -240,18 +240,14 @@ impl Courier {
 
     /// The run's records up to `up_to` need not be delivered any more.
     fn settle(&mut self, up_to: Position, run: &Run, now: Duration) -> Step {
+        let there = run.records.iter().filter(|record| record.position <= up_to).count() as u64;
+        add(&self.counts.again, if self.readers.lanes()[run.lane].was_set_back() { there } else { 0 });
         if let Err(error) = self.readers.lanes()[run.lane].commit(up_to) {
             self.lanes[run.lane].owes(up_to, now, &error);
         }
-        let there = run.records.iter().filter(|record| record.position <= up_to).count() as u64;
-        let delivered = run.projected.iter().filter(|record| record.position() <= up_to).count() as u64;
+        let delivered = self.counts.committed(run.lane, run.committed(up_to).map(|record| record.time));
         let dead = self.lanes[run.lane].settle(up_to);
         self.lanes[run.lane].larger();
-        add(&self.counts.delivered, delivered);
-        if delivered > 0 {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.counts.last_commit.store(now.as_secs(), Ordering::Release);
-        }
         add(&self.counts.withheld, there.saturating_sub(delivered + dead));
         add(&self.counts.damaged, (up_to.0 - run.after.0).saturating_sub(there));
         if self.failures > 0 {

@@ -54,7 +54,7 @@ mod tests {
     fn a_refused_record_is_kept_with_its_reason_until_the_file_is_full() {
         let directory = tempfile::TempDir::new().unwrap();
         let letters = DeadLetters { bytes_max: 100, ..DeadLetters::beside(directory.path()) };
-        let record = Record { position: Position(4), payload: br#"{"a":1}"#.to_vec() };
+        let record = Record { position: Position(4), time: None, payload: br#"{"a":1}"#.to_vec() };
         letters.keep(&record, "no such field").unwrap();
         let text = std::fs::read_to_string(directory.path().join(DEAD_LETTERS)).unwrap();
         assert_eq!(text, "{\"sequence\":4,\"reason\":\"no such field\",\"record\":{\"a\":1}}\n");

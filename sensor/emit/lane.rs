@@ -42,6 +42,13 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// The records that the centre has with `up_to`; what the gate kept back is not among them.
+    pub(super) fn committed(&self, up_to: Position) -> impl Iterator<Item = &Record> {
+        let mut sent = self.projected.iter().map(Projected::position).take_while(move |at| *at <= up_to).peekable();
+        // both are in order, and what was sent was read
+        self.records.iter().filter(move |record| sent.next_if_eq(&record.position).is_some())
+    }
+
     /// Whether the centre may say that it has committed up to there. Around suspects it is all or nothing: what is below the
     /// one record was not sent.
     pub(super) fn holds(&self, up_to: Position) -> bool {

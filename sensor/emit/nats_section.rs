@@ -75,6 +75,11 @@ impl Section {
         if !is_token(&stream) {
             problems.push((KEY, format!("`{stream}` is no name of a stream")));
         }
+        // its servers take nobody without one (`deploy/nats/servers.conf`), and every message would wait for ever
+        if servers.iter().any(|server| server.is_secured) && beside.certificate.is_none() {
+            let why = "a `tls://` server knows a site by its certificate, and `certificate` is missing";
+            problems.push((KEY, why.to_owned()));
+        }
         if problems.is_empty() { Ok(Section { servers, stream }) } else { Err(problems) }
     }
 
@@ -128,7 +133,8 @@ mod tests {
 
     fn check(servers: &[&str], stream: Option<&str>) -> Result<Section, Vec<Problem>> {
         let servers = servers.iter().map(|server| (*server).to_owned()).collect();
-        Section::check(&Written { servers, stream: stream.map(str::to_owned) }, &Default::default())
+        let beside = emit::Written { certificate: Some("sensor.pem".into()), ..emit::Written::default() };
+        Section::check(&Written { servers, stream: stream.map(str::to_owned) }, &beside)
     }
 
     #[test]
@@ -156,10 +162,24 @@ mod tests {
         let beside = emit::Written {
             url: "https://centre.example".to_owned(),
             token: Some("token".into()),
+            certificate: Some("sensor.pem".into()),
             ..emit::Written::default()
         };
         let problems = Section::check(&written, &beside).unwrap_err();
         assert_eq!(problems.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["nats", "token"]);
+    }
+
+    #[test]
+    fn a_site_has_a_certificate_wherever_one_is_asked_for() {
+        let servers =
+            |urls: &[&str]| Written { servers: urls.iter().map(|url| (*url).to_owned()).collect(), stream: None };
+        let check = |urls: &[&str]| Section::check(&servers(urls), &emit::Written::default());
+        let problems = check(&["nats://127.0.0.1", "tls://n1.example"]).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].1.contains("`certificate` is missing"), "{problems:?}");
+        assert!(
+            check(&["nats://127.0.0.1", "nats://localhost:4223"]).is_ok(),
+            "a broker on this machine asks for none"
+        );
     }
 
     #[test]

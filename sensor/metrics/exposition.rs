@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use prometheus::TextEncoder;
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::families::FAMILIES;
 use super::{DeliveryState, Link, Sight, SpoolState, Tally};
 use crate::alert::record::Mode;
+use crate::emit::{CLASSES_MS, Delayed};
 use crate::limits::LINKS_LABELLED_MAX;
 
 /// What links beyond [`LINKS_LABELLED_MAX`] are called together.
@@ -23,6 +24,8 @@ pub(super) enum Grows {
     Only,
     /// Up and down: a gauge.
     OrShrinks,
+    /// From 0 at the start of the sensor, by how long something took: a histogram.
+    ByTime,
 }
 
 /// A metric family: one row of [`FAMILIES`].
@@ -120,14 +123,27 @@ impl Samples {
         self.with(&[(name, of)], value);
     }
 
+    /// The classes of a histogram, with one label.
+    pub(super) fn times(&mut self, name: &'static str, of: &str, delayed: &Delayed) {
+        let mut histogram = Histogram::default();
+        let mut count = 0;
+        let buckets = delayed.classes.iter().zip(CLASSES_MS.map(|up_to| up_to as f64 / 1e3)).map(|(records, up_to)| {
+            count += records;
+            let mut bucket = Bucket::default();
+            bucket.set_cumulative_count(count);
+            bucket.set_upper_bound(up_to);
+            bucket
+        });
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(delayed.classes.iter().sum());
+        histogram.set_sample_sum(delayed.sum.as_secs_f64());
+        let mut metric = Metric::from_label(vec![pair(&(name, of))]);
+        metric.set_histogram(histogram);
+        self.metrics.push(metric);
+    }
+
     /// A sample with labels.
     pub(super) fn with(&mut self, labels: &[(&'static str, &str)], value: f64) {
-        let pair = |&(name, of): &(&str, &str)| {
-            let mut pair = LabelPair::default();
-            pair.set_name(name.to_owned());
-            pair.set_value(of.to_owned());
-            pair
-        };
         let mut metric = Metric::from_label(labels.iter().map(pair).collect());
         match self.grows {
             Grows::Only => {
@@ -135,7 +151,7 @@ impl Samples {
                 counter.set_value(value);
                 metric.set_counter(counter);
             }
-            Grows::OrShrinks => {
+            Grows::OrShrinks | Grows::ByTime => {
                 let mut gauge = Gauge::default();
                 gauge.set_value(value);
                 metric.set_gauge(gauge);
@@ -143,6 +159,13 @@ impl Samples {
         }
         self.metrics.push(metric);
     }
+}
+
+fn pair(&(name, of): &(&'static str, &str)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(of.to_owned());
+    pair
 }
 
 fn collect(family: &Family, seen: &Seen<'_>) -> MetricFamily {
@@ -164,6 +187,7 @@ fn collect(family: &Family, seen: &Seen<'_>) -> MetricFamily {
     collected.set_field_type(match family.grows {
         Grows::Only => MetricType::COUNTER,
         Grows::OrShrinks => MetricType::GAUGE,
+        Grows::ByTime => MetricType::HISTOGRAM,
     });
     collected.set_metric(samples.metrics);
     collected
@@ -293,6 +317,21 @@ mod tests {
         let without = exposition(&Sight::default());
         assert!(!without.contains("haetae_spool_") && !without.contains("haetae_delivery_"));
         assert!(!without.contains("# HELP haetae_link_up"), "a family without samples has no head either");
+    }
+
+    #[test]
+    fn a_histogram_counts_each_record_up_to_its_class_and_all_beyond() {
+        let mut delivery = DeliveryState::default();
+        (delivery.delays[0].classes[0], delivery.delays[0].classes[5], delivery.delays[0].classes[12]) = (3, 2, 1);
+        delivery.delays[0].sum = std::time::Duration::from_millis(90_000_500);
+        let text = exposition(&Sight { delivery: Some(delivery), ..Sight::default() });
+        let bucket = |up_to: &str| {
+            value(&text, &format!("haetae_delivery_commit_seconds_bucket{{lane=\"critical\",le=\"{up_to}\"}}"))
+        };
+        assert_eq!(["0.05", "1", "2", "86400", "+Inf"].map(bucket), [3.0, 3.0, 5.0, 5.0, 6.0]);
+        assert_eq!(value(&text, "haetae_delivery_commit_seconds_count{lane=\"critical\"}"), 6.0);
+        assert_eq!(value(&text, "haetae_delivery_commit_seconds_sum{lane=\"critical\"}"), 90_000.5);
+        assert_eq!(value(&text, "haetae_delivery_commit_seconds_count{lane=\"low\"}"), 0.0);
     }
 
     #[test]

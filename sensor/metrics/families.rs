@@ -3,7 +3,7 @@
 //! In: a sight. Out: samples. Counters end in `_total`, units are seconds and bytes; what must never be above zero, and what a
 //! number means for an operator, stands in the help text. deploy/prometheus/README.md repeats this table (a test compares).
 
-use super::exposition::Grows::{Only, OrShrinks};
+use super::exposition::Grows::{ByTime, Only, OrShrinks};
 use super::exposition::Read::{Any, Delivery, Links, Sight, Spool, Sum};
 use super::exposition::{Family, Read};
 use super::samples;
@@ -411,6 +411,12 @@ pub(super) static FAMILIES: &[Family] = &[
         "How far the centre is behind the sensor.",
         Delivery(|delivery| Some(delivery.lag.as_secs_f64())),
     ),
+    Family {
+        name: "haetae_delivery_commit_seconds",
+        grows: ByTime,
+        help: "How long records took from the spool to the centre's disk, by how urgent they are. What a replay sends again counts from when it was raised.",
+        read: Any(samples::delays),
+    },
     gauge(
         "haetae_delivery_last_commit_timestamp_seconds",
         "When the centre last committed something, in seconds since 1970; missing until it has.",

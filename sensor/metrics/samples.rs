@@ -237,6 +237,12 @@ pub(super) fn lane_ages(seen: &Seen<'_>, out: &mut Samples) {
     by_lane(seen, out, |lane| lane.oldest_age.as_secs_f64());
 }
 
+pub(super) fn delays(seen: &Seen<'_>, out: &mut Samples) {
+    for (lane, delayed) in Lane::ALL.iter().zip(seen.sight.delivery.iter().flat_map(|delivery| &delivery.delays)) {
+        out.times("lane", lane.name(), delayed);
+    }
+}
+
 pub(super) fn lane_shed(seen: &Seen<'_>, out: &mut Samples) {
     for (lane, state) in Lane::ALL.iter().zip(seen.sight.spool.iter().flat_map(|spool| &spool.lanes)) {
         for (cause, records) in Cause::ALL.iter().zip(state.shed) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Tally;
 use crate::alert::record::Mode;
-use crate::emit::Attempt;
+use crate::emit::{Attempt, Delayed};
 use crate::spool::{Cause, Lane};
 
 /// What the sensor is like at one moment. Counters count from its start.
@@ -266,6 +266,8 @@ pub struct DeliveryState {
     pub withheld: u64,
     /// Records that the centre refused; they are among the dead letters.
     pub dead: u64,
+    /// How long records took from the spool to the centre's disk, by lane, the most urgent first.
+    pub delays: [Delayed; 3],
     /// When the centre last committed something: seconds since 1970; `None`: not since the start.
     pub last_commit: Option<u64>,
     /// How far the centre is behind the sensor: the age of the oldest record that it has not committed; zero when none waits.

@@ -111,6 +111,7 @@ impl Log {
             shed: shed.to_vec(),
             lent: 0,
             rewinds: 0,
+            rewound: 0,
             others: Vec::new(),
             settled: 0,
         };

@@ -4,11 +4,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::cursor::{Cursor, Place};
 use super::segment::Frame;
-use super::shared::{Key, Other, Segment, Shared};
+use super::shared::{Key, Other, Segment, Shared, moment};
 use super::storage::replace;
 use super::{CURSOR, Position, SpoolId, Storage};
 
@@ -20,6 +20,8 @@ pub(super) const NAMED: &str = "cursor-";
 pub struct Record {
     /// Its place.
     pub position: Position,
+    /// When it was appended; the version before did not say.
+    pub time: Option<SystemTime>,
     /// Its bytes.
     pub payload: Vec<u8>,
 }
@@ -100,6 +102,16 @@ impl Reader {
         }
     }
 
+    /// Records that its watermark was set back over, in this life.
+    pub(super) fn rewound(&self) -> u64 {
+        self.shared.state().rewound
+    }
+
+    /// Whether the watermark was set back since something was last read: what was read is sent again, whatever becomes of it.
+    pub fn was_set_back(&self) -> bool {
+        self.other.is_none() && self.shared.state().rewinds != self.rewinds
+    }
+
     /// The durable records from `from` on, at most so many records and bytes, but one record whatever its length.
     /// Damaged records are missing: their positions are. What is read stays until the next reading, whatever is given up.
     ///
@@ -128,7 +140,8 @@ impl Reader {
                 (held.at, held.sequence) = (frame.end, frame.sequence);
                 if wanted {
                     bytes += frame.payload.len();
-                    records.push(Record { position: Position(frame.sequence), payload: frame.payload.to_vec() });
+                    let (position, time) = (Position(frame.sequence), frame.time.map(moment));
+                    records.push(Record { position, time, payload: frame.payload.to_vec() });
                     from = frame.sequence + 1;
                 }
             }

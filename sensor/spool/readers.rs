@@ -38,6 +38,11 @@ impl Readers {
         self.room.settled.load(Ordering::Acquire)
     }
 
+    /// Records that somebody has set the centre's watermark back over since the spool was opened, in all lanes: each is sent again.
+    pub fn rewound(&self) -> u64 {
+        self.lanes.iter().map(Reader::rewound).sum()
+    }
+
     /// What waits in each lane.
     pub fn each(&self) -> impl Iterator<Item = Waiting> + '_ {
         self.lanes.iter().map(Reader::waiting)

@@ -40,6 +40,10 @@ pub(super) fn milliseconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+pub(super) fn moment(milliseconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(milliseconds)
+}
+
 /// A segment, as far as it is durable.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
@@ -142,6 +146,8 @@ pub(super) struct State {
     pub lent: u64,
     /// How often the watermark was set back: what was read before must not set it forth again.
     pub rewinds: u64,
+    /// Records that the watermark was set back over, in this life.
+    pub rewound: u64,
     /// Readers beside the centre's.
     pub others: Vec<Other>,
     /// What its segments have added to the room's account of what nobody waits for.

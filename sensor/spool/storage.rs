@@ -152,13 +152,13 @@ impl Storage for Disk {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let place = directory.join(LOCK);
         let before = fs::symlink_metadata(&place).is_ok_and(|there| there.is_file());
-        let _old = before.then(|| lock(&place, directory)).transpose()?;
+        let _old = before.then(|| lock(&place)).transpose()?;
         if before {
             // a directory by now: somebody else was faster
-            fs::remove_file(&place).map_err(|_| in_use(directory))?;
+            fs::remove_file(&place).map_err(|_| in_use())?;
         }
         self.make_directory(&place)?;
-        lock(&place.join(HELD), directory).map(|file| Box::new(file) as Box<dyn Send>)
+        lock(&place.join(HELD)).map(|file| Box::new(file) as Box<dyn Send>)
     }
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {
@@ -224,16 +224,15 @@ impl Storage for Disk {
     }
 }
 
-fn in_use(directory: &Path) -> io::Error {
-    let what = format!("the spool {} is in use by another process", directory.display());
-    io::Error::new(io::ErrorKind::WouldBlock, what)
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "the spool is in use by another process")
 }
 
-fn lock(path: &Path, directory: &Path) -> io::Result<File> {
+fn lock(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use(directory)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use()),
         Err(error) => Err(error.into()),
     }
 }

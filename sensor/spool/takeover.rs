@@ -56,7 +56,7 @@ fn set_aside(storage: &dyn Storage, entries: &mut [Entry]) -> io::Result<()> {
 pub(super) fn known(storage: &dyn Storage, directory: &Path) -> io::Result<Option<u32>> {
     let known = version(storage, &directory.join(FORMAT));
     if let Some(version) = known.filter(|version| *version > VERSION) {
-        let what = format!("{}: written by a later version of this program ({version})", directory.display());
+        let what = format!("written by a later version of this program ({version})");
         return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }
     Ok(known)

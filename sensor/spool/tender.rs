@@ -7,10 +7,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::reader::{self, write_cursor};
-use super::shared::{Key, Segment, Shared, milliseconds};
+use super::shared::{Key, Segment, Shared, milliseconds, moment};
 use super::{Lane, Options, Position, Range, Storage};
 use crate::limits::{SPARES_OF_A_LANE, SPOOL_TEND_TIME};
 
@@ -73,10 +73,6 @@ impl Kept {
 /// Nothing up to there is kept; `None`: there never was anything.
 fn none_kept(through: u64) -> Option<Short> {
     (through > 0).then_some(Short { through: Position(through), from: None })
-}
-
-fn moment(milliseconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(milliseconds)
 }
 
 impl Tender {
@@ -188,7 +184,9 @@ impl Tender {
         write_cursor(self.storage.as_ref(), shared, to)?;
         shared.recount();
         shared.room.tell();
-        Ok(kept.records(Range { after: to, through: before }))
+        let records = kept.records(Range { after: to, through: before });
+        shared.state().rewound += records;
+        Ok(records)
     }
 
     /// What is there of what was appended then or later, without a gap up to the last one: of what a crash has brought back from

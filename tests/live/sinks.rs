@@ -13,14 +13,14 @@ use crate::taxii::relay::Relay;
 use crate::taxii::server::{Kind, PASSWORD, Server, Setting as Collection, USER};
 
 /// An indicator that may go to every sink.
-const SHARED: &str =
+pub(super) const SHARED: &str =
     "format: haetae/1\nindicators:\n  - { domain: bad.example, severity: high, tlp: green, pap: green }\n";
 
 /// What all of it has to hold in.
-const SANDBOXED: &str = "sandbox: required\nnetworks: { home: [10.0.0.0/8] }\nsite: { id: site-0017 }\n";
+pub(super) const SANDBOXED: &str = "sandbox: required\nnetworks: { home: [10.0.0.0/8] }\nsite: { id: site-0017 }\n";
 
 /// A link that needs no right to be opened again.
-const WORDS: [&str; 4] = ["--workers", "1", "--set", "capture=[{interface: b0, backend: libpcap}]"];
+pub(super) const WORDS: [&str; 4] = ["--workers", "1", "--set", "capture=[{interface: b0, backend: libpcap}]"];
 
 /// Waits until so many are there: an alert counts once, however often its last revision comes.
 fn counted(what: &str, wanted: usize, there: impl Fn() -> usize) {

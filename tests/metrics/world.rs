@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use haetae::alert::Sightings;
 use haetae::alert::record::Mode;
 use haetae::decode::{Fate, FragmentCounts, Malformed};
+use haetae::emit::Delayed;
 use haetae::flow::{Counts, StreamCounts};
 use haetae::metrics::{
     Board, DeliveryState, Fates, LaneState, LedgerState, Link, MergeState, OutputState, QuarantineState, Queue, Ring,
@@ -82,6 +83,7 @@ pub fn well(seconds: f64) -> Sight {
         sandbox: ["capabilities", "landlock", "seccomp"].map(|layer| (layer, true)).to_vec(),
         delivery: Some(DeliveryState {
             delivered: counted(seconds, 2),
+            delays: [quick(seconds); 3],
             last_commit: Some((STARTED + seconds) as u64),
             own_until: Some(now() + 100 * 86_400),
             centre_until: Some(now() + 50 * 86_400),
@@ -97,6 +99,13 @@ pub fn well(seconds: f64) -> Sight {
         }),
         ..Sight::default()
     }
+}
+
+/// Nearly all are committed within a tenth of a second.
+fn quick(seconds: f64) -> Delayed {
+    let mut delayed = Delayed { sum: Duration::from_secs(counted(seconds, 1)), ..Delayed::default() };
+    (delayed.classes[1], delayed.classes[4]) = (counted(seconds, 100), counted(seconds, 1));
+    delayed
 }
 
 /// A sink beside the centre that takes everything.

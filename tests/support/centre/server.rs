@@ -24,6 +24,9 @@ const IDLE_MAX: Duration = Duration::from_secs(120);
 /// The signs of life that were heard, a line each.
 pub const HEARTBEATS: &str = "heartbeats.jsonl";
 
+/// When each batch was on the disk, in microseconds since 1970, a line for each of the ledger's; only where that is asked for.
+pub const COMMITS: &str = "commits";
+
 /// How the stand-in behaves.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
@@ -52,6 +55,8 @@ pub struct Behaviour {
     pub signing: Signing,
     /// Print a line per alert.
     pub print: bool,
+    /// Write down when each batch was committed.
+    pub timed: bool,
 }
 
 /// The centre.
@@ -234,6 +239,9 @@ impl Server {
             die();
         }
         let committed = ledger.committed(batch);
+        if self.behaviour.timed {
+            self.append(COMMITS, jiff::Timestamp::now().as_microsecond().to_string().as_bytes());
+        }
         drop(ledger);
         self.show(batch, &new);
         Ok(Answer(200, Some(self.signer.sign(batch, bytes, json!({"committed": committed})))))
@@ -256,8 +264,13 @@ impl Server {
 
     /// Keeps a sign of life for whoever tests.
     fn keep(&self, heartbeat: &[u8]) {
-        let kept = std::fs::OpenOptions::new().append(true).create(true).open(self.directory.join(HEARTBEATS));
-        let _ = kept.and_then(|mut file| file.write_all(&[heartbeat, b"\n"].concat()));
+        self.append(HEARTBEATS, heartbeat);
+    }
+
+    /// A line more, for whoever tests.
+    fn append(&self, name: &str, line: &[u8]) {
+        let kept = std::fs::OpenOptions::new().append(true).create(true).open(self.directory.join(name));
+        let _ = kept.and_then(|mut file| file.write_all(&[line, b"\n"].concat()));
     }
 
     /// The records that it was told to refuse.
