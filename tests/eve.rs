@@ -164,9 +164,9 @@ fn alerts(of: FlowView, (event, say, field, kind): &Said, bare: bool) -> Vec<Ale
             scene: &scene,
             clock_suspect: false,
         };
-        raised.extend(contacts.sight(&sighting).map(std::sync::Arc::unwrap_or_clone));
+        raised.extend(contacts.sight(&sighting));
     }
-    raised.extend(contacts.end(&of, Ended::Evicted).map(std::sync::Arc::unwrap_or_clone));
+    raised.extend(contacts.end(&scene, Ended::Evicted).into_iter().flatten());
     assert_eq!(raised.len(), 2, "a first and a last revision");
     raised
 }

@@ -7,15 +7,19 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::{Alert, Sighting};
-use crate::flow::{Ended, FlowView};
-use crate::limits::{CONTACTS_PER_FLOW_MAX, CONTACTS_PER_SHARD_MAX};
+use super::{Alert, Met, Sighting};
+use crate::flow::{Ended, FlowView, Scene};
+use crate::limits::{CONTACTS_PER_FLOW_MAX, CONTACTS_PER_SHARD_MAX, SHARDS};
+use crate::time::Timestamp;
 
-/// A contact that was raised; without an alert it is only remembered, so that it is not raised twice.
+/// A contact that was raised.
 struct Contact {
     indicator: u64,
-    /// Shared with whoever puts it out: a copy is made only if it changes before that is done.
-    alert: Option<Arc<Alert>>,
+    /// `None`: it is only remembered, so that it is not raised twice.
+    met: Option<Arc<Met>>,
+    // what every sighting changes lies here and not behind the pointer: most change nothing else
+    last: Timestamp,
+    count: u64,
 }
 
 /// What became of sightings; each sighting is in exactly one.
@@ -44,92 +48,110 @@ impl Sightings {
     }
 }
 
-/// The contacts of all open flows of one *shard*: one alert per (flow, indicator), later sightings only count. Keep one
-/// per shard and not one per worker, so that what its bounds do does not depend on the number of workers.
+/// The contacts of a worker's open flows: one alert per (flow, indicator), later sightings only count. Their bound is one of each
+/// shard, so that what it does does not depend on the number of workers.
 ///
-/// At [`CONTACTS_PER_SHARD_MAX`] a new contact is raised once, with its first revision marked final, and then only its
+/// Of a shard that has [`CONTACTS_PER_SHARD_MAX`] a new contact is raised once, with its first revision marked final, and then only its
 /// (flow, indicator) is remembered, 48 bytes until the flow ends: it is never raised twice. That memory needs no bound of
 /// its own, it is at most [`CONTACTS_PER_FLOW_MAX`] for each flow that the shard's flow table holds.
-#[derive(Default)]
 pub struct Contacts {
-    flows: HashMap<u64, Met, BuildHasherDefault<PacketNumber>>,
-    open: usize,
+    flows: HashMap<u64, OfFlow, BuildHasherDefault<PacketNumber>>,
+    /// Alerts to which more revisions come, by shard.
+    open: [usize; SHARDS],
     sightings: Sightings,
 }
 
-/// The contacts of one flow, in the order of their first sighting: mostly one.
-struct Met {
-    first: Contact,
-    more: Vec<Contact>,
+impl Default for Contacts {
+    fn default() -> Self {
+        Contacts { flows: HashMap::default(), open: [0; SHARDS], sightings: Sightings::default() }
+    }
 }
 
-impl Met {
+/// The contacts of one flow, in the order of their first sighting: mostly one.
+struct OfFlow {
+    first: Contact,
+    // a box of a vector: of most there is none, and the table is to be narrow
+    #[allow(clippy::box_collection)]
+    more: Option<Box<Vec<Contact>>>,
+}
+
+impl OfFlow {
+    fn more(&self) -> &[Contact] {
+        self.more.as_deref().map_or(&[], Vec::as_slice)
+    }
+
     fn iter(&self) -> impl Iterator<Item = &Contact> {
-        std::iter::once(&self.first).chain(&self.more)
+        std::iter::once(&self.first).chain(self.more())
     }
 
     /// How many alerts are kept.
     fn open(&self) -> usize {
-        self.iter().filter(|contact| contact.alert.is_some()).count()
+        self.iter().filter(|contact| contact.met.is_some()).count()
     }
 
     /// The contact with an indicator.
     fn of(&mut self, indicator: u64) -> Option<&mut Contact> {
-        std::iter::once(&mut self.first).chain(&mut self.more).find(|contact| contact.indicator == indicator)
+        let more = self.more.iter_mut().flat_map(|more| more.iter_mut());
+        std::iter::once(&mut self.first).chain(more).find(|contact| contact.indicator == indicator)
     }
 }
 
 impl Contacts {
     /// Takes note of a sighting. The first of a (flow, indicator) gives revision 1, to be raised now.
-    pub fn sight(&mut self, sighting: &Sighting<'_>) -> Option<Arc<Alert>> {
+    pub fn sight(&mut self, sighting: &Sighting<'_>) -> Option<Alert> {
         let Contacts { flows, open, sightings } = self;
+        let open = &mut open[usize::from(sighting.scene.shard)];
         match flows.entry(sighting.scene.flow.id) {
             Entry::Vacant(new) => {
                 let (contact, alert) = raise(sighting, open, sightings);
-                new.insert(Met { first: contact, more: Vec::new() });
+                new.insert(OfFlow { first: contact, more: None });
                 Some(alert)
             }
             Entry::Occupied(known) => {
-                let met = known.into_mut();
-                if let Some(contact) = met.of(sighting.iocs.number()) {
+                let of_flow = known.into_mut();
+                if let Some(contact) = of_flow.of(sighting.iocs.number()) {
                     contact.again(sighting, sightings);
                     return None;
                 }
-                if met.more.len() + 1 >= CONTACTS_PER_FLOW_MAX {
+                if of_flow.more().len() + 1 >= CONTACTS_PER_FLOW_MAX {
                     sightings.shed += 1;
                     return None;
                 }
                 let (contact, alert) = raise(sighting, open, sightings);
-                met.more.push(contact);
+                of_flow.more.get_or_insert_default().push(contact);
                 Some(alert)
             }
         }
     }
 
-    /// A flow has ended: the last revisions of its alerts, in the order of their first sighting.
+    /// A flow has ended: the last revisions of its alerts, in the order of their first sighting. `None`: it has met nothing.
     #[inline]
-    pub fn end(&mut self, flow: &FlowView, ended: Ended) -> impl Iterator<Item = Arc<Alert>> + use<> {
-        let met = if self.flows.is_empty() { None } else { self.flows.remove(&flow.id) };
-        self.open -= met.as_ref().map_or(0, Met::open);
-        let flow = *flow;
-        let contacts = met.into_iter().flat_map(|Met { first, more }| std::iter::once(first).chain(more));
-        contacts.filter_map(|contact| contact.alert).map(move |mut alert| {
-            let last = Arc::make_mut(&mut alert);
-            (last.flow, last.revision, last.ended) = (flow, 2, Some(ended));
-            alert
-        })
+    pub fn end<'s>(&mut self, scene: &'s Scene, ended: Ended) -> Option<impl Iterator<Item = Alert> + use<'s>> {
+        let OfFlow { first, more } = self.take(scene)?;
+        let contacts = std::iter::once(first).chain(more.into_iter().flat_map(|more| *more));
+        Some(contacts.filter_map(move |contact| contact.last(&scene.flow, ended)))
+    }
+
+    /// Forgets a flow's contacts: nothing more is said of them.
+    pub fn forget(&mut self, scene: &Scene) {
+        self.take(scene);
+    }
+
+    #[inline]
+    fn take(&mut self, scene: &Scene) -> Option<OfFlow> {
+        if self.flows.is_empty() {
+            return None;
+        }
+        let taken = self.flows.remove(&scene.flow.id)?;
+        self.open[usize::from(scene.shard)] -= taken.open();
+        Some(taken)
     }
 
     /// Whether the sighting's flow has met its indicator before.
     pub fn knows(&self, sighting: &Sighting<'_>) -> bool {
         let indicator = sighting.iocs.number();
-        let met = self.flows.get(&sighting.scene.flow.id);
-        met.is_some_and(|met| met.iter().any(|contact| contact.indicator == indicator))
-    }
-
-    /// Forgets a flow's contacts: nothing more is said of them.
-    pub fn forget(&mut self, flow: u64) {
-        self.open -= self.flows.remove(&flow).as_ref().map_or(0, Met::open);
+        let of_flow = self.flows.get(&sighting.scene.flow.id);
+        of_flow.is_some_and(|of_flow| of_flow.iter().any(|contact| contact.indicator == indicator))
     }
 
     /// Whether an open flow has met an indicator.
@@ -144,36 +166,52 @@ impl Contacts {
 }
 
 /// A first sighting: what is kept of it, and the alert to be put out.
-fn raise(sighting: &Sighting<'_>, open: &mut usize, counts: &mut Sightings) -> (Contact, Arc<Alert>) {
-    let mut alert = Alert::first(sighting);
-    alert.crowded = *open >= CONTACTS_PER_SHARD_MAX;
-    let alert = Arc::new(alert);
-    let kept = if alert.crowded {
+fn raise(sighting: &Sighting<'_>, open: &mut usize, counts: &mut Sightings) -> (Contact, Alert) {
+    let crowded = *open >= CONTACTS_PER_SHARD_MAX;
+    let met = Arc::new(Met::first(sighting));
+    let (indicator, first) = (sighting.iocs.number(), met.at);
+    let kept = if crowded {
         counts.crowded += 1;
         None
     } else {
         counts.raised += 1;
         *open += 1;
-        Some(Arc::clone(&alert))
+        Some(Arc::clone(&met))
     };
-    (Contact { indicator: sighting.iocs.number(), alert: kept }, alert)
+    let (flow, ended, repeats) = (sighting.scene.flow, None, None);
+    let alert = Alert { met, flow, revision: 1, ended, crowded, first, last: first, count: 1, repeats };
+    (Contact { indicator, met: kept, last: first, count: 1 }, alert)
 }
 
 impl Contact {
     fn again(&mut self, sighting: &Sighting<'_>, counts: &mut Sightings) {
-        match &mut self.alert {
-            Some(alert) => {
-                Arc::make_mut(alert).again(sighting);
-                counts.further += 1;
-            }
-            None => counts.uncounted += 1,
+        let Some(met) = &mut self.met else {
+            counts.uncounted += 1;
+            return;
+        };
+        self.count = self.count.saturating_add(1);
+        self.last = self.last.max(sighting.scene.time);
+        if !met.knows(sighting) {
+            Arc::make_mut(met).note(sighting);
         }
+        counts.further += 1;
+    }
+
+    fn last(self, flow: &FlowView, ended: Ended) -> Option<Alert> {
+        let Contact { met, last, count, .. } = self;
+        let (met, flow, ended) = (met?, *flow, Some(ended));
+        let first = met.at;
+        Some(Alert { met, flow, revision: 2, ended, crowded: false, first, last, count, repeats: None })
     }
 }
 
-/// Packet numbers are unique and given by us: spreading their bits is all the hashing they need.
+/// Packet numbers are unique and given by us: spreading their bits is all the hashing they need. Those of one block stay side by side,
+/// for flows that begin together end together: in a storm it is memory that costs.
 #[derive(Default)]
 struct PacketNumber(u64);
+
+/// Bits of a packet number below its block.
+const BLOCK_BITS: u32 = 6;
 
 impl Hasher for PacketNumber {
     fn write(&mut self, bytes: &[u8]) {
@@ -183,8 +221,11 @@ impl Hasher for PacketNumber {
     }
 
     fn write_u64(&mut self, number: u64) {
-        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15); // 2^64 over the golden ratio
-        self.0 = spread ^ spread >> 32;
+        let spread = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15); // 2^64 over the golden ratio
+        let within = (1 << BLOCK_BITS) - 1;
+        // the table takes the place from the low bits, and tells those of one place apart by the seven highest
+        let place = spread(number >> BLOCK_BITS) >> 32 << BLOCK_BITS | number & within;
+        self.0 = place & !(0x7f << 57) | spread(number) & 0x7f << 57;
     }
 
     fn finish(&self) -> u64 {
@@ -194,7 +235,7 @@ impl Hasher for PacketNumber {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{DNS, RRNAME, flow, ioc, met, scene, sighted};
+    use super::super::sample::{DNS, RRNAME, ended, flow, ioc, met, scene, sighted};
     use super::*;
 
     #[test]
@@ -203,7 +244,7 @@ mod tests {
         let first = met(&mut contacts, 1, &scene(flow(7), 10), b"c2.bad.example").expect("an alert");
         assert_eq!((first.revision, first.count, first.is_final()), (1, 1, false));
         assert!(met(&mut contacts, 1, &scene(flow(7), 12), b"c3.bad.example").is_none());
-        let last = contacts.end(&flow(7), Ended::Closed).last().expect("a last revision");
+        let last = ended(&mut contacts, flow(7), Ended::Closed).last().expect("a last revision");
         assert_eq!((last.revision, last.count, last.is_final()), (2, 2, true));
         assert_eq!((last.first.as_nanos(), last.last.as_nanos(), last.packet), (10, 12, 10));
         let seen: Vec<&str> = last.places.iter().map(|place| place.seen.as_str()).collect();
@@ -218,7 +259,7 @@ mod tests {
         for (entry, id) in [(1, 7), (2, 7), (1, 8)] {
             assert!(met(&mut contacts, entry, &scene(flow(id), 10), b"bad.example").is_some());
         }
-        let last = contacts.end(&flow(7), Ended::Timeout);
+        let last = ended(&mut contacts, flow(7), Ended::Timeout);
         assert_eq!(last.map(|alert| alert.entry.0).collect::<Vec<_>>(), [1, 2]);
         assert!(contacts.has_met(8) && !contacts.has_met(7));
     }
@@ -241,20 +282,20 @@ mod tests {
     #[test]
     fn an_ended_flow_leaves_nothing_behind() {
         let mut contacts = Contacts::default();
-        assert_eq!(contacts.end(&flow(7), Ended::Closed).count(), 0);
+        assert_eq!(ended(&mut contacts, flow(7), Ended::Closed).count(), 0);
         met(&mut contacts, 1, &scene(flow(7), 10), b"bad.example");
-        assert_eq!(contacts.end(&flow(7), Ended::Closed).count(), 1);
-        assert_eq!(contacts.end(&flow(7), Ended::Closed).count(), 0);
-        assert!(contacts.flows.is_empty() && contacts.open == 0);
+        assert_eq!(ended(&mut contacts, flow(7), Ended::Closed).count(), 1);
+        assert_eq!(ended(&mut contacts, flow(7), Ended::Closed).count(), 0);
+        assert!(contacts.flows.is_empty() && contacts.open == [0; SHARDS]);
     }
 
     #[test]
     fn a_full_shard_raises_once_and_says_that_this_is_final() {
-        let mut contacts = Contacts { open: CONTACTS_PER_SHARD_MAX, ..Contacts::default() };
+        let mut contacts = Contacts { open: [CONTACTS_PER_SHARD_MAX; SHARDS], ..Contacts::default() };
         let alert = met(&mut contacts, 1, &scene(flow(7), 10), b"bad.example").expect("an alert");
         assert!(alert.is_final() && alert.revision == 1 && alert.ended.is_none());
         assert!(met(&mut contacts, 1, &scene(flow(7), 11), b"bad.example").is_none(), "not raised twice");
-        assert_eq!(contacts.end(&flow(7), Ended::Closed).count(), 0);
+        assert_eq!(ended(&mut contacts, flow(7), Ended::Closed).count(), 0);
         assert_eq!(contacts.sightings(), Sightings { crowded: 1, uncounted: 1, ..Sightings::default() });
     }
 

@@ -22,6 +22,8 @@ pub mod words;
 pub(crate) mod sample;
 
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 pub use contacts::{Contacts, Sightings};
 pub use places::{Place, Places, Printed};
@@ -54,10 +56,8 @@ pub struct Sighting<'a> {
 /// One contact of one flow with one indicator, at one revision.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// What was met.
-    pub entry: Entry,
-    /// The sources that stand by it.
-    pub iocs: Iocs,
+    /// What was met, and where: shared by the revisions, until one has more to say.
+    pub met: Arc<Met>,
     /// The flow, as it stands at this revision.
     pub flow: FlowView,
     /// Counts from 1.
@@ -66,12 +66,31 @@ pub struct Alert {
     pub ended: Option<Ended>,
     /// There was no room to keep the contact: its first revision is its last, though the flow goes on.
     pub crowded: bool,
+    /// Its first sighting.
+    pub first: Timestamp,
+    /// Its latest sighting.
+    pub last: Timestamp,
+    /// How many sightings.
+    pub count: u64,
+    /// Set in an update, which stands for other alerts: count, times and bytes are theirs together.
+    pub repeats: Option<Box<Repeats>>,
+}
+
+/// What sightings said of a contact. Most say nothing new: then it stays as the first left it, however many there are.
+#[derive(Clone, Debug)]
+pub struct Met {
+    /// What was met.
+    pub entry: Entry,
+    /// The sources that stand by it.
+    pub iocs: Iocs,
     /// The event of its first sighting.
     pub event: &'static Event,
     /// Who spoke at its first sighting.
     pub side: Side,
     /// Number of the packet of its first sighting.
     pub packet: u64,
+    /// When that was.
+    pub at: Timestamp,
     /// Where it was met.
     pub places: Places,
     /// How far its observations say that it went.
@@ -82,79 +101,103 @@ pub struct Alert {
     pub answers: Vec<IpAddr>,
     /// X-Forwarded-For as it was written.
     pub forwarded_for: Option<String>,
-    /// Its first sighting.
-    pub first: Timestamp,
-    /// Its latest sighting.
-    pub last: Timestamp,
-    /// How many sightings.
-    pub count: u64,
     /// Whether the machine's clock was in doubt when it was first sighted: its times are the sensor's own.
     pub clock_suspect: bool,
-    /// Set in an update, which stands for other alerts: count, times and bytes are theirs together.
-    pub repeats: Option<Repeats>,
 }
 
 /// The field in which EVE has X-Forwarded-For.
 const FORWARDED_FOR: &str = "http.xff";
 
-impl Alert {
-    /// How bad the worst of its sources says it is.
-    pub fn severity(&self) -> Severity {
-        self.iocs.severity()
-    }
+impl Deref for Alert {
+    type Target = Met;
 
-    fn first(sighting: &Sighting<'_>) -> Alert {
-        let mut alert = Alert {
+    fn deref(&self) -> &Met {
+        &self.met
+    }
+}
+
+impl Met {
+    fn first(sighting: &Sighting<'_>) -> Met {
+        let mut met = Met {
             entry: sighting.entry,
             iocs: sighting.iocs.clone(),
-            flow: sighting.scene.flow,
-            revision: 1,
-            ended: None,
-            crowded: false,
             event: sighting.observation.event,
             side: sighting.observation.side,
             packet: sighting.scene.packet,
+            at: sighting.scene.time,
             places: Places::default(),
             told: None,
             context: Vec::new(),
             answers: Vec::new(),
             forwarded_for: None,
-            first: sighting.scene.time,
-            last: sighting.scene.time,
-            count: 0,
             clock_suspect: sighting.clock_suspect,
-            repeats: None,
         };
-        alert.again(sighting);
-        alert
+        met.note(sighting);
+        met
     }
 
-    /// Takes note of one more sighting in the same flow.
-    fn again(&mut self, sighting: &Sighting<'_>) {
-        self.count = self.count.saturating_add(1);
-        self.last = self.last.max(sighting.scene.time);
-        let fields = sighting.observations.fields(sighting.observation);
-        if let Some(seen) = fields.get(sighting.field) {
-            self.places.note(Place { seen_in: seen.field.name, seen: printable(sighting.observations, seen) });
+    /// Takes note of what one more sighting in the same flow says.
+    fn note(&mut self, sighting: &Sighting<'_>) {
+        let Sighting { observations, observation, .. } = sighting;
+        if let Some(seen) = sighting.seen() {
+            self.places.note(Place { seen_in: seen.field.name, seen: printable(observations, seen) });
         }
-        if self.context.is_empty() || sighting.observation.stage > self.told {
+        if self.context.is_empty() || observation.stage > self.told {
             self.context = context(sighting);
         }
-        self.told = self.told.max(sighting.observation.stage);
-        for seen in fields {
-            self.note_beside(sighting.observations, seen);
+        self.told = self.told.max(observation.stage);
+        for seen in observations.fields(observation) {
+            self.note_beside(observations, seen);
         }
     }
 
     /// What stands beside the matched field and belongs in the alert whatever the indicator is.
     fn note_beside(&mut self, observations: &Observations, seen: &Seen) {
-        if seen.field.form == Form::Address && !seen.field.path.is_empty() && self.answers.len() < ANSWERS_MAX {
+        if self.wants_answer(seen) {
             let answer = address::from_bytes(observations.raw(seen));
             self.answers.extend(answer.filter(|answer| !self.answers.contains(answer)));
         }
-        if seen.field.name == FORWARDED_FOR && self.forwarded_for.is_none() {
+        if self.wants_forwarded_for(seen) {
             self.forwarded_for = Some(printable(observations, seen).to_string());
         }
+    }
+
+    fn wants_answer(&self, seen: &Seen) -> bool {
+        seen.field.form == Form::Address && !seen.field.path.is_empty() && self.answers.len() < ANSWERS_MAX
+    }
+
+    fn wants_forwarded_for(&self, seen: &Seen) -> bool {
+        self.forwarded_for.is_none() && seen.field.name == FORWARDED_FOR
+    }
+
+    /// Whether [`Met::note`] would change nothing; in doubt it would. Nothing is printed for this.
+    fn knows(&self, sighting: &Sighting<'_>) -> bool {
+        let Sighting { observations, observation, .. } = sighting;
+        let fields = observations.fields(observation);
+        let is_answered = |seen: &Seen| {
+            let answer = address::from_bytes(observations.raw(seen));
+            answer.is_none_or(|answer| self.answers.contains(&answer))
+        };
+        observation.stage <= self.told
+            && sighting.seen().is_none_or(|seen| self.places.know(seen, observations.raw(seen)))
+            && (!self.context.is_empty() || fields.iter().all(|seen| seen.field.path.is_empty()))
+            && fields
+                .iter()
+                .all(|seen| (!self.wants_answer(seen) || is_answered(seen)) && !self.wants_forwarded_for(seen))
+    }
+}
+
+impl Sighting<'_> {
+    /// The field that met it.
+    fn seen(&self) -> Option<&Seen> {
+        self.observations.fields(self.observation).get(self.field)
+    }
+}
+
+impl Alert {
+    /// How bad the worst of its sources says it is.
+    pub fn severity(&self) -> Severity {
+        self.iocs.severity()
     }
 
     /// How far the contact went. A flow that asks for a name is a flow with the resolver: how far *that* went is no
@@ -210,7 +253,7 @@ fn context(sighting: &Sighting<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::sample::{DNS, RESPONSE, RRNAME, TLS_SNI, flow, ioc, met, resolver_flow, scene, tls_met};
+    use super::sample::{DNS, RESPONSE, RRNAME, TLS_SNI, ended, flow, ioc, met, resolver_flow, scene, tls_met};
     use super::*;
     use crate::limits::SEEN_PAIRS_MAX;
 
@@ -220,7 +263,7 @@ mod tests {
         for number in 0..40_u8 {
             met(&mut contacts, 1, &scene(flow(7), 10), &[b'a' + number / 2, b'.', b'x']);
         }
-        let last = contacts.end(&flow(7), Ended::Closed).last().expect("a last revision");
+        let last = ended(&mut contacts, flow(7), Ended::Closed).last().expect("a last revision");
         assert_eq!((last.places.len(), last.count), (SEEN_PAIRS_MAX, 40));
     }
 
@@ -246,7 +289,7 @@ mod tests {
                 clock_suspect: false,
             });
         }
-        let last = contacts.end(&resolver_flow(7), Ended::Timeout).last().expect("a last revision");
+        let last = ended(&mut contacts, resolver_flow(7), Ended::Timeout).last().expect("a last revision");
         assert_eq!(last.flow.stage, Stage::Established);
         assert_eq!((last.stage(), last.is_of_a_name(), last.answers.len()), (Stage::Answered, true, 1));
         assert!(String::from_utf8_lossy(&last.context).contains("203.0.113.66"), "the context is the answer");

@@ -7,6 +7,7 @@ use std::ops::Deref;
 
 use super::{json, words};
 use crate::limits::{SEEN_BYTES_MAX, SEEN_PAIRS_MAX};
+use crate::observable::{Form, Seen};
 
 /// Bytes of a text that lie in place: any address as it is written, and most names.
 const SHORT_BYTES_MAX: usize = 46;
@@ -24,8 +25,7 @@ enum Text {
 impl Printed {
     /// At most [`SEEN_BYTES_MAX`] bytes of a value as harmless text, see [`words::printable`].
     pub fn of_text(bytes: &[u8]) -> Printed {
-        let is_plain = bytes.len() <= SHORT_BYTES_MAX && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
-        if is_plain { Printed::short(bytes) } else { words::printable(bytes, SEEN_BYTES_MAX).into() }
+        if is_plain(bytes) { Printed::short(bytes) } else { words::printable(bytes, SEEN_BYTES_MAX).into() }
     }
 
     /// An address in its own family: the IPv6 form of an IPv4 address is that address.
@@ -61,6 +61,11 @@ impl Printed {
             Text::Long(text) => text.as_bytes(),
         }
     }
+}
+
+/// Whether a text is short and stands for itself when it is printed.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.len() <= SHORT_BYTES_MAX && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 impl From<String> for Printed {
@@ -135,6 +140,14 @@ impl Places {
         } else if self.len() < SEEN_PAIRS_MAX && self.iter().all(|known| *known != place) {
             self.more.push(place);
         }
+    }
+
+    /// Whether [`Places::note`] would change nothing, by what the wire had; in doubt it would.
+    pub(super) fn know(&self, seen: &Seen, raw: &[u8]) -> bool {
+        let is_it = |place: &Place| {
+            seen.field.form == Form::Text && place.seen_in == seen.field.name && place.seen.bytes() == raw
+        };
+        self.len() >= SEEN_PAIRS_MAX || is_plain(raw) && self.iter().any(is_it)
     }
 }
 

@@ -4,15 +4,24 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+
 use super::Worker;
 use crate::alert::Alert;
 use crate::alert::record::Desk;
 use crate::flow::{Effort, Scene};
+use crate::limits::RELEASES_WAITING_MAX;
 use crate::time::Timestamp;
 
 impl Worker {
     pub(super) fn put_out(&mut self, scene: &Scene, phase: u8, record: Record) {
         self.release.records.push((Place { phase, packet: scene.packet }, record));
+    }
+
+    pub(super) fn put_out_alert(&mut self, scene: &Scene, phase: u8, alert: Alert) {
+        let record = Record::Alert(self.release.alerts.len() as u32);
+        self.release.alerts.push(alert);
+        self.put_out(scene, phase, record);
     }
 
     /// Whether anyone wants events of this type.
@@ -40,15 +49,20 @@ impl Worker {
     }
 
     pub(super) fn next_release(&self) -> Release {
-        let Release { epoch, reached, ref records, .. } = self.release;
-        // what comes is mostly as much as what came
-        let records = Vec::with_capacity(records.len());
+        let Release { epoch, reached, ref records, ref alerts, .. } = self.release;
+        // what comes is mostly as much as what came; after a storm its room goes
+        let is_fit = |room: &Room| room.alerts.capacity() / ROOM_SHARE <= alerts.len();
+        let room = self.rooms.1.try_recv().ok().filter(is_fit);
+        let new = || Room { records: Vec::with_capacity(records.len()), alerts: Vec::with_capacity(alerts.len()) };
+        let Room { records, alerts } = room.unwrap_or_else(new);
         Release {
+            back: Some(self.rooms.0.clone()),
             epoch: epoch + 1,
             reached,
             said: reached,
             desk: self.orders.desk.clone(),
             records,
+            alerts,
             ..Release::default()
         }
     }
@@ -67,8 +81,8 @@ pub struct Place {
 pub enum Record {
     /// An event line: a range of [`Release::lines`], and whether the site's log lists its type.
     Event(std::ops::Range<usize>, bool),
-    /// An alert at one of its revisions.
-    Alert(Arc<Alert>),
+    /// An alert at one of its revisions: which of [`Release::alerts`].
+    Alert(u32),
 }
 
 /// All that a worker has to say about one epoch, in order of place.
@@ -83,15 +97,46 @@ pub struct Release {
     pub said: Timestamp,
     /// In order; records of the same place come from the same worker.
     pub records: Vec<(Place, Record)>,
+    /// Alerts, in the order of their records.
+    pub alerts: Vec<Alert>,
     /// Event lines.
     pub lines: Vec<u8>,
     /// Where its alerts are written, if not at the collector's own desk.
     pub desk: Option<Arc<Desk>>,
+    /// Where its room goes.
+    pub back: Option<Sender<Room>>,
     /// Nothing is waited for after this one, whoever could still say something.
     pub last: bool,
 }
 
+/// Room of a release, on its way back to its worker: memory that nobody has touched yet is dear, and so is that which another
+/// thread gives to the allocator.
+pub struct Room {
+    records: Vec<(Place, Record)>,
+    alerts: Vec<Alert>,
+}
+
+/// The ends of the way back.
+pub(super) fn rooms() -> (Sender<Room>, Receiver<Room>) {
+    bounded(RELEASES_WAITING_MAX)
+}
+
+/// Room of which less than this share is used is given up.
+const ROOM_SHARE: usize = 16;
+
 impl Release {
+    /// Everything was put out.
+    pub fn spent(self) {
+        let Release { mut records, mut alerts, back, .. } = self;
+        records.clear();
+        alerts.clear();
+        if alerts.capacity() > 0
+            && let Some(back) = back
+        {
+            let _enough_there = back.try_send(Room { records, alerts });
+        }
+    }
+
     /// Makes one record of the site's log of all its lines.
     pub fn log_all(&mut self) {
         let place = Place { phase: 0, packet: 0 };
