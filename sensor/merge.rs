@@ -322,7 +322,7 @@ impl Contact {
         counts.merged += alerts;
         counts.waiting = counts.waiting.saturating_sub(alerts);
         (alert.revision, alert.crowded, alert.count) = (1, true, sightings);
-        (alert.first, alert.last, alert.flow.payload) = (first, last, payload);
+        (alert.met.first, alert.last, alert.flow.payload) = (first, last, payload);
         alert.repeats = Some(Box::new(Repeats { first: self.first.to_string(), update: self.updates, alerts }));
         Some(alert)
     }

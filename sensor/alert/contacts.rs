@@ -5,21 +5,35 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 
 use super::{Alert, Met, Sighting};
-use crate::flow::{Ended, FlowView, Scene};
+use crate::flow::slab::{Blocks, Slab};
+use crate::flow::{Ended, Scene};
 use crate::limits::{CONTACTS_PER_FLOW_MAX, CONTACTS_PER_SHARD_MAX, SHARDS};
 use crate::time::Timestamp;
 
 /// A contact that was raised.
 struct Contact {
     indicator: u64,
-    /// `None`: it is only remembered, so that it is not raised twice.
-    met: Option<Arc<Met>>,
-    // what every sighting changes lies here and not behind the pointer: most change nothing else
+    /// Where it is kept, or [`REMEMBERED`].
+    kept: u32,
+}
+
+/// It is not kept, but known, so that it is not raised twice.
+const REMEMBERED: u32 = u32::MAX;
+
+/// What the last revision will be made of.
+struct Kept {
+    met: Met,
     last: Timestamp,
     count: u64,
+}
+
+/// Where contacts are kept: on huge pages, for in a storm it is memory that costs, and each page that is touched first.
+#[derive(Default)]
+struct Shelf {
+    blocks: Blocks<Option<Kept>>,
+    slab: Slab<Option<Kept>>,
 }
 
 /// What became of sightings; each sighting is in exactly one.
@@ -52,10 +66,11 @@ impl Sightings {
 /// shard, so that what it does does not depend on the number of workers.
 ///
 /// Of a shard that has [`CONTACTS_PER_SHARD_MAX`] a new contact is raised once, with its first revision marked final, and then only its
-/// (flow, indicator) is remembered, 48 bytes until the flow ends: it is never raised twice. That memory needs no bound of
+/// (flow, indicator) is remembered, 40 bytes until the flow ends: it is never raised twice. That memory needs no bound of
 /// its own, it is at most [`CONTACTS_PER_FLOW_MAX`] for each flow that the shard's flow table holds.
 pub struct Contacts {
     flows: HashMap<u64, OfFlow, BuildHasherDefault<PacketNumber>>,
+    shelf: Shelf,
     /// Alerts to which more revisions come, by shard.
     open: [usize; SHARDS],
     sightings: Sightings,
@@ -63,95 +78,97 @@ pub struct Contacts {
 
 impl Default for Contacts {
     fn default() -> Self {
-        Contacts { flows: HashMap::default(), open: [0; SHARDS], sightings: Sightings::default() }
+        let (flows, shelf, sightings) = (HashMap::default(), Shelf::default(), Sightings::default());
+        Contacts { flows, shelf, open: [0; SHARDS], sightings }
     }
 }
 
-/// The contacts of one flow, in the order of their first sighting: mostly one.
-struct OfFlow {
-    first: Contact,
-    // a box of a vector: of most there is none, and the table is to be narrow
-    #[allow(clippy::box_collection)]
-    more: Option<Box<Vec<Contact>>>,
+/// The contacts of one flow, in the order of their first sighting.
+enum OfFlow {
+    One(Contact),
+    Several(Vec<Contact>),
 }
 
 impl OfFlow {
-    fn more(&self) -> &[Contact] {
-        self.more.as_deref().map_or(&[], Vec::as_slice)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Contact> {
-        std::iter::once(&self.first).chain(self.more())
-    }
-
-    /// How many alerts are kept.
-    fn open(&self) -> usize {
-        self.iter().filter(|contact| contact.met.is_some()).count()
+    fn list(&self) -> &[Contact] {
+        match self {
+            OfFlow::One(contact) => std::slice::from_ref(contact),
+            OfFlow::Several(list) => list,
+        }
     }
 
     /// The contact with an indicator.
-    fn of(&mut self, indicator: u64) -> Option<&mut Contact> {
-        let more = self.more.iter_mut().flat_map(|more| more.iter_mut());
-        std::iter::once(&mut self.first).chain(more).find(|contact| contact.indicator == indicator)
+    fn of(&self, indicator: u64) -> Option<&Contact> {
+        self.list().iter().find(|contact| contact.indicator == indicator)
+    }
+
+    fn push(&mut self, contact: Contact) {
+        match self {
+            OfFlow::Several(list) => list.push(contact),
+            OfFlow::One(first) => {
+                let first = Contact { ..*first };
+                *self = OfFlow::Several(vec![first, contact]);
+            }
+        }
     }
 }
 
 impl Contacts {
-    /// Takes note of a sighting. The first of a (flow, indicator) gives revision 1, to be raised now.
-    pub fn sight(&mut self, sighting: &Sighting<'_>) -> Option<Alert> {
-        let Contacts { flows, open, sightings } = self;
+    /// Takes note of a sighting. The first of a (flow, indicator) gives revision 1, to be raised now: it is added to `out`. Whether one was.
+    pub fn sight(&mut self, sighting: &Sighting<'_>, out: &mut Vec<Alert>) -> bool {
+        let Contacts { flows, shelf, open, sightings } = self;
         let open = &mut open[usize::from(sighting.scene.shard)];
         match flows.entry(sighting.scene.flow.id) {
             Entry::Vacant(new) => {
-                let (contact, alert) = raise(sighting, open, sightings);
-                new.insert(OfFlow { first: contact, more: None });
-                Some(alert)
+                new.insert(OfFlow::One(shelf.raise(sighting, open, sightings, out)));
             }
-            Entry::Occupied(known) => {
-                let of_flow = known.into_mut();
-                if let Some(contact) = of_flow.of(sighting.iocs.number()) {
-                    contact.again(sighting, sightings);
-                    return None;
+            Entry::Occupied(mut known) => {
+                if let Some(contact) = known.get().of(sighting.iocs.number()) {
+                    shelf.again(contact, sighting, sightings);
+                    return false;
                 }
-                if of_flow.more().len() + 1 >= CONTACTS_PER_FLOW_MAX {
+                if known.get().list().len() >= CONTACTS_PER_FLOW_MAX {
                     sightings.shed += 1;
-                    return None;
+                    return false;
                 }
-                let (contact, alert) = raise(sighting, open, sightings);
-                of_flow.more.get_or_insert_default().push(contact);
-                Some(alert)
+                known.get_mut().push(shelf.raise(sighting, open, sightings, out));
             }
         }
+        true
     }
 
-    /// A flow has ended: the last revisions of its alerts, in the order of their first sighting. `None`: it has met nothing.
+    /// A flow has ended: the last revisions of its alerts, in the order of their first sighting, are added to `out`. Whether it has
+    /// met anything.
     #[inline]
-    pub fn end<'s>(&mut self, scene: &'s Scene, ended: Ended) -> Option<impl Iterator<Item = Alert> + use<'s>> {
-        let OfFlow { first, more } = self.take(scene)?;
-        let contacts = std::iter::once(first).chain(more.into_iter().flat_map(|more| *more));
-        Some(contacts.filter_map(move |contact| contact.last(&scene.flow, ended)))
+    pub fn end(&mut self, scene: &Scene, ended: Ended, out: &mut Vec<Alert>) -> bool {
+        self.take(scene, |Kept { met, last, count }| {
+            let (flow, ended) = (scene.flow, Some(ended));
+            out.push(Alert { met, flow, revision: 2, ended, crowded: false, last, count, repeats: None });
+        })
     }
 
     /// Forgets a flow's contacts: nothing more is said of them.
     pub fn forget(&mut self, scene: &Scene) {
-        self.take(scene);
+        self.take(scene, |_| ());
     }
 
     #[inline]
-    fn take(&mut self, scene: &Scene) -> Option<OfFlow> {
+    fn take(&mut self, scene: &Scene, mut each: impl FnMut(Kept)) -> bool {
         if self.flows.is_empty() {
-            return None;
+            return false;
         }
-        let taken = self.flows.remove(&scene.flow.id)?;
-        self.open[usize::from(scene.shard)] -= taken.open();
-        Some(taken)
+        let Some(taken) = self.flows.remove(&scene.flow.id) else { return false };
+        for contact in taken.list().iter().filter(|contact| contact.kept != REMEMBERED) {
+            self.open[usize::from(scene.shard)] -= 1;
+            self.shelf.slab.take(&mut self.shelf.blocks, contact.kept).into_iter().for_each(&mut each);
+        }
+        true
     }
 
     /// Whether the sighting's flow has met its indicator before.
     pub fn knows(&self, sighting: &Sighting<'_>) -> bool {
-        let indicator = sighting.iocs.number();
         let of_flow = self.flows.get(&sighting.scene.flow.id);
-        of_flow.is_some_and(|of_flow| of_flow.iter().any(|contact| contact.indicator == indicator))
+        of_flow.is_some_and(|of_flow| of_flow.of(sighting.iocs.number()).is_some())
     }
 
     /// Whether an open flow has met an indicator.
@@ -165,43 +182,44 @@ impl Contacts {
     }
 }
 
-/// A first sighting: what is kept of it, and the alert to be put out.
-fn raise(sighting: &Sighting<'_>, open: &mut usize, counts: &mut Sightings) -> (Contact, Alert) {
-    let crowded = *open >= CONTACTS_PER_SHARD_MAX;
-    let met = Arc::new(Met::first(sighting));
-    let (indicator, first) = (sighting.iocs.number(), met.at);
-    let kept = if crowded {
-        counts.crowded += 1;
-        None
-    } else {
-        counts.raised += 1;
-        *open += 1;
-        Some(Arc::clone(&met))
-    };
-    let (flow, ended, repeats) = (sighting.scene.flow, None, None);
-    let alert = Alert { met, flow, revision: 1, ended, crowded, first, last: first, count: 1, repeats };
-    (Contact { indicator, met: kept, last: first, count: 1 }, alert)
-}
-
-impl Contact {
-    fn again(&mut self, sighting: &Sighting<'_>, counts: &mut Sightings) {
-        let Some(met) = &mut self.met else {
-            counts.uncounted += 1;
-            return;
+impl Shelf {
+    /// A first sighting: what is kept of it, and the alert to be put out.
+    fn raise(
+        &mut self,
+        sighting: &Sighting<'_>,
+        open: &mut usize,
+        counts: &mut Sightings,
+        out: &mut Vec<Alert>,
+    ) -> Contact {
+        let crowded = *open >= CONTACTS_PER_SHARD_MAX;
+        let met = Met::first(sighting);
+        let (indicator, last) = (met.iocs.number(), met.first);
+        let kept = if crowded {
+            counts.crowded += 1;
+            REMEMBERED
+        } else {
+            counts.raised += 1;
+            *open += 1;
+            self.slab.put(&mut self.blocks, Some(Kept { met: met.clone(), last, count: 1 }))
         };
-        self.count = self.count.saturating_add(1);
-        self.last = self.last.max(sighting.scene.time);
-        if !met.knows(sighting) {
-            Arc::make_mut(met).note(sighting);
-        }
-        counts.further += 1;
+        let (flow, ended, repeats) = (sighting.scene.flow, None, None);
+        out.push(Alert { met, flow, revision: 1, ended, crowded, last, count: 1, repeats });
+        Contact { indicator, kept }
     }
 
-    fn last(self, flow: &FlowView, ended: Ended) -> Option<Alert> {
-        let Contact { met, last, count, .. } = self;
-        let (met, flow, ended) = (met?, *flow, Some(ended));
-        let first = met.at;
-        Some(Alert { met, flow, revision: 2, ended, crowded: false, first, last, count, repeats: None })
+    fn again(&mut self, contact: &Contact, sighting: &Sighting<'_>, counts: &mut Sightings) {
+        if contact.kept == REMEMBERED {
+            counts.uncounted += 1;
+            return;
+        }
+        if let Some(kept) = self.slab.get_mut(&mut self.blocks, contact.kept) {
+            kept.count = kept.count.saturating_add(1);
+            kept.last = kept.last.max(sighting.scene.time);
+            if !kept.met.knows(sighting) {
+                kept.met.note(sighting);
+            }
+        }
+        counts.further += 1;
     }
 }
 
@@ -286,7 +304,7 @@ mod tests {
         met(&mut contacts, 1, &scene(flow(7), 10), b"bad.example");
         assert_eq!(ended(&mut contacts, flow(7), Ended::Closed).count(), 1);
         assert_eq!(ended(&mut contacts, flow(7), Ended::Closed).count(), 0);
-        assert!(contacts.flows.is_empty() && contacts.open == [0; SHARDS]);
+        assert!(contacts.flows.is_empty() && contacts.shelf.slab.len() == 0 && contacts.open == [0; SHARDS]);
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub struct Sighting<'a> {
 /// One contact of one flow with one indicator, at one revision.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// What was met, and where: shared by the revisions, until one has more to say.
-    pub met: Arc<Met>,
+    /// What was met, and where.
+    pub met: Met,
     /// The flow, as it stands at this revision.
     pub flow: FlowView,
     /// Counts from 1.
@@ -66,8 +66,6 @@ pub struct Alert {
     pub ended: Option<Ended>,
     /// There was no room to keep the contact: its first revision is its last, though the flow goes on.
     pub crowded: bool,
-    /// Its first sighting.
-    pub first: Timestamp,
     /// Its latest sighting.
     pub last: Timestamp,
     /// How many sightings.
@@ -89,21 +87,30 @@ pub struct Met {
     pub side: Side,
     /// Number of the packet of its first sighting.
     pub packet: u64,
-    /// When that was.
-    pub at: Timestamp,
+    /// Its first sighting.
+    pub first: Timestamp,
     /// Where it was met.
     pub places: Places,
     /// How far its observations say that it went.
     pub told: Option<Stage>,
+    /// Whether the machine's clock was in doubt when it was first sighted: its times are the sensor's own.
+    pub clock_suspect: bool,
+    /// What an event said beside the indicator; of an address nothing. Revisions share it.
+    pub said: Option<Arc<Said>>,
+}
+
+/// What an event said beside the indicator.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
     /// The event that went furthest as a JSON object: `{"tls":{...}}`; empty when there is nothing to print.
     pub context: Vec<u8>,
     /// Addresses that were given in answer.
     pub answers: Vec<IpAddr>,
     /// X-Forwarded-For as it was written.
     pub forwarded_for: Option<String>,
-    /// Whether the machine's clock was in doubt when it was first sighted: its times are the sensor's own.
-    pub clock_suspect: bool,
 }
+
+static NOTHING_SAID: Said = Said { context: Vec::new(), answers: Vec::new(), forwarded_for: None };
 
 /// The field in which EVE has X-Forwarded-For.
 const FORWARDED_FOR: &str = "http.xff";
@@ -116,6 +123,14 @@ impl Deref for Alert {
     }
 }
 
+impl Deref for Met {
+    type Target = Said;
+
+    fn deref(&self) -> &Said {
+        self.said.as_deref().unwrap_or(&NOTHING_SAID)
+    }
+}
+
 impl Met {
     fn first(sighting: &Sighting<'_>) -> Met {
         let mut met = Met {
@@ -124,13 +139,11 @@ impl Met {
             event: sighting.observation.event,
             side: sighting.observation.side,
             packet: sighting.scene.packet,
-            at: sighting.scene.time,
+            first: sighting.scene.time,
             places: Places::default(),
             told: None,
-            context: Vec::new(),
-            answers: Vec::new(),
-            forwarded_for: None,
             clock_suspect: sighting.clock_suspect,
+            said: None,
         };
         met.note(sighting);
         met
@@ -143,7 +156,10 @@ impl Met {
             self.places.note(Place { seen_in: seen.field.name, seen: printable(observations, seen) });
         }
         if self.context.is_empty() || observation.stage > self.told {
-            self.context = context(sighting);
+            let context = context(sighting);
+            if !(context.is_empty() && self.context.is_empty()) {
+                self.said().context = context;
+            }
         }
         self.told = self.told.max(observation.stage);
         for seen in observations.fields(observation) {
@@ -155,11 +171,17 @@ impl Met {
     fn note_beside(&mut self, observations: &Observations, seen: &Seen) {
         if self.wants_answer(seen) {
             let answer = address::from_bytes(observations.raw(seen));
-            self.answers.extend(answer.filter(|answer| !self.answers.contains(answer)));
+            let new = answer.filter(|answer| !self.answers.contains(answer));
+            new.into_iter().for_each(|answer| self.said().answers.push(answer));
         }
         if self.wants_forwarded_for(seen) {
-            self.forwarded_for = Some(printable(observations, seen).to_string());
+            self.said().forwarded_for = Some(printable(observations, seen).to_string());
         }
+    }
+
+    /// To be added to: a copy, where an earlier revision has it too.
+    fn said(&mut self) -> &mut Said {
+        Arc::make_mut(self.said.get_or_insert_default())
     }
 
     fn wants_answer(&self, seen: &Seen) -> bool {
@@ -279,7 +301,7 @@ mod tests {
         for observation in observations.list() {
             let observations = &observations;
             let iocs = &Iocs::new(Entry(1), vec![ioc("domain_suffix", "bad.example")]);
-            contacts.sight(&Sighting {
+            let sighting = Sighting {
                 entry: Entry(1),
                 iocs,
                 observations,
@@ -287,7 +309,8 @@ mod tests {
                 field: 0,
                 scene: &scene,
                 clock_suspect: false,
-            });
+            };
+            contacts.sight(&sighting, &mut Vec::new());
         }
         let last = ended(&mut contacts, resolver_flow(7), Ended::Timeout).last().expect("a last revision");
         assert_eq!(last.flow.stage, Stage::Established);

@@ -403,7 +403,7 @@ mod tests {
             ioc.statement = Arc::new(Statement { tlp, pap, ..Statement::clone(&ioc.statement) });
             iocs.push(ioc);
         }
-        Arc::make_mut(&mut last.met).iocs = Iocs::new(last.entry, iocs);
+        last.met.iocs = Iocs::new(last.entry, iocs);
         let record = parsed(&last);
         let metadata = &record["alert"]["metadata"];
         assert_eq!((&metadata["tlp"], &metadata["pap"]), (&json!(["red"]), &json!(["red"])));
@@ -435,7 +435,7 @@ mod tests {
     fn a_time_that_the_machines_clock_does_not_bear_out_is_marked() {
         let (first, _) = first_and_last(flow(7));
         let mut doubted = first.clone();
-        Arc::make_mut(&mut doubted.met).clock_suspect = true;
+        doubted.met.clock_suspect = true;
         let mark = |line: &[u8]| {
             let record: Value = serde_json::from_slice(line).expect("JSON");
             record.pointer("/alert/context/haetae/clock_suspect").cloned()

@@ -83,7 +83,7 @@ pub fn sighted(
     let mut observations = Observations::default();
     say(&mut observations.begin(event, Side::Client));
     let observation = &observations.list()[0];
-    contacts.sight(&Sighting {
+    let sighting = Sighting {
         entry: Entry(entry),
         iocs: &Iocs::new(Entry(entry), vec![ioc]),
         observations: &observations,
@@ -91,13 +91,17 @@ pub fn sighted(
         field: 0,
         scene,
         clock_suspect: false,
-    })
+    };
+    let mut raised = Vec::new();
+    assert_eq!(contacts.sight(&sighting, &mut raised), !raised.is_empty());
+    raised.pop()
 }
 
 /// The last revisions of a flow's alerts.
 pub fn ended(contacts: &mut Contacts, flow: FlowView, how: Ended) -> std::vec::IntoIter<Alert> {
-    let scene = scene(flow, 0);
-    contacts.end(&scene, how).into_iter().flatten().collect::<Vec<_>>().into_iter()
+    let mut last = Vec::new();
+    contacts.end(&scene(flow, 0), how, &mut last);
+    last.into_iter()
 }
 
 pub fn met(contacts: &mut Contacts, entry: u32, scene: &Scene, name: &[u8]) -> Option<Alert> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::alert::reading::Reading;
 use crate::alert::record::Desk;
-use crate::alert::{Alert, Met};
+use crate::alert::{Alert, Said};
 use crate::indicator::{Iocs, Severity, Tlp};
 use crate::limits::{REPORT_CONTACTS_SHOWN_MAX, REPORT_INCIDENTS_PER_SEVERITY_MAX};
 use crate::networks::Direction;
@@ -103,7 +103,7 @@ impl Findings {
             if incident.contacts.len() < REPORT_CONTACTS_SHOWN_MAX {
                 let (id, name_hidden) = (desk.id(alert), reading.name_hidden(alert) == Some(true));
                 let mut of_row = slim(alert);
-                Arc::make_mut(&mut of_row.met).iocs = Iocs::default();
+                of_row.met.iocs = Iocs::default();
                 incident.contacts.push(Contact { id, capture: self.capture, alert: of_row, severity, name_hidden });
             }
         }
@@ -129,7 +129,9 @@ impl Findings {
 
 /// The page shows where an indicator was met, not the whole event: that is in the record.
 fn slim(alert: &Alert) -> Alert {
-    Alert { met: Arc::new(Met { context: Vec::new(), ..Met::clone(alert) }), ..alert.clone() }
+    let mut slim = alert.clone();
+    slim.met.said = alert.met.said.as_deref().map(|said| Arc::new(Said { context: Vec::new(), ..said.clone() }));
+    slim
 }
 
 impl Incident {

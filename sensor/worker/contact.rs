@@ -51,11 +51,12 @@ impl Worker {
             return Ok(()); // to ask is not to see
         }
         self.tally.hits += again;
-        let raised = self.contacts.sight(&sighting);
-        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_ref(), ..glimpse }));
-        if let Some(alert) = raised {
+        let raised = self.contacts.sight(&sighting, &mut self.release.alerts);
+        let alert = self.release.alerts.last().filter(|_| raised);
+        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert, ..glimpse }));
+        if let Some(alert) = alert {
             self.tally.raise(alert.severity());
-            self.put_out_alert(scene, phase, alert);
+            self.put_out_alerts(scene, phase, 1);
         }
         Ok(())
     }
@@ -72,11 +73,9 @@ impl Worker {
         for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
             let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, (phase, Asked::Again));
         }
-        let alerts = self.contacts.end(scene, how);
-        let alerted = alerts.is_some();
-        for alert in alerts.into_iter().flatten() {
-            self.put_out_alert(scene, phase, alert);
-        }
+        let before = self.release.alerts.len();
+        let alerted = self.contacts.end(scene, how, &mut self.release.alerts);
+        self.put_out_alerts(scene, phase, self.release.alerts.len() - before);
         self.say(FLOW.name, scene, phase, |out| eve::write_flow_alerted(out, &scene.flow, how, alerted));
     }
 

@@ -11,6 +11,7 @@ use crate::alert::Alert;
 use crate::alert::record::Desk;
 use crate::flow::{Effort, Scene};
 use crate::limits::RELEASES_WAITING_MAX;
+use crate::pages;
 use crate::time::Timestamp;
 
 impl Worker {
@@ -18,10 +19,12 @@ impl Worker {
         self.release.records.push((Place { phase, packet: scene.packet }, record));
     }
 
-    pub(super) fn put_out_alert(&mut self, scene: &Scene, phase: u8, alert: Alert) {
-        let record = Record::Alert(self.release.alerts.len() as u32);
-        self.release.alerts.push(alert);
-        self.put_out(scene, phase, record);
+    /// The latest so many alerts of the release are to be put out.
+    pub(super) fn put_out_alerts(&mut self, scene: &Scene, phase: u8, count: usize) {
+        let end = self.release.alerts.len();
+        for at in end - count..end {
+            self.put_out(scene, phase, Record::Alert(at as u32));
+        }
     }
 
     /// Whether anyone wants events of this type.
@@ -53,7 +56,7 @@ impl Worker {
         // what comes is mostly as much as what came; after a storm its room goes
         let is_fit = |room: &Room| room.alerts.capacity() / ROOM_SHARE <= alerts.len();
         let room = self.rooms.1.try_recv().ok().filter(is_fit);
-        let new = || Room { records: Vec::with_capacity(records.len()), alerts: Vec::with_capacity(alerts.len()) };
+        let new = || Room::of(records.len(), alerts.len());
         let Room { records, alerts } = room.unwrap_or_else(new);
         Release {
             back: Some(self.rooms.0.clone()),
@@ -114,6 +117,14 @@ pub struct Release {
 pub struct Room {
     records: Vec<(Place, Record)>,
     alerts: Vec<Alert>,
+}
+
+impl Room {
+    fn of(records: usize, alerts: usize) -> Room {
+        let mut room = Room { records: Vec::with_capacity(records), alerts: Vec::with_capacity(alerts) };
+        pages::advise_huge(room.alerts.spare_capacity_mut());
+        room
+    }
 }
 
 /// The ends of the way back.
