@@ -136,6 +136,15 @@ pub(super) fn rooms() -> (Sender<Room>, Receiver<Room>) {
 const ROOM_SHARE: usize = 16;
 
 impl Release {
+    /// Alerts that have no record are none: their worker died before they were put out.
+    pub(super) fn forget_unplaced(&mut self) {
+        let place = |(_, record): &(Place, Record)| match record {
+            Record::Alert(at) => Some(*at as usize + 1),
+            Record::Event(..) => None,
+        };
+        self.alerts.truncate(self.records.iter().rev().find_map(place).unwrap_or(0));
+    }
+
     /// Everything was put out.
     pub fn spent(self) {
         let Release { mut records, mut alerts, back, .. } = self;

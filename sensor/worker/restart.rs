@@ -215,6 +215,7 @@ impl Worker {
         new.inboxes = std::mem::take(&mut self.inboxes);
         // a record is put in when it and its line are complete
         new.release = std::mem::take(&mut self.release);
+        new.release.forget_unplaced();
         new.late = std::mem::take(&mut self.late);
         new.spare(self.effort);
         *self = new;
