@@ -137,16 +137,16 @@ impl Worker {
     pub fn new(orders: Orders, release_to: Sender<Release>, laps: Laps) -> Self {
         let mut trail = Trail::default();
         trail.observations.seek_only(|kind| orders.set.seeks(kind));
-        let wary = Wary::new(orders.provoke.clone(), Leash::default());
+        let (wary, rooms) = (Wary::new(orders.provoke.clone(), Leash::default()), release::rooms());
         Worker {
             owned: std::array::from_fn(|shard| shard % orders.workers == orders.index),
             fragments: Fragments::new(orders.settings.key),
             flows: Flows::new(orders.settings),
             contacts: Contacts::default(),
-            release: Release { desk: orders.desk.clone(), ..Release::default() },
+            release: Release { desk: orders.desk.clone(), back: Some(rooms.0.clone()), ..Release::default() },
             orders,
             release_to,
-            rooms: release::rooms(),
+            rooms,
             early: BTreeMap::new(),
             shards_asked: SHARDS,
             clock_suspect: false,

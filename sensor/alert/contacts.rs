@@ -141,6 +141,10 @@ impl Contacts {
     /// met anything.
     #[inline]
     pub fn end(&mut self, scene: &Scene, ended: Ended, out: &mut Vec<Alert>) -> bool {
+        !self.flows.is_empty() && self.end_met(scene, ended, out)
+    }
+
+    fn end_met(&mut self, scene: &Scene, ended: Ended, out: &mut Vec<Alert>) -> bool {
         self.take(scene, |Kept { met, last, count }| {
             let (flow, ended) = (scene.flow, Some(ended));
             out.push(Alert { met, flow, revision: 2, ended, crowded: false, last, count, repeats: None });
@@ -152,11 +156,7 @@ impl Contacts {
         self.take(scene, |_| ());
     }
 
-    #[inline]
     fn take(&mut self, scene: &Scene, mut each: impl FnMut(Kept)) -> bool {
-        if self.flows.is_empty() {
-            return false;
-        }
         let Some(taken) = self.flows.remove(&scene.flow.id) else { return false };
         for contact in taken.list().iter().filter(|contact| contact.kept != REMEMBERED) {
             self.open[usize::from(scene.shard)] -= 1;
@@ -295,6 +295,23 @@ mod tests {
         assert!(sight(1, value("a.example")).is_some());
         assert!(sight(2, value("a.example")).is_none(), "the same indicator under another number");
         assert!(sight(1, value("b.example")).is_some(), "another indicator under the same number");
+    }
+
+    #[test]
+    fn packets_of_a_block_lie_side_by_side_and_blocks_do_not() {
+        let hash = |number: u64| {
+            let mut hasher = PacketNumber::default();
+            hasher.write_u64(number);
+            hasher.finish()
+        };
+        let places = |block: u64| (0..64).map(|at| hash(block * 64 + at) & 0xffff).collect::<Vec<_>>();
+        for block in [0, 1, 5, 1 << 30] {
+            assert!(places(block).windows(2).all(|pair| pair[0] + 1 == pair[1]), "{block}");
+        }
+        let blocks: std::collections::HashSet<u64> = (0..512).map(|block| places(block)[0]).collect();
+        assert!(blocks.len() > 256, "{} of 1024 for 512", blocks.len());
+        let tags: std::collections::HashSet<u64> = (0..64).map(|at| hash(at) >> 57).collect();
+        assert!(tags.len() > 32, "{} tags of one block", tags.len());
     }
 
     #[test]

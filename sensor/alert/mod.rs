@@ -275,7 +275,11 @@ fn context(sighting: &Sighting<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::sample::{DNS, RESPONSE, RRNAME, TLS_SNI, ended, flow, ioc, met, resolver_flow, scene, tls_met};
+    use proptest::prelude::*;
+
+    use super::sample::{
+        DNS, FORWARDED_FOR, RESPONSE, RRNAME, TLS_SNI, ended, flow, ioc, met, resolver_flow, scene, tls_met,
+    };
     use super::*;
     use crate::limits::SEEN_PAIRS_MAX;
 
@@ -287,6 +291,38 @@ mod tests {
         }
         let last = ended(&mut contacts, flow(7), Ended::Closed).last().expect("a last revision");
         assert_eq!((last.places.len(), last.count), (SEEN_PAIRS_MAX, 40));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_known_would_change_nothing(
+            sightings in prop::collection::vec((0..3_u8, any::<bool>(), prop::collection::vec(0..3_u8, 0..3), any::<bool>()), 2..12)
+        ) {
+            let (scene, iocs) = (scene(resolver_flow(7), 10), Iocs::new(Entry(1), vec![ioc("domain_suffix", "bad.example")]));
+            let mut kept: Option<Met> = None;
+            for (name, is_answer, answers, forwarded) in &sightings {
+                let mut observations = Observations::default();
+                let mut say = observations.begin(&DNS, Side::Client);
+                say.stage(if *is_answer { Stage::Answered } else { Stage::Asked });
+                // one is printed with an escape, one is too long to lie in place
+                say.field(&RRNAME, [&b"a.example"[..], b"\x01.example", &[b'x'; 50]][usize::from(*name)]);
+                answers.iter().for_each(|last| { say.address(&RESPONSE, &[203, 0, 113, *last]); });
+                if *forwarded {
+                    say.field(&FORWARDED_FOR, b"192.0.2.1");
+                }
+                let (observations, observation, scene) = (&observations, &observations.list()[0], &scene);
+                let (entry, iocs) = (Entry(1), &iocs);
+                let sighting = Sighting { entry, iocs, observations, observation, field: 0, scene, clock_suspect: false };
+                let Some(met) = &mut kept else {
+                    kept = Some(Met::first(&sighting));
+                    continue;
+                };
+                let (known, before) = (met.knows(&sighting), format!("{met:?}"));
+                met.note(&sighting);
+                prop_assert!(!known || before == format!("{met:?}"), "{before} {met:?}");
+                prop_assert!(*name != 0 || met.knows(&sighting), "what was just said in plain text is known");
+            }
+        }
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl Worker {
         }
         let before = self.release.alerts.len();
         let alerted = self.contacts.end(scene, how, &mut self.release.alerts);
-        self.put_out_alerts(scene, phase, self.release.alerts.len() - before);
+        if alerted {
+            self.put_out_alerts(scene, phase, self.release.alerts.len() - before);
+        }
         self.say(FLOW.name, scene, phase, |out| eve::write_flow_alerted(out, &scene.flow, how, alerted));
     }
 

@@ -163,3 +163,38 @@ impl Release {
         self.records = vec![(place, Record::Event(0..self.lines.len(), true))];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ipv4, listed_from, orders, pcap, question};
+    use super::super::{Laps, Orders};
+    use super::*;
+    use crate::capture::file::Reader;
+
+    #[test]
+    fn room_of_what_was_put_out_is_used_again_and_after_a_storm_it_goes() {
+        let (send, releases) = crossbeam_channel::unbounded();
+        let live = Orders { live: true, events: false, ..orders(0, 1, &listed_from(0)) };
+        let mut worker = Worker::new(live, send, Laps::new(|| 0));
+        let frames: Vec<_> = (0..=255).map(|host| ipv4(host, 17, 0, &question(1))).collect();
+        let capture = pcap(&frames);
+        let mut reader = Reader::new(&capture[..]).expect("a capture");
+        let mut raise = |count: usize| {
+            worker.breathe(&reader.poll(count).expect("readable"));
+            worker.tick(None, 0);
+            let release = releases.try_recv().expect("a release");
+            assert_eq!(release.alerts.len(), count);
+            release
+        };
+        // the room of a release is chosen when the one before it goes
+        let storm = raise(100);
+        let room = storm.alerts.as_ptr();
+        storm.spent();
+        raise(50).spent();
+        let again = raise(1);
+        assert!(again.alerts.as_ptr() == room && again.alerts.capacity() >= 100, "half as many: it was kept");
+        again.spent();
+        drop(raise(1));
+        assert!(raise(1).alerts.capacity() < 100, "one alert needs no room of a hundred");
+    }
+}

@@ -175,7 +175,7 @@ fn an_address_that_becomes_listed_while_its_flow_is_open_is_sighted_at_the_flows
 }
 
 /// A set with the address 203.0.113.66 in it, valid from that second.
-fn listed_from(from: i64) -> Arc<IndicatorSet> {
+pub(super) fn listed_from(from: i64) -> Arc<IndicatorSet> {
     let mut builder = Builder::new([0; 16], 0);
     let valid_from = Some(Timestamp::from_parts(from, 0));
     let said_by = builder.say(Statement { confidence: 90, valid_from, ..Statement::default() }).expect("room");
