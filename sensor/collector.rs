@@ -128,6 +128,7 @@ impl<'a> Collector<'a> {
                 break;
             }
             self.put_out(&epoch)?;
+            epoch.into_iter().for_each(Release::spent);
         }
         self.merge_ends()?;
         self.sync()?;
@@ -158,6 +159,7 @@ impl<'a> Collector<'a> {
             };
             self.put_out(std::slice::from_ref(&release))?;
             let (is_last, nothing_waits) = (release.last, releases.is_empty());
+            release.spent();
             self.look_after_spool(nothing_waits)?;
             progress.show(&self.collected);
             if is_last {
@@ -222,7 +224,7 @@ impl<'a> Collector<'a> {
                     };
                     self.events(&release.lines[first.start..end], *logged)?;
                 }
-                (_, release, Record::Alert(alert)) => self.alert(alert, release)?,
+                (_, release, Record::Alert(at)) => self.alert(&release.alerts[*at as usize], release)?,
             }
         }
         self.time_passes(releases)?;

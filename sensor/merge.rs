@@ -322,8 +322,8 @@ impl Contact {
         counts.merged += alerts;
         counts.waiting = counts.waiting.saturating_sub(alerts);
         (alert.revision, alert.crowded, alert.count) = (1, true, sightings);
-        (alert.first, alert.last, alert.flow.payload) = (first, last, payload);
-        alert.repeats = Some(Repeats { first: self.first.to_string(), update: self.updates, alerts });
+        (alert.met.first, alert.last, alert.flow.payload) = (first, last, payload);
+        alert.repeats = Some(Box::new(Repeats { first: self.first.to_string(), update: self.updates, alerts }));
         Some(alert)
     }
 }
@@ -349,7 +349,7 @@ mod tests {
     use super::*;
     use crate::alert::Contacts;
     use crate::alert::record::Site;
-    use crate::alert::sample::{flow, ip, scene, tls_met};
+    use crate::alert::sample::{ended, flow, ip, scene, tls_met};
     use crate::flow::{Ended, FlowView, Scene};
 
     const WINDOW: Span = Span::seconds(600);
@@ -389,7 +389,7 @@ mod tests {
         fn note(&mut self, updates: Vec<Alert>) {
             self.gone.extend(updates.into_iter().map(|update| {
                 let (stage, sightings, bytes) = (update.stage(), update.count, update.flow.payload[0]);
-                let Repeats { first, alerts, .. } = update.repeats.expect("an update");
+                let Repeats { first, alerts, .. } = *update.repeats.expect("an update");
                 Update { first, alerts, sightings, bytes, stage }
             }));
         }
@@ -405,7 +405,7 @@ mod tests {
 
         fn ends(&mut self, flow: FlowView, seconds: i64) {
             let flow = FlowView { last: Timestamp::from_parts(seconds, 0), ..flow };
-            for alert in self.contacts.end(&flow, Ended::Closed) {
+            for alert in ended(&mut self.contacts, flow, Ended::Closed) {
                 self.take(&alert);
             }
         }

@@ -21,7 +21,7 @@ mod witness;
 
 use addresses::addresses_of;
 use contact::Asked;
-pub use release::{Place, Record, Release};
+pub use release::{Place, Record, Release, Room};
 use restart::{Asking, Stage};
 pub use restart::{Casualty, Cause, doing};
 pub use specimen::Specimen;
@@ -32,7 +32,7 @@ pub use witness::{Glimpse, Witness};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::alert::record::Desk;
 use crate::alert::{Contacts, eve};
@@ -88,10 +88,11 @@ pub struct Worker {
     owned: [bool; SHARDS],
     fragments: Fragments,
     flows: Flows,
-    /// By shard, so that their bounds do not depend on who owns it.
-    contacts: Vec<Contacts>,
+    contacts: Contacts,
     release: Release,
     release_to: Sender<Release>,
+    /// Both ends of the way back of what was put out.
+    rooms: (Sender<Room>, Receiver<Room>),
     /// Address hits whose indicators are not valid yet, by flow: asked again when the flow ends.
     early: BTreeMap<u64, Vec<Hit>>,
     /// Shards whose open flows have been asked for what this set lists: all, unless it is new.
@@ -136,15 +137,16 @@ impl Worker {
     pub fn new(orders: Orders, release_to: Sender<Release>, laps: Laps) -> Self {
         let mut trail = Trail::default();
         trail.observations.seek_only(|kind| orders.set.seeks(kind));
-        let wary = Wary::new(orders.provoke.clone(), Leash::default());
+        let (wary, rooms) = (Wary::new(orders.provoke.clone(), Leash::default()), release::rooms());
         Worker {
             owned: std::array::from_fn(|shard| shard % orders.workers == orders.index),
             fragments: Fragments::new(orders.settings.key),
             flows: Flows::new(orders.settings),
-            contacts: std::iter::repeat_with(Contacts::default).take(SHARDS).collect(),
-            release: Release { desk: orders.desk.clone(), ..Release::default() },
+            contacts: Contacts::default(),
+            release: Release { desk: orders.desk.clone(), back: Some(rooms.0.clone()), ..Release::default() },
             orders,
             release_to,
+            rooms,
             early: BTreeMap::new(),
             shards_asked: SHARDS,
             clock_suspect: false,
@@ -224,7 +226,7 @@ impl Worker {
         tally.effort = self.effort as u64;
         tally.streams = self.flows.stream_counts();
         tally.take_fragments(&self.fragments);
-        self.contacts.iter().for_each(|contacts| tally.contacts.add(contacts.sightings()));
+        tally.contacts.add(self.contacts.sightings());
         tally.values_refused = self.trail.observations.refused();
         tally.patterns_shed = self.room.shed();
         tally.hidden = self.trail.observations.hidden;

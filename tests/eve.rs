@@ -164,9 +164,9 @@ fn alerts(of: FlowView, (event, say, field, kind): &Said, bare: bool) -> Vec<Ale
             scene: &scene,
             clock_suspect: false,
         };
-        raised.extend(contacts.sight(&sighting).map(std::sync::Arc::unwrap_or_clone));
+        contacts.sight(&sighting, &mut raised);
     }
-    raised.extend(contacts.end(&of, Ended::Evicted).map(std::sync::Arc::unwrap_or_clone));
+    contacts.end(&scene, Ended::Evicted, &mut raised);
     assert_eq!(raised.len(), 2, "a first and a last revision");
     raised
 }
@@ -290,7 +290,9 @@ proptest! {
         for field in 0..7 {
             let iocs = &Iocs::new(Entry(0), vec![ioc("domain", false)]);
             let sighting = Sighting { entry: Entry(0), iocs, observations: &observations, observation, field, scene: &scene, clock_suspect: false };
-            let alert = Contacts::default().sight(&sighting).expect("an alert");
+            let mut raised = Vec::new();
+            Contacts::default().sight(&sighting, &mut raised);
+            let alert = raised.pop().expect("an alert");
             for desk in desks() {
                 out.extend(desk.record(&alert));
                 prop_assert_eq!(haetae::alert::screen::line(&alert, &desk).lines().count(), 2);

@@ -22,6 +22,8 @@ pub mod words;
 pub(crate) mod sample;
 
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 pub use contacts::{Contacts, Sightings};
 pub use places::{Place, Places, Printed};
@@ -54,10 +56,8 @@ pub struct Sighting<'a> {
 /// One contact of one flow with one indicator, at one revision.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// What was met.
-    pub entry: Entry,
-    /// The sources that stand by it.
-    pub iocs: Iocs,
+    /// What was met, and where.
+    pub met: Met,
     /// The flow, as it stands at this revision.
     pub flow: FlowView,
     /// Counts from 1.
@@ -66,95 +66,160 @@ pub struct Alert {
     pub ended: Option<Ended>,
     /// There was no room to keep the contact: its first revision is its last, though the flow goes on.
     pub crowded: bool,
+    /// Its latest sighting.
+    pub last: Timestamp,
+    /// How many sightings.
+    pub count: u64,
+    /// Set in an update, which stands for other alerts: count, times and bytes are theirs together.
+    pub repeats: Option<Box<Repeats>>,
+}
+
+/// What sightings said of a contact. Most say nothing new: then it stays as the first left it, however many there are.
+#[derive(Clone, Debug)]
+pub struct Met {
+    /// What was met.
+    pub entry: Entry,
+    /// The sources that stand by it.
+    pub iocs: Iocs,
     /// The event of its first sighting.
     pub event: &'static Event,
     /// Who spoke at its first sighting.
     pub side: Side,
     /// Number of the packet of its first sighting.
     pub packet: u64,
+    /// Its first sighting.
+    pub first: Timestamp,
     /// Where it was met.
     pub places: Places,
     /// How far its observations say that it went.
     pub told: Option<Stage>,
+    /// Whether the machine's clock was in doubt when it was first sighted: its times are the sensor's own.
+    pub clock_suspect: bool,
+    /// What an event said beside the indicator; of an address nothing. Revisions share it.
+    pub said: Option<Arc<Said>>,
+}
+
+/// What an event said beside the indicator.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
     /// The event that went furthest as a JSON object: `{"tls":{...}}`; empty when there is nothing to print.
     pub context: Vec<u8>,
     /// Addresses that were given in answer.
     pub answers: Vec<IpAddr>,
     /// X-Forwarded-For as it was written.
     pub forwarded_for: Option<String>,
-    /// Its first sighting.
-    pub first: Timestamp,
-    /// Its latest sighting.
-    pub last: Timestamp,
-    /// How many sightings.
-    pub count: u64,
-    /// Whether the machine's clock was in doubt when it was first sighted: its times are the sensor's own.
-    pub clock_suspect: bool,
-    /// Set in an update, which stands for other alerts: count, times and bytes are theirs together.
-    pub repeats: Option<Repeats>,
 }
+
+static NOTHING_SAID: Said = Said { context: Vec::new(), answers: Vec::new(), forwarded_for: None };
 
 /// The field in which EVE has X-Forwarded-For.
 const FORWARDED_FOR: &str = "http.xff";
 
-impl Alert {
-    /// How bad the worst of its sources says it is.
-    pub fn severity(&self) -> Severity {
-        self.iocs.severity()
-    }
+impl Deref for Alert {
+    type Target = Met;
 
-    fn first(sighting: &Sighting<'_>) -> Alert {
-        let mut alert = Alert {
+    fn deref(&self) -> &Met {
+        &self.met
+    }
+}
+
+impl Deref for Met {
+    type Target = Said;
+
+    fn deref(&self) -> &Said {
+        self.said.as_deref().unwrap_or(&NOTHING_SAID)
+    }
+}
+
+impl Met {
+    fn first(sighting: &Sighting<'_>) -> Met {
+        let mut met = Met {
             entry: sighting.entry,
             iocs: sighting.iocs.clone(),
-            flow: sighting.scene.flow,
-            revision: 1,
-            ended: None,
-            crowded: false,
             event: sighting.observation.event,
             side: sighting.observation.side,
             packet: sighting.scene.packet,
+            first: sighting.scene.time,
             places: Places::default(),
             told: None,
-            context: Vec::new(),
-            answers: Vec::new(),
-            forwarded_for: None,
-            first: sighting.scene.time,
-            last: sighting.scene.time,
-            count: 0,
             clock_suspect: sighting.clock_suspect,
-            repeats: None,
+            said: None,
         };
-        alert.again(sighting);
-        alert
+        met.note(sighting);
+        met
     }
 
-    /// Takes note of one more sighting in the same flow.
-    fn again(&mut self, sighting: &Sighting<'_>) {
-        self.count = self.count.saturating_add(1);
-        self.last = self.last.max(sighting.scene.time);
-        let fields = sighting.observations.fields(sighting.observation);
-        if let Some(seen) = fields.get(sighting.field) {
-            self.places.note(Place { seen_in: seen.field.name, seen: printable(sighting.observations, seen) });
+    /// Takes note of what one more sighting in the same flow says.
+    fn note(&mut self, sighting: &Sighting<'_>) {
+        let Sighting { observations, observation, .. } = sighting;
+        if let Some(seen) = sighting.seen() {
+            self.places.note(Place { seen_in: seen.field.name, seen: printable(observations, seen) });
         }
-        if self.context.is_empty() || sighting.observation.stage > self.told {
-            self.context = context(sighting);
+        if self.context.is_empty() || observation.stage > self.told {
+            let context = context(sighting);
+            if !(context.is_empty() && self.context.is_empty()) {
+                self.said().context = context;
+            }
         }
-        self.told = self.told.max(sighting.observation.stage);
-        for seen in fields {
-            self.note_beside(sighting.observations, seen);
+        self.told = self.told.max(observation.stage);
+        for seen in observations.fields(observation) {
+            self.note_beside(observations, seen);
         }
     }
 
     /// What stands beside the matched field and belongs in the alert whatever the indicator is.
     fn note_beside(&mut self, observations: &Observations, seen: &Seen) {
-        if seen.field.form == Form::Address && !seen.field.path.is_empty() && self.answers.len() < ANSWERS_MAX {
+        if self.wants_answer(seen) {
             let answer = address::from_bytes(observations.raw(seen));
-            self.answers.extend(answer.filter(|answer| !self.answers.contains(answer)));
+            let new = answer.filter(|answer| !self.answers.contains(answer));
+            new.into_iter().for_each(|answer| self.said().answers.push(answer));
         }
-        if seen.field.name == FORWARDED_FOR && self.forwarded_for.is_none() {
-            self.forwarded_for = Some(printable(observations, seen).to_string());
+        if self.wants_forwarded_for(seen) {
+            self.said().forwarded_for = Some(printable(observations, seen).to_string());
         }
+    }
+
+    /// To be added to: a copy, where an earlier revision has it too.
+    fn said(&mut self) -> &mut Said {
+        Arc::make_mut(self.said.get_or_insert_default())
+    }
+
+    fn wants_answer(&self, seen: &Seen) -> bool {
+        seen.field.form == Form::Address && !seen.field.path.is_empty() && self.answers.len() < ANSWERS_MAX
+    }
+
+    fn wants_forwarded_for(&self, seen: &Seen) -> bool {
+        self.forwarded_for.is_none() && seen.field.name == FORWARDED_FOR
+    }
+
+    /// Whether [`Met::note`] would change nothing; in doubt it would. Nothing is printed for this.
+    fn knows(&self, sighting: &Sighting<'_>) -> bool {
+        let Sighting { observations, observation, .. } = sighting;
+        let fields = observations.fields(observation);
+        let is_answered = |seen: &Seen| {
+            let answer = address::from_bytes(observations.raw(seen));
+            answer.is_none_or(|answer| self.answers.contains(&answer))
+        };
+        observation.stage <= self.told
+            && sighting.seen().is_none_or(|seen| self.places.know(seen, observations.raw(seen)))
+            && (!self.context.is_empty() || fields.iter().all(|seen| seen.field.path.is_empty()))
+            && fields
+                .iter()
+                .all(|seen| (!self.wants_answer(seen) || is_answered(seen)) && !self.wants_forwarded_for(seen))
+    }
+}
+
+impl Sighting<'_> {
+    /// The field that met it.
+    fn seen(&self) -> Option<&Seen> {
+        self.observations.fields(self.observation).get(self.field)
+    }
+}
+
+impl Alert {
+    /// How bad the worst of its sources says it is.
+    pub fn severity(&self) -> Severity {
+        self.iocs.severity()
     }
 
     /// How far the contact went. A flow that asks for a name is a flow with the resolver: how far *that* went is no
@@ -210,7 +275,11 @@ fn context(sighting: &Sighting<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::sample::{DNS, RESPONSE, RRNAME, TLS_SNI, flow, ioc, met, resolver_flow, scene, tls_met};
+    use proptest::prelude::*;
+
+    use super::sample::{
+        DNS, FORWARDED_FOR, RESPONSE, RRNAME, TLS_SNI, ended, flow, ioc, met, resolver_flow, scene, tls_met,
+    };
     use super::*;
     use crate::limits::SEEN_PAIRS_MAX;
 
@@ -220,8 +289,40 @@ mod tests {
         for number in 0..40_u8 {
             met(&mut contacts, 1, &scene(flow(7), 10), &[b'a' + number / 2, b'.', b'x']);
         }
-        let last = contacts.end(&flow(7), Ended::Closed).last().expect("a last revision");
+        let last = ended(&mut contacts, flow(7), Ended::Closed).last().expect("a last revision");
         assert_eq!((last.places.len(), last.count), (SEEN_PAIRS_MAX, 40));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_known_would_change_nothing(
+            sightings in prop::collection::vec((0..3_u8, any::<bool>(), prop::collection::vec(0..3_u8, 0..3), any::<bool>()), 2..12)
+        ) {
+            let (scene, iocs) = (scene(resolver_flow(7), 10), Iocs::new(Entry(1), vec![ioc("domain_suffix", "bad.example")]));
+            let mut kept: Option<Met> = None;
+            for (name, is_answer, answers, forwarded) in &sightings {
+                let mut observations = Observations::default();
+                let mut say = observations.begin(&DNS, Side::Client);
+                say.stage(if *is_answer { Stage::Answered } else { Stage::Asked });
+                // one is printed with an escape, one is too long to lie in place
+                say.field(&RRNAME, [&b"a.example"[..], b"\x01.example", &[b'x'; 50]][usize::from(*name)]);
+                answers.iter().for_each(|last| { say.address(&RESPONSE, &[203, 0, 113, *last]); });
+                if *forwarded {
+                    say.field(&FORWARDED_FOR, b"192.0.2.1");
+                }
+                let (observations, observation, scene) = (&observations, &observations.list()[0], &scene);
+                let (entry, iocs) = (Entry(1), &iocs);
+                let sighting = Sighting { entry, iocs, observations, observation, field: 0, scene, clock_suspect: false };
+                let Some(met) = &mut kept else {
+                    kept = Some(Met::first(&sighting));
+                    continue;
+                };
+                let (known, before) = (met.knows(&sighting), format!("{met:?}"));
+                met.note(&sighting);
+                prop_assert!(!known || before == format!("{met:?}"), "{before} {met:?}");
+                prop_assert!(*name != 0 || met.knows(&sighting), "what was just said in plain text is known");
+            }
+        }
     }
 
     #[test]
@@ -236,7 +337,7 @@ mod tests {
         for observation in observations.list() {
             let observations = &observations;
             let iocs = &Iocs::new(Entry(1), vec![ioc("domain_suffix", "bad.example")]);
-            contacts.sight(&Sighting {
+            let sighting = Sighting {
                 entry: Entry(1),
                 iocs,
                 observations,
@@ -244,9 +345,10 @@ mod tests {
                 field: 0,
                 scene: &scene,
                 clock_suspect: false,
-            });
+            };
+            contacts.sight(&sighting, &mut Vec::new());
         }
-        let last = contacts.end(&resolver_flow(7), Ended::Timeout).last().expect("a last revision");
+        let last = ended(&mut contacts, resolver_flow(7), Ended::Timeout).last().expect("a last revision");
         assert_eq!(last.flow.stage, Stage::Established);
         assert_eq!((last.stage(), last.is_of_a_name(), last.answers.len()), (Stage::Answered, true, 1));
         assert!(String::from_utf8_lossy(&last.context).contains("203.0.113.66"), "the context is the answer");

@@ -7,6 +7,7 @@ use std::ops::Deref;
 
 use super::{json, words};
 use crate::limits::{SEEN_BYTES_MAX, SEEN_PAIRS_MAX};
+use crate::observable::{Form, Seen};
 
 /// Bytes of a text that lie in place: any address as it is written, and most names.
 const SHORT_BYTES_MAX: usize = 46;
@@ -16,8 +17,25 @@ const SHORT_BYTES_MAX: usize = 46;
 pub struct Printed(Text);
 
 #[derive(Clone)]
+struct Short {
+    length: u8,
+    bytes: [u8; SHORT_BYTES_MAX],
+}
+
+impl Short {
+    /// Of a text that is short enough.
+    fn of(text: &[u8]) -> Short {
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text);
+        Short { length: text.len() as u8, bytes }
+    }
+}
+
+#[derive(Clone)]
 enum Text {
-    Short { length: u8, bytes: [u8; SHORT_BYTES_MAX] },
+    /// The text of the wire itself: it needed no escapes.
+    Plain(Short),
+    Short(Short),
     Long(Box<str>),
 }
 
@@ -25,7 +43,7 @@ impl Printed {
     /// At most [`SEEN_BYTES_MAX`] bytes of a value as harmless text, see [`words::printable`].
     pub fn of_text(bytes: &[u8]) -> Printed {
         let is_plain = bytes.len() <= SHORT_BYTES_MAX && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
-        if is_plain { Printed::short(bytes) } else { words::printable(bytes, SEEN_BYTES_MAX).into() }
+        if is_plain { Printed(Text::Plain(Short::of(bytes))) } else { words::printable(bytes, SEEN_BYTES_MAX).into() }
     }
 
     /// An address in its own family: the IPv6 form of an IPv4 address is that address.
@@ -33,31 +51,29 @@ impl Printed {
         match address.to_canonical() {
             IpAddr::V4(four) => {
                 let (text, length) = json::dotted(four.octets());
-                Printed::short(&text[..length])
+                Printed(Text::Short(Short::of(&text[..length])))
             }
             IpAddr::V6(six) => six.to_string().into(),
         }
     }
 
-    /// Of a text that is short enough.
-    fn short(text: &[u8]) -> Printed {
-        let mut bytes = [0; SHORT_BYTES_MAX];
-        bytes[..text.len()].copy_from_slice(text);
-        Printed(Text::Short { length: text.len() as u8, bytes })
+    /// Whether a text of the wire is printed like this; in doubt not.
+    fn is_of_text(&self, bytes: &[u8]) -> bool {
+        matches!(&self.0, Text::Plain(plain) if plain.bytes[..usize::from(plain.length)] == *bytes)
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
             // it was text when it was put there
-            Text::Short { .. } => std::str::from_utf8(self.bytes()).unwrap_or_default(),
+            Text::Plain(_) | Text::Short(_) => std::str::from_utf8(self.bytes()).unwrap_or_default(),
             Text::Long(text) => text,
         }
     }
 
     fn bytes(&self) -> &[u8] {
         match &self.0 {
-            Text::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Text::Plain(short) | Text::Short(short) => &short.bytes[..usize::from(short.length)],
             Text::Long(text) => text.as_bytes(),
         }
     }
@@ -65,7 +81,8 @@ impl Printed {
 
 impl From<String> for Printed {
     fn from(text: String) -> Printed {
-        if text.len() <= SHORT_BYTES_MAX { Printed::short(text.as_bytes()) } else { Printed(Text::Long(text.into())) }
+        let is_short = text.len() <= SHORT_BYTES_MAX;
+        Printed(if is_short { Text::Short(Short::of(text.as_bytes())) } else { Text::Long(text.into()) })
     }
 }
 
@@ -104,7 +121,9 @@ pub struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
     first: Option<Place>,
-    more: Vec<Place>,
+    // a box of a vector: of most there is none, and what is kept of a contact is to be small
+    #[allow(clippy::box_collection)]
+    more: Option<Box<Vec<Place>>>,
 }
 
 impl Places {
@@ -115,12 +134,12 @@ impl Places {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Place> {
-        self.first.iter().chain(&self.more)
+        self.first.iter().chain(self.more.iter().flat_map(|more| more.iter()))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.len())
     }
 
     /// Whether there are none.
@@ -133,8 +152,14 @@ impl Places {
         if self.first.is_none() {
             self.first = Some(place);
         } else if self.len() < SEEN_PAIRS_MAX && self.iter().all(|known| *known != place) {
-            self.more.push(place);
+            self.more.get_or_insert_default().push(place);
         }
+    }
+
+    /// Whether [`Places::note`] would change nothing, by what the wire had; in doubt it would.
+    pub(super) fn know(&self, seen: &Seen, raw: &[u8]) -> bool {
+        let is_it = |place: &Place| place.seen_in == seen.field.name && place.seen.is_of_text(raw);
+        self.len() >= SEEN_PAIRS_MAX || seen.field.form == Form::Text && self.iter().any(is_it)
     }
 }
 
@@ -159,7 +184,7 @@ mod tests {
     #[test]
     fn the_longest_address_lies_in_place() {
         let longest: IpAddr = "2001:1db8:1111:2222:3333:4444:5555:6666".parse().expect("an address");
-        assert!(matches!(Printed::of_address(longest).0, Text::Short { .. }));
+        assert!(matches!(Printed::of_address(longest).0, Text::Short(_)));
     }
 
     proptest! {

@@ -371,7 +371,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::Contacts;
-    use super::super::sample::{flow, ip, scene, tls_met};
+    use super::super::sample::{ended, flow, ip, scene, tls_met};
     use super::*;
     use crate::flow::{Ended, FlowView};
     use crate::indicator::{Iocs, Pap, Statement, Tlp};
@@ -385,7 +385,7 @@ mod tests {
     fn first_and_last(of: FlowView) -> (Alert, Alert) {
         let mut contacts = Contacts::default();
         let first = tls_met(&mut contacts, &scene(of, 10)).expect("an alert");
-        (first, contacts.end(&of, Ended::Closed).last().map(Arc::unwrap_or_clone).expect("a last revision"))
+        (first, ended(&mut contacts, of, Ended::Closed).last().expect("a last revision"))
     }
 
     fn parsed(alert: &Alert) -> Value {
@@ -403,7 +403,7 @@ mod tests {
             ioc.statement = Arc::new(Statement { tlp, pap, ..Statement::clone(&ioc.statement) });
             iocs.push(ioc);
         }
-        last.iocs = Iocs::new(last.entry, iocs);
+        last.met.iocs = Iocs::new(last.entry, iocs);
         let record = parsed(&last);
         let metadata = &record["alert"]["metadata"];
         assert_eq!((&metadata["tlp"], &metadata["pap"]), (&json!(["red"]), &json!(["red"])));
@@ -434,15 +434,13 @@ mod tests {
     #[test]
     fn a_time_that_the_machines_clock_does_not_bear_out_is_marked() {
         let (first, _) = first_and_last(flow(7));
+        let mut doubted = first.clone();
+        doubted.met.clock_suspect = true;
         let mark = |line: &[u8]| {
             let record: Value = serde_json::from_slice(line).expect("JSON");
             record.pointer("/alert/context/haetae/clock_suspect").cloned()
         };
-        assert_eq!(
-            [desk().record(&Alert { clock_suspect: true, ..first.clone() }), desk().record(&first)]
-                .map(|line| mark(&line)),
-            [Some(json!(true)), None]
-        );
+        assert_eq!([desk().record(&doubted), desk().record(&first)].map(|line| mark(&line)), [Some(json!(true)), None]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Alert, Contacts, Sighting};
-use crate::flow::{FlowView, Scene};
+use crate::flow::{Ended, FlowView, Scene};
 use crate::indicator::{Entry, Ioc, Iocs, Severity, Statement};
 use crate::observable::{Event, Field, Form, Observations, Side, Stage};
 use crate::time::Timestamp;
@@ -83,17 +83,25 @@ pub fn sighted(
     let mut observations = Observations::default();
     say(&mut observations.begin(event, Side::Client));
     let observation = &observations.list()[0];
-    contacts
-        .sight(&Sighting {
-            entry: Entry(entry),
-            iocs: &Iocs::new(Entry(entry), vec![ioc]),
-            observations: &observations,
-            observation,
-            field: 0,
-            scene,
-            clock_suspect: false,
-        })
-        .map(Arc::unwrap_or_clone)
+    let sighting = Sighting {
+        entry: Entry(entry),
+        iocs: &Iocs::new(Entry(entry), vec![ioc]),
+        observations: &observations,
+        observation,
+        field: 0,
+        scene,
+        clock_suspect: false,
+    };
+    let mut raised = Vec::new();
+    assert_eq!(contacts.sight(&sighting, &mut raised), !raised.is_empty());
+    raised.pop()
+}
+
+/// The last revisions of a flow's alerts.
+pub fn ended(contacts: &mut Contacts, flow: FlowView, how: Ended) -> std::vec::IntoIter<Alert> {
+    let mut last = Vec::new();
+    contacts.end(&scene(flow, 0), how, &mut last);
+    last.into_iter()
 }
 
 pub fn met(contacts: &mut Contacts, entry: u32, scene: &Scene, name: &[u8]) -> Option<Alert> {

@@ -28,7 +28,7 @@ use crate::metrics::Laps;
 use crate::networks::Networks;
 use crate::observable::{Event, Field, Side, Stage, Value};
 use crate::time::Timestamp;
-use crate::worker::{Glimpse, Orders, Record, Release, Worker};
+use crate::worker::{Glimpse, Orders, Release, Worker};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,8 +297,7 @@ impl Search<'_> {
 
     /// Takes the last revisions of alerts.
     fn drain(&mut self, releases: &Receiver<Release>, desk: &Desk) -> Result<(), Failure> {
-        for (_, record) in releases.try_iter().flat_map(|release| release.records) {
-            let Record::Alert(alert) = record else { continue };
+        for alert in releases.try_iter().flat_map(|release| release.alerts) {
             if !alert.is_final() {
                 continue;
             }
@@ -308,7 +307,7 @@ impl Search<'_> {
                 Asked::Ids => self.list(&id, &alert, desk)?,
                 Asked::Alert(digits) if id.starts_with(digits) => {
                     let found = self.found.iter_mut().filter(|exhibit| exhibit.id == id && exhibit.last.is_none());
-                    found.for_each(|exhibit| exhibit.last = Some((*alert).clone()));
+                    found.for_each(|exhibit| exhibit.last = Some(alert.clone()));
                 }
                 Asked::Alert(digits) => self.note_near(id, digits),
             }

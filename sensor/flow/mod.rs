@@ -12,7 +12,7 @@ mod half_open;
 mod key;
 mod scene;
 mod shunted;
-mod slab;
+pub(crate) mod slab;
 mod stream;
 mod table;
 #[cfg(test)]

@@ -11,7 +11,7 @@ const BLOCK: usize = 64;
 const CHUNK_BLOCKS: usize = 1_024;
 
 /// The memory of all shards of a worker.
-pub(super) struct Blocks<T> {
+pub(crate) struct Blocks<T> {
     /// Each has its whole capacity from the beginning, so that nothing in it ever moves.
     chunks: Vec<Vec<T>>,
     made: u32,
@@ -39,7 +39,7 @@ impl<T: Default> Blocks<T> {
 }
 
 /// What one shard has in it, by number.
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     /// Numbers of its blocks, in the order of what lies in them.
     blocks: Vec<u32>,
     free: Vec<u32>,
@@ -56,33 +56,33 @@ impl<T> Default for Slab<T> {
 
 impl<T: Default> Slab<T> {
     /// How many numbers were ever given out: all are below.
-    pub(super) fn made(&self) -> u32 {
+    pub(crate) fn made(&self) -> u32 {
         self.made
     }
 
     /// How many are in use.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.made as usize - self.free.len()
     }
 
-    pub(super) fn get<'a>(&self, blocks: &'a Blocks<T>, number: u32) -> &'a T {
+    pub(crate) fn get<'a>(&self, blocks: &'a Blocks<T>, number: u32) -> &'a T {
         let (chunk, at) = self.place(number);
         &blocks.chunks[chunk][at]
     }
 
-    pub(super) fn get_mut<'a>(&self, blocks: &'a mut Blocks<T>, number: u32) -> &'a mut T {
+    pub(crate) fn get_mut<'a>(&self, blocks: &'a mut Blocks<T>, number: u32) -> &'a mut T {
         let (chunk, at) = self.place(number);
         &mut blocks.chunks[chunk][at]
     }
 
     /// Fetches what has that number.
-    pub(super) fn fetch(&self, blocks: &Blocks<T>, number: u32) {
+    pub(crate) fn fetch(&self, blocks: &Blocks<T>, number: u32) {
         let (chunk, at) = self.place(number);
         pages::prefetch_whole(&blocks.chunks[chunk], at);
     }
 
     /// The number under which it lies from now on.
-    pub(super) fn put(&mut self, blocks: &mut Blocks<T>, value: T) -> u32 {
+    pub(crate) fn put(&mut self, blocks: &mut Blocks<T>, value: T) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             if self.made as usize == self.blocks.len() * BLOCK {
                 self.blocks.push(blocks.make());
@@ -95,7 +95,7 @@ impl<T: Default> Slab<T> {
     }
 
     /// Takes it out; its number is given again.
-    pub(super) fn take(&mut self, blocks: &mut Blocks<T>, number: u32) -> T {
+    pub(crate) fn take(&mut self, blocks: &mut Blocks<T>, number: u32) -> T {
         self.free.push(number);
         std::mem::take(self.get_mut(blocks, number))
     }

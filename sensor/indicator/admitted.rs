@@ -13,28 +13,31 @@ use crate::limits::ADMITTED_LISTS_MAX;
 
 /// The sources that stand by an entry, shared by whoever speaks of it.
 #[derive(Clone, Debug, Default)]
-pub struct Iocs {
+pub struct Iocs(Arc<Listed>);
+
+#[derive(Debug, Default)]
+struct Listed {
     number: u64,
     severity: Severity,
-    list: Arc<[Ioc]>,
+    list: Vec<Ioc>,
 }
 
 impl Iocs {
     /// What these say of an entry.
     pub fn new(entry: Entry, list: Vec<Ioc>) -> Iocs {
         let severity = list.iter().map(|ioc| ioc.statement.severity).max().unwrap_or_default();
-        Iocs { number: number(&list, entry), severity, list: list.into() }
+        Iocs(Arc::new(Listed { number: number(&list, entry), severity, list }))
     }
 
     /// The same for the same indicator in every generation of the set, which an [`Entry`] is not: a flow that lives
     /// through a reload does not raise twice, nor hides behind another indicator's number.
     pub fn number(&self) -> u64 {
-        self.number
+        self.0.number
     }
 
     /// How bad the worst of them says it is.
     pub fn severity(&self) -> Severity {
-        self.severity
+        self.0.severity
     }
 }
 
@@ -42,7 +45,7 @@ impl Deref for Iocs {
     type Target = [Ioc];
 
     fn deref(&self) -> &[Ioc] {
-        &self.list
+        &self.0.list
     }
 }
 
@@ -100,7 +103,7 @@ mod tests {
         let made = || vec![ioc("a.example", Severity::Low)];
         let first = admitted.of(Entry(1), Some(0b01), made).clone();
         let again = admitted.of(Entry(1), Some(0b01), || panic!("it is there")).clone();
-        assert!(Arc::ptr_eq(&first.list, &again.list));
+        assert!(Arc::ptr_eq(&first.0, &again.0));
         let both = admitted
             .of(Entry(1), Some(0b11), || vec![ioc("a.example", Severity::Low), ioc("a.example", Severity::High)]);
         assert_eq!((both.len(), both.severity(), both.number()), (2, Severity::High, first.number()));

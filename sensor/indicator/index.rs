@@ -60,6 +60,7 @@ struct Table {
 pub(super) struct Index {
     key: (u64, u64),
     tables: [Table; KINDS.len()],
+    count: usize,
     touched: Touched,
     depths: u128,          // bit n: there is a name to be met at or below with n + 1 labels
     lengths: [Vec<u8>; 2], // prefix lengths out of 128 that occur, IPv4 and IPv6 apart
@@ -77,6 +78,7 @@ impl Index {
         let mut index = Index {
             key,
             tables: Default::default(),
+            count: 0,
             touched: Touched::default(),
             depths: 0,
             lengths: Default::default(),
@@ -87,6 +89,7 @@ impl Index {
             index.tables[usize::from(kind.index)] = index.table(kind, first, shelf);
             first += count;
         }
+        index.count = first as usize;
         index
     }
 
@@ -119,12 +122,18 @@ impl Index {
 
     /// How many values.
     pub(super) fn len(&self) -> usize {
-        self.tables.iter().map(|table| table.shelf.len()).sum()
+        self.count
     }
 
     /// Whether there are values of this kind.
     pub(super) fn holds(&self, kind: &Kind) -> bool {
         self.table_of(kind).shelf.len() > 0
+    }
+
+    /// Whether an entry is of that kind.
+    pub(super) fn is_of(&self, entry: Entry, kind: &Kind) -> bool {
+        let table = self.table_of(kind);
+        entry.0.checked_sub(table.first).is_some_and(|number| (number as usize) < table.shelf.len())
     }
 
     /// Kind and value of an entry.

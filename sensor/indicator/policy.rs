@@ -106,7 +106,7 @@ impl IndicatorSet {
     /// Which words stand by an entry, a bit for each, without a copy of one. `None`: that cannot be said of each by itself, as in patterns
     /// and where a source withdrew what it said; or there are more than bits.
     fn standing(&self, entry: Entry, at: Timestamp, port: Option<Port>) -> Option<Result<u64, Refusal>> {
-        if self.index.value(entry).0.shape == Shape::Contained {
+        if self.index.is_of(entry, &PATTERN) {
             return None;
         }
         let (mut standing, mut refusal) = (0, None);

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::alert::Alert;
 use crate::alert::reading::Reading;
 use crate::alert::record::Desk;
+use crate::alert::{Alert, Said};
 use crate::indicator::{Iocs, Severity, Tlp};
 use crate::limits::{REPORT_CONTACTS_SHOWN_MAX, REPORT_INCIDENTS_PER_SEVERITY_MAX};
 use crate::networks::Direction;
@@ -101,7 +102,8 @@ impl Findings {
             incident.add(alert, &reading, severity);
             if incident.contacts.len() < REPORT_CONTACTS_SHOWN_MAX {
                 let (id, name_hidden) = (desk.id(alert), reading.name_hidden(alert) == Some(true));
-                let of_row = Alert { iocs: Iocs::default(), ..slim(alert) };
+                let mut of_row = slim(alert);
+                of_row.met.iocs = Iocs::default();
                 incident.contacts.push(Contact { id, capture: self.capture, alert: of_row, severity, name_hidden });
             }
         }
@@ -127,7 +129,9 @@ impl Findings {
 
 /// The page shows where an indicator was met, not the whole event: that is in the record.
 fn slim(alert: &Alert) -> Alert {
-    Alert { context: Vec::new(), ..alert.clone() }
+    let mut slim = alert.clone();
+    slim.met.said = alert.met.said.as_deref().map(|said| Arc::new(Said { context: Vec::new(), ..said.clone() }));
+    slim
 }
 
 impl Incident {

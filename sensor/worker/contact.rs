@@ -3,7 +3,7 @@
 //! In: hits that the set confirmed, flows that are over. Out: alerts and their revisions. Never here: a look-up.
 
 use super::addresses::{ADDRESS_FIELDS, FLOW};
-use super::{Glimpse, Record, Worker};
+use super::{Glimpse, Worker};
 use crate::alert::{Sighting, eve};
 use crate::flow::{Ended, Knock, Scene};
 use crate::indicator::{Circumstances, Hit, Refusal};
@@ -47,16 +47,16 @@ impl Worker {
         let field = hit.field as usize;
         let clock_suspect = self.clock_suspect;
         let sighting = Sighting { entry: hit.entry, iocs, observations: all, observation, field, scene, clock_suspect };
-        let contacts = &mut self.contacts[usize::from(scene.shard)];
-        if asked == Asked::Again && contacts.knows(&sighting) {
+        if asked == Asked::Again && self.contacts.knows(&sighting) {
             return Ok(()); // to ask is not to see
         }
         self.tally.hits += again;
-        let raised = contacts.sight(&sighting);
-        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert: raised.as_deref(), ..glimpse }));
-        if let Some(alert) = raised {
+        let raised = self.contacts.sight(&sighting, &mut self.release.alerts);
+        let alert = self.release.alerts.last().filter(|_| raised);
+        self.witness.iter_mut().for_each(|witness| witness(&Glimpse { alert, ..glimpse }));
+        if let Some(alert) = alert {
             self.tally.raise(alert.severity());
-            self.put_out(scene, phase, Record::Alert(alert));
+            self.put_out_alerts(scene, phase, 1);
         }
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Worker {
     pub(super) fn ended(&mut self, scene: &Scene, how: Ended, phase: u8) {
         if self.is_unwatched(scene) {
             self.early.remove(&scene.flow.id);
-            return self.contacts[usize::from(scene.shard)].forget(scene.flow.id);
+            return self.contacts.forget(scene);
         }
         if usize::from(scene.shard) >= self.shards_asked {
             self.ask_again(&[Scene { time: scene.flow.last, ..*scene }], phase);
@@ -73,12 +73,10 @@ impl Worker {
         for hit in self.early.remove(&scene.flow.id).unwrap_or_default() {
             let _counted = self.address_sighted(&Scene { time: scene.flow.last, ..*scene }, hit, (phase, Asked::Again));
         }
-        let contacts = &mut self.contacts[usize::from(scene.shard)];
-        let alerted = contacts.has_met(scene.flow.id);
+        let before = self.release.alerts.len();
+        let alerted = self.contacts.end(scene, how, &mut self.release.alerts);
         if alerted {
-            for alert in contacts.end(&scene.flow, how) {
-                self.put_out(scene, phase, Record::Alert(alert));
-            }
+            self.put_out_alerts(scene, phase, self.release.alerts.len() - before);
         }
         self.say(FLOW.name, scene, phase, |out| eve::write_flow_alerted(out, &scene.flow, how, alerted));
     }
@@ -87,7 +85,7 @@ impl Worker {
     pub(super) fn lapsed(&mut self, knock: &Knock, how: Ended, phase: u8) {
         let flow = knock.flow();
         let awaited = self.early.contains_key(&flow) || knock.shard() >= self.shards_asked;
-        if awaited || self.says(FLOW.name) || self.contacts[knock.shard()].has_met(flow) {
+        if awaited || self.says(FLOW.name) || self.contacts.has_met(flow) {
             self.ended(&knock.scene(), how, phase);
         }
     }

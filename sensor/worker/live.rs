@@ -170,13 +170,13 @@ impl Worker {
         let next = self.next_release();
         let release = mem::replace(&mut self.release, next);
         if let Err(refused) = self.release_to.try_send(release) {
-            self.release = refused.into_inner();
+            mem::replace(&mut self.release, refused.into_inner()).spent();
             self.shed();
         }
     }
 
     fn shed(&mut self) {
-        let Release { records, lines, .. } = &mut self.release;
+        let Release { records, alerts, lines, .. } = &mut self.release;
         if lines.len() < RELEASE_BYTES_MAX && records.len() < RELEASE_RECORDS_MAX {
             return;
         }
@@ -185,10 +185,11 @@ impl Worker {
         lines.clear();
         self.tally.events_shed += (before - records.len()) as u64;
         let kept = records.len().min(RELEASE_RECORDS_MAX);
-        let is_first = |record: &Record| matches!(record, Record::Alert(alert) if alert.revision == 1);
-        for (_, record) in records.drain(kept..) {
+        records.truncate(kept);
+        // only alerts are left, in the order of their records
+        for alert in alerts.drain(kept..) {
             self.tally.alerts_shed += 1;
-            self.tally.firsts_shed += u64::from(is_first(&record));
+            self.tally.firsts_shed += u64::from(alert.revision == 1);
         }
     }
 

@@ -4,15 +4,27 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+
 use super::Worker;
 use crate::alert::Alert;
 use crate::alert::record::Desk;
 use crate::flow::{Effort, Scene};
+use crate::limits::RELEASES_WAITING_MAX;
+use crate::pages;
 use crate::time::Timestamp;
 
 impl Worker {
     pub(super) fn put_out(&mut self, scene: &Scene, phase: u8, record: Record) {
         self.release.records.push((Place { phase, packet: scene.packet }, record));
+    }
+
+    /// The latest so many alerts of the release are to be put out.
+    pub(super) fn put_out_alerts(&mut self, scene: &Scene, phase: u8, count: usize) {
+        let end = self.release.alerts.len();
+        for at in end - count..end {
+            self.put_out(scene, phase, Record::Alert(at as u32));
+        }
     }
 
     /// Whether anyone wants events of this type.
@@ -40,15 +52,20 @@ impl Worker {
     }
 
     pub(super) fn next_release(&self) -> Release {
-        let Release { epoch, reached, ref records, .. } = self.release;
-        // what comes is mostly as much as what came
-        let records = Vec::with_capacity(records.len());
+        let Release { epoch, reached, ref records, ref alerts, .. } = self.release;
+        // what comes is mostly as much as what came; after a storm its room goes
+        let is_fit = |room: &Room| room.alerts.capacity() / ROOM_SHARE <= alerts.len();
+        let room = self.rooms.1.try_recv().ok().filter(is_fit);
+        let new = || Room::of(records.len(), alerts.len());
+        let Room { records, alerts } = room.unwrap_or_else(new);
         Release {
+            back: Some(self.rooms.0.clone()),
             epoch: epoch + 1,
             reached,
             said: reached,
             desk: self.orders.desk.clone(),
             records,
+            alerts,
             ..Release::default()
         }
     }
@@ -67,8 +84,8 @@ pub struct Place {
 pub enum Record {
     /// An event line: a range of [`Release::lines`], and whether the site's log lists its type.
     Event(std::ops::Range<usize>, bool),
-    /// An alert at one of its revisions.
-    Alert(Arc<Alert>),
+    /// An alert at one of its revisions: which of [`Release::alerts`].
+    Alert(u32),
 }
 
 /// All that a worker has to say about one epoch, in order of place.
@@ -83,18 +100,101 @@ pub struct Release {
     pub said: Timestamp,
     /// In order; records of the same place come from the same worker.
     pub records: Vec<(Place, Record)>,
+    /// Alerts, in the order of their records.
+    pub alerts: Vec<Alert>,
     /// Event lines.
     pub lines: Vec<u8>,
     /// Where its alerts are written, if not at the collector's own desk.
     pub desk: Option<Arc<Desk>>,
+    /// Where its room goes.
+    pub back: Option<Sender<Room>>,
     /// Nothing is waited for after this one, whoever could still say something.
     pub last: bool,
 }
 
+/// Room of a release, on its way back to its worker: memory that nobody has touched yet is dear, and so is that which another
+/// thread gives to the allocator.
+pub struct Room {
+    records: Vec<(Place, Record)>,
+    alerts: Vec<Alert>,
+}
+
+impl Room {
+    fn of(records: usize, alerts: usize) -> Room {
+        let mut room = Room { records: Vec::with_capacity(records), alerts: Vec::with_capacity(alerts) };
+        pages::advise_huge(room.alerts.spare_capacity_mut());
+        room
+    }
+}
+
+/// The ends of the way back.
+pub(super) fn rooms() -> (Sender<Room>, Receiver<Room>) {
+    bounded(RELEASES_WAITING_MAX)
+}
+
+/// Room of which less than this share is used is given up.
+const ROOM_SHARE: usize = 16;
+
 impl Release {
+    /// Alerts that have no record are none: their worker died before they were put out.
+    pub(super) fn forget_unplaced(&mut self) {
+        let place = |(_, record): &(Place, Record)| match record {
+            Record::Alert(at) => Some(*at as usize + 1),
+            Record::Event(..) => None,
+        };
+        self.alerts.truncate(self.records.iter().rev().find_map(place).unwrap_or(0));
+    }
+
+    /// Everything was put out.
+    pub fn spent(self) {
+        let Release { mut records, mut alerts, back, .. } = self;
+        records.clear();
+        alerts.clear();
+        if alerts.capacity() > 0
+            && let Some(back) = back
+        {
+            let _enough_there = back.try_send(Room { records, alerts });
+        }
+    }
+
     /// Makes one record of the site's log of all its lines.
     pub fn log_all(&mut self) {
         let place = Place { phase: 0, packet: 0 };
         self.records = vec![(place, Record::Event(0..self.lines.len(), true))];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ipv4, listed_from, orders, pcap, question};
+    use super::super::{Laps, Orders};
+    use super::*;
+    use crate::capture::file::Reader;
+
+    #[test]
+    fn room_of_what_was_put_out_is_used_again_and_after_a_storm_it_goes() {
+        let (send, releases) = crossbeam_channel::unbounded();
+        let live = Orders { live: true, events: false, ..orders(0, 1, &listed_from(0)) };
+        let mut worker = Worker::new(live, send, Laps::new(|| 0));
+        let frames: Vec<_> = (0..=255).map(|host| ipv4(host, 17, 0, &question(1))).collect();
+        let capture = pcap(&frames);
+        let mut reader = Reader::new(&capture[..]).expect("a capture");
+        let mut raise = |count: usize| {
+            worker.breathe(&reader.poll(count).expect("readable"));
+            worker.tick(None, 0);
+            let release = releases.try_recv().expect("a release");
+            assert_eq!(release.alerts.len(), count);
+            release
+        };
+        // the room of a release is chosen when the one before it goes
+        let storm = raise(100);
+        let room = storm.alerts.as_ptr();
+        storm.spent();
+        raise(50).spent();
+        let again = raise(1);
+        assert!(again.alerts.as_ptr() == room && again.alerts.capacity() >= 100, "half as many: it was kept");
+        again.spent();
+        drop(raise(1));
+        assert!(raise(1).alerts.capacity() < 100, "one alert needs no room of a hundred");
     }
 }

@@ -215,6 +215,7 @@ impl Worker {
         new.inboxes = std::mem::take(&mut self.inboxes);
         // a record is put in when it and its line are complete
         new.release = std::mem::take(&mut self.release);
+        new.release.forget_unplaced();
         new.late = std::mem::take(&mut self.late);
         new.spare(self.effort);
         *self = new;
@@ -258,7 +259,7 @@ mod tests {
     use crossbeam_channel::{Receiver, unbounded};
 
     use super::super::tests::{ipv4, listed, orders, pcap, question};
-    use super::super::{Orders, Record, Release, ring};
+    use super::super::{Orders, Release, ring};
     use super::*;
     use crate::capture::file::Reader;
     use crate::flow::Settings;
@@ -332,9 +333,8 @@ mod tests {
 
     /// The packets that alerts were raised at.
     fn packets_of(releases: &Receiver<Release>) -> Vec<u64> {
-        let records = releases.try_iter().flat_map(|release| release.records);
-        let raised = records.filter(|(_, record)| matches!(record, Record::Alert(alert) if !alert.is_final()));
-        raised.map(|(place, _)| place.packet).collect()
+        let alerts = releases.try_iter().flat_map(|release| release.alerts);
+        alerts.filter(|alert| !alert.is_final()).map(|alert| alert.packet).collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crossbeam_channel::unbounded;
 
 use super::*;
+use crate::alert::Alert;
 use crate::capture::file::Reader;
 use crate::indicator::{Builder, Statement};
 use crate::observable::{address, domain};
@@ -113,7 +114,7 @@ fn said(capture: &[u8], workers: usize, set: &Arc<IndicatorSet>) -> (Vec<(Place,
         for (place, record) in &release.records {
             let text = match record {
                 Record::Event(range, _) => String::from_utf8_lossy(&release.lines[range.clone()]).into_owned(),
-                Record::Alert(alert) => format!("alert {}", if alert.is_final() { "final" } else { "first" }),
+                Record::Alert(at) => alert_line(&release.alerts[*at as usize]),
             };
             all.push((*place, text));
         }
@@ -174,7 +175,7 @@ fn an_address_that_becomes_listed_while_its_flow_is_open_is_sighted_at_the_flows
 }
 
 /// A set with the address 203.0.113.66 in it, valid from that second.
-fn listed_from(from: i64) -> Arc<IndicatorSet> {
+pub(super) fn listed_from(from: i64) -> Arc<IndicatorSet> {
     let mut builder = Builder::new([0; 16], 0);
     let valid_from = Some(Timestamp::from_parts(from, 0));
     let said_by = builder.say(Statement { confidence: 90, valid_from, ..Statement::default() }).expect("room");
@@ -193,8 +194,7 @@ fn who_talks_to_an_address_when_a_new_set_lists_it_is_told_at_once_and_once() {
     let capture = pcap(&frames);
     worker.breathe(&Reader::new(&capture[..]).expect("a capture").poll(256).expect("readable"));
     let raised = |releases: &crossbeam_channel::Receiver<Release>| {
-        let all = releases.try_iter().flat_map(|release| release.records);
-        all.filter(|(_, record)| matches!(record, Record::Alert(alert) if !alert.is_final())).count()
+        releases.try_iter().flat_map(|release| release.alerts).filter(|alert| !alert.is_final()).count()
     };
     worker.tick(None, 0);
     assert_eq!(raised(&releases), 0);
@@ -239,8 +239,11 @@ fn a_flow_that_ends_before_its_turn_is_asked_at_its_end() {
     worker.breathe(&Reader::new(&capture[..]).expect("a capture").poll(256).expect("readable"));
     worker.adopt(Orders { set: listed_from(0), ..old });
     let _tally = worker.finish();
-    let alerts = releases.try_iter().flat_map(|release| release.records);
-    assert_eq!(alerts.filter(|(_, record)| matches!(record, Record::Alert(_))).count(), 2);
+    assert_eq!(releases.try_iter().map(|release| release.alerts.len()).sum::<usize>(), 2);
+}
+
+fn alert_line(alert: &Alert) -> String {
+    format!("alert {}", if alert.is_final() { "final" } else { "first" })
 }
 
 /// Workers on a link that one of them reads: in turns on one thread, so that nothing hangs on scheduling. Frames of other
@@ -283,7 +286,7 @@ fn on_a_link(capture: &[u8], workers: usize, set: &Arc<IndicatorSet>, slow: bool
     for release in releases {
         said.extend(release.records.iter().map(|(_, record)| match record {
             Record::Event(range, _) => String::from_utf8_lossy(&release.lines[range.clone()]).into_owned(),
-            Record::Alert(alert) => format!("alert {}", if alert.is_final() { "final" } else { "first" }),
+            Record::Alert(at) => alert_line(&release.alerts[*at as usize]),
         }));
     }
     said.sort();

@@ -131,6 +131,7 @@ pub fn handing_over(packets: usize) -> Box<dyn FnMut() -> u64> {
                 epoch: one.epoch,
                 lines: one.lines.clone(),
                 records: one.records.iter().map(|(place, record)| (*place, copied(record))).collect(),
+                alerts: one.alerts.clone(),
                 ..Default::default()
             };
             send.send(copy).expect("the other end is here");
@@ -146,6 +147,6 @@ pub fn handing_over(packets: usize) -> Box<dyn FnMut() -> u64> {
 fn copied(record: &haetae::worker::Record) -> haetae::worker::Record {
     match record {
         haetae::worker::Record::Event(line, logged) => haetae::worker::Record::Event(line.clone(), *logged),
-        haetae::worker::Record::Alert(alert) => haetae::worker::Record::Alert(alert.clone()),
+        haetae::worker::Record::Alert(at) => haetae::worker::Record::Alert(*at),
     }
 }

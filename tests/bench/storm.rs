@@ -112,8 +112,10 @@ fn orders(storm: &Storm, value: fn(u64) -> String) -> Orders {
 /// One worker and its collector, each in a thread of its own as in a replay.
 fn read(capture: &[u8], orders: &Orders, desk: &Desk, way: &str, folder: &Path) -> Read {
     let (send, releases) = bounded(RELEASES_WAITING_MAX);
+    // names, so that a profiler tells them apart
+    let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
     let (worker, collector) = std::thread::scope(|scope| {
-        let worker = scope.spawn(move || {
+        let work = move || {
             let before = busy();
             let mut reader = Reader::new(capture).expect("a capture");
             let mut worker = Worker::new(orders.clone(), send, Laps::new(|| 0));
@@ -126,8 +128,8 @@ fn read(capture: &[u8], orders: &Orders, desk: &Desk, way: &str, folder: &Path) 
             }
             let tally = worker.finish();
             (nanos_since(before), tally)
-        });
-        let collector = scope.spawn(move || {
+        };
+        let collect = move || {
             let mut sink = path::Sink::default();
             let mut spool = (way == "spool").then(|| Spool::open(folder, Options::default()).expect("a spool"));
             let before = busy();
@@ -138,7 +140,9 @@ fn read(capture: &[u8], orders: &Orders, desk: &Desk, way: &str, folder: &Path) 
             };
             let collected = Collector::new(desk, outputs).run(&[releases]).expect("there is room");
             (nanos_since(before), collected)
-        });
+        };
+        let worker = named("worker").spawn_scoped(scope, work).expect("a thread");
+        let collector = named("collector").spawn_scoped(scope, collect).expect("a thread");
         (worker.join().expect("it ends"), collector.join().expect("it ends"))
     });
     let ((worker, tally), (collector, collected)) = (worker, collector);
