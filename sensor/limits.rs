@@ -140,8 +140,12 @@ pub const HAND_OFF_BYTES_MAX: usize = 16 << 20;
 /// Event lines that wait in a worker for a collector that is slow; then they are shed.
 pub const RELEASE_BYTES_MAX: usize = 16 << 20;
 
-/// Records that wait there; alerts above it are shed too, as the last of all.
+/// Records that wait there; critical alerts above it are shed too, as the last of all.
 pub const RELEASE_RECORDS_MAX: usize = 65_536;
+
+/// Alerts on their way from all workers to a running collector: it works them off in a second or so, and nothing urgent waits longer
+/// behind them. What is beyond is shed, the least severe first, and nothing that is critical.
+pub const ALERTS_WAITING_MAX: usize = 32_768;
 
 /// Releases on their way to a running collector, of all workers together.
 pub const RELEASES_LIVE_MAX: usize = 64;
@@ -876,7 +880,7 @@ pub const REPLAYS_WAITING_MAX: usize = 4;
 pub const LEDGER_ENTRY_BYTES_MAX: usize = 4 * 1024;
 
 /// Entries that are not durable yet and wait for the one that has to be: with many couriers a few answers come between two messages.
-pub const LEDGER_UNSYNCED_MAX: usize = 16;
+pub const LEDGER_UNSYNCED_MAX: usize = 4;
 
 /// What a crash leaves of such at the end of the ledger, at most, and of the one behind them: each may be spoilt by itself.
 pub const LEDGER_TORN_BYTES_MAX: usize = (LEDGER_UNSYNCED_MAX + 1) * (LEDGER_ENTRY_BYTES_MAX + 1);

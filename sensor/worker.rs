@@ -21,7 +21,7 @@ mod witness;
 
 use addresses::addresses_of;
 use contact::Asked;
-pub use release::{Place, Record, Release, Room};
+pub use release::{Place, Record, Release, Room, Way};
 use restart::{Asking, Stage};
 pub use restart::{Casualty, Cause, doing};
 pub use specimen::Specimen;
@@ -92,7 +92,9 @@ pub struct Worker {
     release: Release,
     release_to: Sender<Release>,
     /// Both ends of the way back of what was put out.
-    rooms: (Sender<Room>, Receiver<Room>),
+    rooms: (Way, Receiver<Room>),
+    /// Alerts handed over.
+    alerts_handed: u64,
     /// Address hits whose indicators are not valid yet, by flow: asked again when the flow ends.
     early: BTreeMap<u64, Vec<Hit>>,
     /// Shards whose open flows have been asked for what this set lists: all, unless it is new.
@@ -147,6 +149,7 @@ impl Worker {
             orders,
             release_to,
             rooms,
+            alerts_handed: 0,
             early: BTreeMap::new(),
             shards_asked: SHARDS,
             clock_suspect: false,

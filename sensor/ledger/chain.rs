@@ -246,7 +246,10 @@ impl<'a> Chain<'a> {
     /// What it came to.
     pub fn end(mut self) -> Report {
         for Gap { file, line, sequence, previous } in std::mem::take(&mut self.gaps) {
-            let said = |forgotten: &Forgotten| forgotten.through + 1 == sequence && forgotten.head == previous;
+            // of files that were to go a crash may bring back any
+            let said = |forgotten: &Forgotten| {
+                sequence <= forgotten.through || forgotten.through + 1 == sequence && forgotten.head == previous
+            };
             if !self.forgotten.iter().any(said) {
                 self.find(
                     &file,

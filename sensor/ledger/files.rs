@@ -105,15 +105,19 @@ pub(super) fn recover(storage: &dyn Storage, directory: &Path) -> io::Result<Fou
 
 /// How much of the last file stands before what power has spoilt. An attempt, or a word that entries go, is durable, with all that is
 /// before it, as soon as anything is behind it; of what is behind the last such one each line may be spoilt by itself, and whatever
-/// follows a spoilt one goes with it.
+/// follows a spoilt one goes with it. An attempt of which an outcome speaks was durable: power did not spoil that.
 fn standing(bytes: &[u8]) -> usize {
     let (mut standing, mut end) = (bytes.len(), bytes.len());
+    let (mut behind, mut spoken_of) = (u64::MAX, 0);
     while end > 0 && bytes.len() - end <= LEDGER_TORN_BYTES_MAX {
         let start = bytes[..end - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
         let entry = bytes[start..end].strip_suffix(b"\n").and_then(|line| Entry::read(line).ok());
+        behind = entry.as_ref().map_or(behind.saturating_sub(1), |entry| entry.sequence);
         match entry.map(|entry| entry.said) {
             Some(Said::Attempt(_) | Said::Forgotten(_)) if end < bytes.len() => break,
+            Some(Said::Outcome(outcome)) => spoken_of = spoken_of.max(outcome.of),
             Some(_) => {}
+            None if spoken_of >= behind => break,
             None => standing = start,
         }
         end = start;

@@ -7,6 +7,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use tempfile::TempDir;
 
 use super::*;
+use crate::limits::LEDGER_TORN_BYTES_MAX;
 
 /// Whom everything goes to.
 pub(super) const TO: (&str, &str) = ("https", "https://c/v1/alerts");
@@ -275,16 +276,38 @@ fn a_torn_line_is_cut_and_said_and_its_attempt_ends_unknown() {
     assert!(text.contains("\"cut_bytes\":24}") && text.contains(r#""outcome":{"of":2,"answer":"unknown"}"#), "{text}");
 }
 
+/// An answer and the next attempt are synced together, and power may spoil the first alone.
+#[test]
+fn an_answer_that_power_spoilt_goes_with_the_attempt_behind_it_and_an_older_line_does_not() {
+    for (spoilt, is_cut) in [(3, true), (2, false), (1, false)] {
+        let directory = TempDir::new().expect("a folder");
+        let centre = Centre::new(7);
+        let ledger = open(directory.path(), Some(centre.keys()));
+        send(&ledger, 1, Some(&centre)).expect("there is room");
+        let (ticket, _) = ledger.enter(&leaving(2), TO, |_| b"{}".to_vec(), |bytes| bytes).expect("there is room");
+        let (path, mut lines) = lines(directory.path()).pop().expect("a file");
+        drop((ticket, ledger));
+        assert_eq!(lines.len(), 4, "opened, an attempt, its outcome, an attempt");
+        let line = &mut lines[spoilt - 1];
+        let (middle, end) = (line.len() / 2, line.len() - 1);
+        line[middle..end].fill(0);
+        fs::write(&path, lines.concat()).expect("to write");
+        drop(open(directory.path(), Some(centre.keys())));
+        let report = check(&Disk, directory.path(), Some(&centre.keys()), &[]);
+        assert_eq!((report.wrong == 0, report.torn), (is_cut, false), "{spoilt}: {:?}", report.findings);
+    }
+}
+
 #[test]
 fn a_start_does_not_cut_what_no_crash_has_left() {
     let (directory, _) = scene();
     let path = files(directory.path()).pop().expect("a file");
     let mut bytes = fs::read(&path).expect("it can be read");
     let length = bytes.len();
-    bytes.extend_from_slice(&vec![b'x'; 10_000]);
+    bytes.extend_from_slice(&vec![b'x'; LEDGER_TORN_BYTES_MAX + 1]);
     fs::write(&path, &bytes).expect("to write");
     drop(open(directory.path(), None));
-    assert_eq!(fs::read(&path).expect("it can be read").len(), length + 10_000);
+    assert_eq!(fs::read(&path).expect("it can be read").len(), length + LEDGER_TORN_BYTES_MAX + 1);
     assert!(check(&Disk, directory.path(), None, &[]).wrong > 0);
 }
 

@@ -738,7 +738,8 @@ fn what_was_promised_stays_where_it_is_begun_again_in_vain_and_what_failed_behin
     spool.append(LANE, b"two").unwrap();
     spool.sync().unwrap();
     let layout = Layout::of(spool.id(LANE));
-    std::mem::forget(spool); // killed: nothing is closed in order
+    spool.logs.iter_mut().for_each(Log::leave); // killed: nothing is closed in order
+    drop(spool);
     let lane = directory.path().join(LANE.name());
     std::fs::write(lane.join(Key { first: 1, attempt: 1 }.name()), b"").unwrap();
     let mut torn = vec![0; HEADER_BYTES + 300];

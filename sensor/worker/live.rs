@@ -16,8 +16,8 @@ use crate::decode::{Fate, Packet};
 use crate::flow::{Effort, Ended, Moment, Scene, Shunter, Ticket};
 use crate::indicator::Admitted;
 use crate::limits::{
-    BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS, SHARDS_ASKED_A_TICK,
-    TIME_SAID_EVERY,
+    ALERTS_WAITING_MAX, BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS,
+    SHARDS_ASKED_A_TICK, TIME_SAID_EVERY,
 };
 use crate::time::{Span, Timestamp};
 use crate::worker::Record;
@@ -154,13 +154,17 @@ impl Worker {
         self.release.reached = now;
     }
 
-    /// Hands over if there is room. Else it waits here, up to a bound; then events are shed, and alerts last.
+    /// Hands over if there is room. Else it waits here, up to a bound; then events are shed, and alerts where so many are on their way
+    /// that what is urgent would wait.
     fn offer(&mut self) {
+        self.shed_alerts();
         while let Some(late) = self.late.pop() {
+            let alerts = late.alerts.len() as u64;
             if let Err(refused) = self.release_to.try_send(late) {
                 self.late.push(refused.into_inner());
-                return self.shed();
+                return self.shed_events();
             }
+            self.alerts_handed += alerts;
         }
         // with nothing to say, it is said now and then how late it is: somebody may wait for that
         let since = self.release.reached.since(self.release.said).as_nanos().saturating_abs();
@@ -169,14 +173,27 @@ impl Worker {
         }
         let next = self.next_release();
         let release = mem::replace(&mut self.release, next);
-        if let Err(refused) = self.release_to.try_send(release) {
-            mem::replace(&mut self.release, refused.into_inner()).spent();
-            self.shed();
+        let alerts = release.alerts.len() as u64;
+        match self.release_to.try_send(release) {
+            Ok(()) => self.alerts_handed += alerts,
+            Err(refused) => {
+                mem::replace(&mut self.release, refused.into_inner()).spent();
+                self.shed_events();
+            }
         }
     }
 
-    fn shed(&mut self) {
-        let Release { records, alerts, lines, .. } = &mut self.release;
+    fn shed_alerts(&mut self) {
+        let waiting = self.alerts_handed.saturating_sub(self.rooms.0.put_out());
+        let room = (ALERTS_WAITING_MAX / self.orders.workers).saturating_sub(waiting as usize);
+        for alert in self.release.keep_alerts(room) {
+            self.tally.alerts_shed += 1;
+            self.tally.firsts_shed += u64::from(alert.revision == 1);
+        }
+    }
+
+    fn shed_events(&mut self) {
+        let Release { records, lines, .. } = &mut self.release;
         if lines.len() < RELEASE_BYTES_MAX && records.len() < RELEASE_RECORDS_MAX {
             return;
         }
@@ -184,13 +201,6 @@ impl Worker {
         records.retain(|(_, record)| matches!(record, Record::Alert(_)));
         lines.clear();
         self.tally.events_shed += (before - records.len()) as u64;
-        let kept = records.len().min(RELEASE_RECORDS_MAX);
-        records.truncate(kept);
-        // only alerts are left, in the order of their records
-        for alert in alerts.drain(kept..) {
-            self.tally.alerts_shed += 1;
-            self.tally.firsts_shed += u64::from(alert.revision == 1);
-        }
     }
 
     /// The clock has been vouched for, and was moved: so are the times of all flows, that none ends by it.

@@ -3,6 +3,7 @@
 //! Never here: what a record says.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -10,7 +11,8 @@ use super::Worker;
 use crate::alert::Alert;
 use crate::alert::record::Desk;
 use crate::flow::{Effort, Scene};
-use crate::limits::RELEASES_WAITING_MAX;
+use crate::indicator::Severity;
+use crate::limits::{RELEASE_RECORDS_MAX, RELEASES_WAITING_MAX};
 use crate::pages;
 use crate::time::Timestamp;
 
@@ -48,7 +50,9 @@ impl Worker {
     /// The epoch is over. In a replay this waits for room; a collector that is gone has said why elsewhere.
     pub(super) fn hand_over(&mut self) {
         let next = self.next_release();
-        let _gone = self.release_to.send(std::mem::replace(&mut self.release, next));
+        let release = std::mem::replace(&mut self.release, next);
+        self.alerts_handed += release.alerts.len() as u64;
+        let _gone = self.release_to.send(release);
     }
 
     pub(super) fn next_release(&self) -> Release {
@@ -107,7 +111,7 @@ pub struct Release {
     /// Where its alerts are written, if not at the collector's own desk.
     pub desk: Option<Arc<Desk>>,
     /// Where its room goes.
-    pub back: Option<Sender<Room>>,
+    pub back: Option<Way>,
     /// Nothing is waited for after this one, whoever could still say something.
     pub last: bool,
 }
@@ -127,9 +131,25 @@ impl Room {
     }
 }
 
+/// The way back of what was put out.
+#[derive(Clone)]
+pub struct Way {
+    rooms: Sender<Room>,
+    /// Alerts put out.
+    alerts: Arc<AtomicU64>,
+}
+
+impl Way {
+    /// Alerts of this worker that were put out.
+    pub(super) fn put_out(&self) -> u64 {
+        self.alerts.load(Ordering::Relaxed)
+    }
+}
+
 /// The ends of the way back.
-pub(super) fn rooms() -> (Sender<Room>, Receiver<Room>) {
-    bounded(RELEASES_WAITING_MAX)
+pub(super) fn rooms() -> (Way, Receiver<Room>) {
+    let (rooms, back) = bounded(RELEASES_WAITING_MAX);
+    (Way { rooms, alerts: Arc::default() }, back)
 }
 
 /// Room of which less than this share is used is given up.
@@ -148,13 +168,43 @@ impl Release {
     /// Everything was put out.
     pub fn spent(self) {
         let Release { mut records, mut alerts, back, .. } = self;
+        let Some(back) = back else { return };
+        back.alerts.fetch_add(alerts.len() as u64, Ordering::Relaxed);
         records.clear();
         alerts.clear();
-        if alerts.capacity() > 0
-            && let Some(back) = back
-        {
-            let _enough_there = back.try_send(Room { records, alerts });
+        if alerts.capacity() > 0 {
+            let _enough_there = back.rooms.try_send(Room { records, alerts });
         }
+    }
+
+    /// Keeps so many alerts, the most severe and of these the first, and whatever is critical as far as there is room at all; gives the
+    /// others.
+    pub(super) fn keep_alerts(&mut self, room: usize) -> Vec<Alert> {
+        if self.alerts.len() <= room {
+            return Vec::new();
+        }
+        let of = |severity: Severity| self.alerts.iter().filter(move |alert| alert.severity() == severity).count();
+        let critical = of(Severity::Critical).min(RELEASE_RECORDS_MAX);
+        let high = of(Severity::High).min(room.saturating_sub(critical));
+        let medium = of(Severity::Medium).min(room.saturating_sub(critical + high));
+        let mut left = [room.saturating_sub(critical + high + medium), medium, high, critical];
+        let (alerts, mut places) = (std::mem::take(&mut self.alerts), Vec::with_capacity(room));
+        let mut shed = Vec::new();
+        for alert in alerts {
+            let left = &mut left[alert.severity() as usize];
+            places.push((*left > 0).then_some(self.alerts.len() as u32));
+            if *left > 0 {
+                *left -= 1;
+                self.alerts.push(alert);
+            } else {
+                shed.push(alert);
+            }
+        }
+        self.records.retain_mut(|(_, record)| match record {
+            Record::Alert(at) => places[*at as usize].inspect(|place| *at = *place).is_some(),
+            Record::Event(..) => true,
+        });
+        shed
     }
 
     /// Makes one record of the site's log of all its lines.
@@ -169,7 +219,10 @@ mod tests {
     use super::super::tests::{ipv4, listed_from, orders, pcap, question};
     use super::super::{Laps, Orders};
     use super::*;
+    use crate::alert::Contacts;
+    use crate::alert::sample::{DNS, RRNAME, flow, ioc, scene, sighted};
     use crate::capture::file::Reader;
+    use crate::indicator::Statement;
 
     #[test]
     fn room_of_what_was_put_out_is_used_again_and_after_a_storm_it_goes() {
@@ -196,5 +249,48 @@ mod tests {
         again.spent();
         drop(raise(1));
         assert!(raise(1).alerts.capacity() < 100, "one alert needs no room of a hundred");
+    }
+
+    fn release(severities: &[Severity]) -> Release {
+        let (mut release, mut contacts) = (Release::default(), Contacts::default());
+        for (at, severity) in (0_u32..).zip(severities) {
+            let mut ioc = ioc("domain", "a.example");
+            ioc.statement = Arc::new(Statement { severity: *severity, ..Statement::default() });
+            let scene = scene(flow(u64::from(at) + 1), u64::from(at));
+            let alert = sighted(&mut contacts, (at, ioc), &scene, &DNS, |say| {
+                say.field(&RRNAME, b"a.example");
+            });
+            release.alerts.push(alert.expect("the first of its flow"));
+            let place = Place { phase: 0, packet: u64::from(at) };
+            release.records.push((place, Record::Event(0..0, false)));
+            release.records.push((place, Record::Alert(at)));
+        }
+        release
+    }
+
+    /// The packets of the alerts that are left, each through its record.
+    fn left(release: &Release) -> Vec<u64> {
+        let of = |(place, record): &(Place, Record)| match record {
+            Record::Alert(at) => {
+                assert_eq!(release.alerts[*at as usize].packet, place.packet);
+                Some(place.packet)
+            }
+            Record::Event(..) => None,
+        };
+        release.records.iter().filter_map(of).collect()
+    }
+
+    #[test]
+    fn where_there_is_little_room_the_severe_stay_and_of_each_the_first_and_all_that_is_critical() {
+        let all =
+            [Severity::Low, Severity::Critical, Severity::Medium, Severity::High, Severity::Medium, Severity::Critical];
+        for (room, kept) in
+            [(6, vec![0, 1, 2, 3, 4, 5]), (5, vec![1, 2, 3, 4, 5]), (4, vec![1, 2, 3, 5]), (1, vec![1, 5])]
+        {
+            let mut release = release(&all);
+            assert_eq!(release.keep_alerts(room).len(), all.len() - kept.len(), "{room}");
+            assert_eq!(left(&release), kept, "{room}");
+            assert_eq!(release.records.len(), all.len() + kept.len(), "events stay");
+        }
     }
 }
