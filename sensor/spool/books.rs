@@ -52,7 +52,7 @@ impl<'a> Books<'a> {
     /// Records that should stand before that one and behind all others, and do not.
     pub(super) fn missing_before(&self, sequence: u64) -> u64 {
         let through = sequence.saturating_sub(1);
-        through.saturating_sub(self.reached) - self.given_up(self.reached.min(through), through)
+        through.saturating_sub(self.reached).saturating_sub(self.given_up(self.reached, through))
     }
 
     /// A record that is there.
@@ -84,7 +84,8 @@ impl<'a> Books<'a> {
 
     /// What is missing before `sequence`: how much of it was promised, how much may not have been.
     fn gap(&self, sequence: u64, promised: u64) -> (u64, u64) {
-        let missing = |from: u64, to: u64| to.saturating_sub(from + 1) - self.given_up(from, to.saturating_sub(1));
+        let missing =
+            |from: u64, to: u64| to.saturating_sub(from + 1).saturating_sub(self.given_up(from, to.saturating_sub(1)));
         let all = missing(self.reached, sequence);
         let known = if promised > self.reached { missing(self.reached, sequence.min(promised + 1)) } else { 0 };
         (known, all - known)

@@ -154,11 +154,6 @@ impl Beginnings {
         Some(Beginnings { first, group, buffers, is_many: first < last })
     }
 
-    /// The one flush that all of them are.
-    pub(super) fn flush(&self, of: Flush) -> Flush {
-        Flush { first: of.first.min(self.first), ..of }
-    }
-
     /// Of that segment of all; `None`: nothing of it can be read, or it is none of these.
     pub(super) fn buffer(&self, at: usize) -> Option<&Buffer> {
         self.buffers.get(at.checked_sub(self.group.saturating_sub(1))?)?.as_ref()
@@ -173,8 +168,9 @@ impl Beginnings {
             for frame in buffer.frames() {
                 let cut = std::mem::replace(&mut end, frame.end);
                 if frame.sequence >= self.first && frame.sequence < given_up_from {
-                    let flush = if self.is_many { self.flush(frame.flush) } else { frame.flush };
-                    let frame = Frame { flush, ..frame };
+                    // all of them are one flush: none of it was done before the rest
+                    let first = if self.is_many { frame.flush.first.min(self.first) } else { frame.flush.first };
+                    let frame = Frame { flush: Flush { first, ..frame.flush }, ..frame };
                     pool.insert(frame.sequence, Pooled { at, cut, frame });
                 }
             }
