@@ -118,8 +118,6 @@ impl Log {
         state.settle(found.watermark);
         room.spare.fetch_add(state.spares.len() as u64 * options.segment_bytes_max, Ordering::AcqRel);
         let link = found.link.unwrap_or(Layout::of(cursor.spool).beginning());
-        // what a killed process wrote can be read, and may not be on the disk: the next is written over the other one
-        let is_there = found.place.is_none_or(|_| storage.overwrite(&directory.join(CURSOR), 0, &[]).is_ok());
         let mut log = Log {
             shared: Arc::new(Shared::new(directory, Arc::clone(room), options.window, state)),
             storage,
@@ -139,16 +137,24 @@ impl Log {
             left: false,
             recovery: found.report,
         };
-        if !is_there {
-            // of the two that the file has either may be lost: another file has it
-            let place = log.shared.state().place.take();
-            if super::reader::write_cursor(log.storage.as_ref(), &log.shared, cursor.watermark).is_err() {
-                log.shared.state().place = place;
-            }
-        }
+        log.hold_cursor(cursor.watermark);
         log.write_again(&found.again, found.doubted);
         log.cut_tails();
         Ok(log)
+    }
+
+    /// What a killed process wrote can be read, and may not be on the disk: the next is written over the other one. Where the disk does not
+    /// say that it has it, either of the two may be lost: another file has it then.
+    fn hold_cursor(&self, watermark: u64) {
+        let place = self.shared.state().place;
+        let is_held = |_| self.storage.overwrite(&self.shared.directory.join(CURSOR), 0, &[]).is_ok();
+        if place.is_none_or(is_held) {
+            return;
+        }
+        self.shared.state().place = None;
+        if super::reader::write_cursor(self.storage.as_ref(), &self.shared, watermark).is_err() {
+            self.shared.state().place = place;
+        }
     }
 
     /// What nobody may have been promised is made durable as if it had just come; the doubt about it stays.
