@@ -140,12 +140,15 @@ pub const HAND_OFF_BYTES_MAX: usize = 16 << 20;
 /// Event lines that wait in a worker for a collector that is slow; then they are shed.
 pub const RELEASE_BYTES_MAX: usize = 16 << 20;
 
-/// Records that wait there; critical alerts above it are shed too, as the last of all.
+/// Records that wait there; events above it are shed too.
 pub const RELEASE_RECORDS_MAX: usize = 65_536;
 
 /// Alerts on their way from all workers to a running collector: it works them off in a second or so, and nothing urgent waits longer
-/// behind them. What is beyond is shed, the least severe first, and nothing that is critical.
+/// behind them. What is beyond is shed, the least severe first.
 pub const ALERTS_WAITING_MAX: usize = 32_768;
+
+/// As many more for what is critical, which is shed as the last of all.
+pub const CRITICAL_WAITING_MAX: usize = 2 * ALERTS_WAITING_MAX;
 
 /// Releases on their way to a running collector, of all workers together.
 pub const RELEASES_LIVE_MAX: usize = 64;
@@ -262,7 +265,8 @@ pub const ANSWERS_MAX: usize = 16;
 /// Different indicators that one flow can meet and be remembered for: a proxy's or a resolver's connection meets many.
 pub const CONTACTS_PER_FLOW_MAX: usize = 1024;
 
-/// Open contacts that are kept in full per shard until their flow ends: about 1.5 KiB each, so 400 MB in 256 full shards.
+/// Open contacts that are kept in full per shard until their flow ends: some 1.5 KiB each where much was said beside it, so 400 MB
+/// in 256 full shards.
 pub const CONTACTS_PER_SHARD_MAX: usize = 1024;
 
 /// Entries in one list of `networks:`; look-ups stay a handful of comparisons.

@@ -31,6 +31,7 @@ pub use witness::{Glimpse, Witness};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -70,6 +71,8 @@ pub struct Orders {
     pub set: Arc<IndicatorSet>,
     /// Where records of its alerts are written, where that changes with the set; the collector's own otherwise.
     pub desk: Option<Arc<Desk>>,
+    /// Alerts on their way from any of the workers to the collector.
+    pub waiting: Arc<AtomicU64>,
     /// What it is made to fail at.
     pub provoke: Option<Provoke>,
 }
@@ -93,8 +96,6 @@ pub struct Worker {
     release_to: Sender<Release>,
     /// Both ends of the way back of what was put out.
     rooms: (Way, Receiver<Room>),
-    /// Alerts handed over.
-    alerts_handed: u64,
     /// Address hits whose indicators are not valid yet, by flow: asked again when the flow ends.
     early: BTreeMap<u64, Vec<Hit>>,
     /// Shards whose open flows have been asked for what this set lists: all, unless it is new.
@@ -139,7 +140,7 @@ impl Worker {
     pub fn new(orders: Orders, release_to: Sender<Release>, laps: Laps) -> Self {
         let mut trail = Trail::default();
         trail.observations.seek_only(|kind| orders.set.seeks(kind));
-        let (wary, rooms) = (Wary::new(orders.provoke.clone(), Leash::default()), release::rooms());
+        let (wary, rooms) = (Wary::new(orders.provoke.clone(), Leash::default()), release::rooms(&orders.waiting));
         Worker {
             owned: std::array::from_fn(|shard| shard % orders.workers == orders.index),
             fragments: Fragments::new(orders.settings.key),
@@ -149,7 +150,6 @@ impl Worker {
             orders,
             release_to,
             rooms,
-            alerts_handed: 0,
             early: BTreeMap::new(),
             shards_asked: SHARDS,
             clock_suspect: false,

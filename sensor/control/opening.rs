@@ -271,6 +271,7 @@ pub(super) fn orders(
         networks: Arc::clone(networks),
         set: Arc::clone(set),
         desk: Some(Arc::new(desk)),
+        waiting: Arc::default(),
         provoke,
     }
 }

@@ -207,6 +207,7 @@ pub(super) fn orders(replay: &Replay, networks: &Arc<Networks>, loaded: &Rules) 
         networks: Arc::clone(networks),
         set,
         desk: None,
+        waiting: Arc::default(),
         provoke: replay.provoke.clone(),
     }
 }

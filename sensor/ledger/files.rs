@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Digest, Entry, Head, Said};
-use crate::limits::{LEDGER_FILE_BYTES_MAX, LEDGER_TORN_BYTES_MAX};
+use crate::limits::{LEDGER_FILE_BYTES_MAX, LEDGER_TORN_BYTES_MAX, LEDGER_UNSYNCED_MAX};
 use crate::spool::Storage;
 
 /// What every file's name ends in.
@@ -72,11 +72,11 @@ pub fn read(storage: &dyn Storage, path: &Path) -> io::Result<Vec<u8>> {
 /// Finds where to go on, from the last file to the first.
 pub(super) fn recover(storage: &dyn Storage, directory: &Path) -> io::Result<Found> {
     let mut found = Found { files: BTreeMap::new(), head: Head::NONE, unheard: Vec::new(), cut_bytes: 0 };
-    let mut before = u64::MAX;
+    let (mut before, mut is_last) = (u64::MAX, true);
     for path in list(storage, directory)?.into_iter().rev() {
         let Some(number) = number(&path) else { continue };
         let bytes = read(storage, &path)?;
-        let standing = if before == u64::MAX { standing(&bytes) } else { bytes.len() };
+        let standing = if std::mem::take(&mut is_last) { standing(&bytes) } else { bytes.len() };
         let (length, last) = sound(&bytes[..standing], before);
         // a crash leaves no more behind; what is more was done by somebody, and stays to be seen
         let left = bytes.len() - length;
@@ -109,7 +109,9 @@ pub(super) fn recover(storage: &dyn Storage, directory: &Path) -> io::Result<Fou
 fn standing(bytes: &[u8]) -> usize {
     let (mut standing, mut end) = (bytes.len(), bytes.len());
     let (mut behind, mut spoken_of) = (u64::MAX, 0);
-    while end > 0 && bytes.len() - end <= LEDGER_TORN_BYTES_MAX {
+    let mut lines = 0;
+    while end > 0 && lines <= LEDGER_UNSYNCED_MAX && bytes.len() - end <= LEDGER_TORN_BYTES_MAX {
+        lines += 1;
         let start = bytes[..end - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
         let entry = bytes[start..end].strip_suffix(b"\n").and_then(|line| Entry::read(line).ok());
         behind = entry.as_ref().map_or(behind.saturating_sub(1), |entry| entry.sequence);

@@ -4,6 +4,7 @@
 //! In: what lies there. Out: the cursor, the segments in order, and the last of them in memory. Never here: a change to anything.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 
 use super::books::Books;
@@ -139,18 +140,26 @@ impl Beginnings {
         let first_of = |first: u64| candidates.partition_point(|candidate| candidate.key.first < first);
         let last = candidates.last()?.key.first;
         let (mut first, mut group) = (last, first_of(last));
-        while first > settled + 1 && group >= 2 {
+        while first > settled.saturating_add(1) && group >= 2 {
             let before = candidates[group - 1].key.first;
             let of = first_of(before);
             let is_open = before > cursor.sealed && books.given_up_from(before) >= last && group - of > 1;
-            let is_done = |buffer: Buffer| buffer.frames().any(|frame| frame.flush.first > before);
-            if !is_open || Buffer::of(storage, &candidates[group - 1], cursor.spool).is_some_and(is_done) {
+            // one that cannot be read now may be readable again
+            let shows = |candidate: &Candidate, first: u64| match Buffer::of(storage, candidate, cursor.spool) {
+                Ok(buffer) => buffer.iter().flat_map(Buffer::frames).any(|frame| frame.flush.first > first),
+                Err(_) => true,
+            };
+            if !is_open
+                || shows(&candidates[group - 1], before)
+                || candidates[group..].iter().any(|one| shows(one, first))
+            {
                 break;
             }
             (first, group) = (before, of);
         }
         let from = group.saturating_sub(1);
-        let buffers = candidates[from..].iter().map(|candidate| Buffer::of(storage, candidate, cursor.spool)).collect();
+        let buffer = |candidate| Buffer::of(storage, candidate, cursor.spool).ok().flatten();
+        let buffers = candidates[from..].iter().map(buffer).collect();
         Some(Beginnings { first, group, buffers, is_many: first < last })
     }
 
@@ -189,10 +198,11 @@ impl Candidate {
 }
 
 impl Buffer {
-    fn of(storage: &dyn Storage, candidate: &Candidate, spool: SpoolId) -> Option<Buffer> {
-        let bytes = storage.read(&candidate.path, 0, u64::MAX).ok()?;
-        let layout = candidate.layout(&bytes, spool)?;
-        Some(Buffer { layout, key: candidate.key, bytes })
+    /// `None`: it has neither a header nor a record.
+    fn of(storage: &dyn Storage, candidate: &Candidate, spool: SpoolId) -> io::Result<Option<Buffer>> {
+        let bytes = storage.read(&candidate.path, 0, u64::MAX)?;
+        let layout = candidate.layout(&bytes, spool);
+        Ok(layout.map(|layout| Buffer { layout, key: candidate.key, bytes }))
     }
 
     /// Where its records begin.

@@ -137,7 +137,7 @@ impl Log {
             left: false,
             recovery: found.report,
         };
-        log.hold_cursor(cursor.watermark);
+        log.hold_cursor(cursor);
         log.write_again(&found.again, found.doubted);
         log.cut_tails();
         Ok(log)
@@ -145,15 +145,14 @@ impl Log {
 
     /// What a killed process wrote can be read, and may not be on the disk: the next is written over the other one. Where the disk does not
     /// say that it has it, either of the two may be lost: another file has it then.
-    fn hold_cursor(&self, watermark: u64) {
-        let place = self.shared.state().place;
-        let is_held = |_| self.storage.overwrite(&self.shared.directory.join(CURSOR), 0, &[]).is_ok();
-        if place.is_none_or(is_held) {
+    fn hold_cursor(&self, cursor: Cursor) {
+        let (place, path) = (self.shared.state().place, self.shared.directory.join(CURSOR));
+        if place.is_none_or(|_| self.storage.overwrite(&path, 0, &[]).is_ok()) {
             return;
         }
-        self.shared.state().place = None;
-        if super::reader::write_cursor(self.storage.as_ref(), &self.shared, watermark).is_err() {
-            self.shared.state().place = place;
+        let (file, next) = cursor.file();
+        if storage::replace(self.storage.as_ref(), &path, &file).is_ok() {
+            self.shared.state().place = Some(next);
         }
     }
 

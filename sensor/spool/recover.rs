@@ -125,6 +125,10 @@ impl Reading<'_> {
     fn take_beginnings(&mut self, candidates: &[Candidate], beginnings: &Beginnings, pool: &Pool<'_>) {
         for (at, candidate) in candidates.iter().enumerate().skip(beginnings.group) {
             let Some(buffer) = beginnings.buffer(at) else {
+                if self.storage.read(&candidate.path, 0, 1).is_err() {
+                    self.found.report.foreign.push(candidate.path.clone());
+                    continue;
+                }
                 self.found.report.torn_bytes += candidate.bytes.min(1);
                 let _ = self.storage.remove(&candidate.path);
                 continue;

@@ -214,7 +214,7 @@ impl Tender {
             let last = frames.last().map_or(before, |(sequence, _)| *sequence);
             let given_up = |from: u64| shed.iter().any(|range| range.after <= last && range.through + 1 >= from);
             // the last of what is kept may be what a crash has brought back, too
-            let next = from.or_else(|| is_all_settled.then_some(watermark + 1));
+            let next = from.or_else(|| is_all_settled.then_some(watermark.saturating_add(1)));
             if next.is_some_and(|next| last + 1 < next && !given_up(next)) {
                 break;
             }

@@ -175,7 +175,9 @@ impl Walk<'_> {
     /// kept any more.
     fn is_behind_what_was_taken_away(&self, frame: &Frame<'_>, cut: usize) -> bool {
         let is_between_files = self.opens && cut == frame.start && self.out.records > 0;
-        is_between_files && frame.sequence <= self.out.watermark + 1 && self.books.missing_before(frame.sequence) > 0
+        is_between_files
+            && frame.sequence.saturating_sub(1) <= self.out.watermark
+            && self.books.missing_before(frame.sequence) > 0
     }
 
     /// All that was seen so far was taken away once.
@@ -221,8 +223,11 @@ impl Walk<'_> {
 
     pub(super) fn end(mut self) -> Surveyed {
         let settled = self.out.watermark;
-        if self.out.records > 0 && self.books.reached() < settled && self.books.missing_before(settled + 1) > 0 {
-            self.begin(settled + 1);
+        if self.out.records > 0
+            && self.books.reached() < settled
+            && self.books.missing_before(settled.saturating_add(1)) > 0
+        {
+            self.begin(settled.saturating_add(1));
         }
         let before = self.report.lost;
         self.books.close(self.cursor.doubted, &mut self.report);

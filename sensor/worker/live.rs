@@ -6,6 +6,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::addresses::addresses_of;
 use super::contact::Asked;
@@ -16,8 +17,8 @@ use crate::decode::{Fate, Packet};
 use crate::flow::{Effort, Ended, Moment, Scene, Shunter, Ticket};
 use crate::indicator::Admitted;
 use crate::limits::{
-    ALERTS_WAITING_MAX, BATCH_FRAMES_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX, SHARDS,
-    SHARDS_ASKED_A_TICK, TIME_SAID_EVERY,
+    ALERTS_WAITING_MAX, BATCH_FRAMES_MAX, CRITICAL_WAITING_MAX, EPOCH_PACKETS, RELEASE_BYTES_MAX, RELEASE_RECORDS_MAX,
+    SHARDS, SHARDS_ASKED_A_TICK, TIME_SAID_EVERY,
 };
 use crate::time::{Span, Timestamp};
 use crate::worker::Record;
@@ -160,11 +161,13 @@ impl Worker {
         self.shed_alerts();
         while let Some(late) = self.late.pop() {
             let alerts = late.alerts.len() as u64;
+            // before it is there to be put out
+            self.orders.waiting.fetch_add(alerts, Ordering::Relaxed);
             if let Err(refused) = self.release_to.try_send(late) {
+                self.orders.waiting.fetch_sub(alerts, Ordering::Relaxed);
                 self.late.push(refused.into_inner());
                 return self.shed_events();
             }
-            self.alerts_handed += alerts;
         }
         // with nothing to say, it is said now and then how late it is: somebody may wait for that
         let since = self.release.reached.since(self.release.said).as_nanos().saturating_abs();
@@ -174,19 +177,19 @@ impl Worker {
         let next = self.next_release();
         let release = mem::replace(&mut self.release, next);
         let alerts = release.alerts.len() as u64;
-        match self.release_to.try_send(release) {
-            Ok(()) => self.alerts_handed += alerts,
-            Err(refused) => {
-                mem::replace(&mut self.release, refused.into_inner()).spent();
-                self.shed_events();
-            }
+        self.orders.waiting.fetch_add(alerts, Ordering::Relaxed);
+        if let Err(refused) = self.release_to.try_send(release) {
+            self.orders.waiting.fetch_sub(alerts, Ordering::Relaxed);
+            mem::replace(&mut self.release, refused.into_inner()).spent();
+            self.shed_events();
         }
     }
 
     fn shed_alerts(&mut self) {
-        let waiting = self.alerts_handed.saturating_sub(self.rooms.0.put_out());
-        let room = (ALERTS_WAITING_MAX / self.orders.workers).saturating_sub(waiting as usize);
-        for alert in self.release.keep_alerts(room) {
+        let late: usize = self.late.iter().map(|late| late.alerts.len()).sum();
+        let waiting = self.orders.waiting.load(Ordering::Relaxed) as usize + late;
+        let [room, critical] = [ALERTS_WAITING_MAX, CRITICAL_WAITING_MAX].map(|most| most.saturating_sub(waiting));
+        for alert in self.release.keep_alerts(room, critical) {
             self.tally.alerts_shed += 1;
             self.tally.firsts_shed += u64::from(alert.revision == 1);
         }
@@ -256,6 +259,7 @@ impl Worker {
     /// All flows end; now there is time to wait for the collector.
     pub(super) fn finish_live(&mut self) {
         for late in mem::take(&mut self.late) {
+            self.orders.waiting.fetch_add(late.alerts.len() as u64, Ordering::Relaxed);
             let _gone = self.release_to.send(late);
         }
         loop {

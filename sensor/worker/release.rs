@@ -12,7 +12,7 @@ use crate::alert::Alert;
 use crate::alert::record::Desk;
 use crate::flow::{Effort, Scene};
 use crate::indicator::Severity;
-use crate::limits::{RELEASE_RECORDS_MAX, RELEASES_WAITING_MAX};
+use crate::limits::RELEASES_WAITING_MAX;
 use crate::pages;
 use crate::time::Timestamp;
 
@@ -51,7 +51,7 @@ impl Worker {
     pub(super) fn hand_over(&mut self) {
         let next = self.next_release();
         let release = std::mem::replace(&mut self.release, next);
-        self.alerts_handed += release.alerts.len() as u64;
+        self.orders.waiting.fetch_add(release.alerts.len() as u64, Ordering::Relaxed);
         let _gone = self.release_to.send(release);
     }
 
@@ -135,21 +135,14 @@ impl Room {
 #[derive(Clone)]
 pub struct Way {
     rooms: Sender<Room>,
-    /// Alerts put out.
-    alerts: Arc<AtomicU64>,
-}
-
-impl Way {
-    /// Alerts of this worker that were put out.
-    pub(super) fn put_out(&self) -> u64 {
-        self.alerts.load(Ordering::Relaxed)
-    }
+    /// Alerts that are not put out yet, of all workers.
+    waiting: Arc<AtomicU64>,
 }
 
 /// The ends of the way back.
-pub(super) fn rooms() -> (Way, Receiver<Room>) {
+pub(super) fn rooms(waiting: &Arc<AtomicU64>) -> (Way, Receiver<Room>) {
     let (rooms, back) = bounded(RELEASES_WAITING_MAX);
-    (Way { rooms, alerts: Arc::default() }, back)
+    (Way { rooms, waiting: Arc::clone(waiting) }, back)
 }
 
 /// Room of which less than this share is used is given up.
@@ -169,7 +162,7 @@ impl Release {
     pub fn spent(self) {
         let Release { mut records, mut alerts, back, .. } = self;
         let Some(back) = back else { return };
-        back.alerts.fetch_add(alerts.len() as u64, Ordering::Relaxed);
+        back.waiting.fetch_sub(alerts.len() as u64, Ordering::Relaxed);
         records.clear();
         alerts.clear();
         if alerts.capacity() > 0 {
@@ -177,14 +170,14 @@ impl Release {
         }
     }
 
-    /// Keeps so many alerts, the most severe and of these the first, and whatever is critical as far as there is room at all; gives the
-    /// others.
-    pub(super) fn keep_alerts(&mut self, room: usize) -> Vec<Alert> {
+    /// Keeps so many alerts, the most severe and of these the first; of what is critical as many as there is room for that alone. Gives
+    /// the others.
+    pub(super) fn keep_alerts(&mut self, room: usize, critical: usize) -> Vec<Alert> {
         if self.alerts.len() <= room {
             return Vec::new();
         }
         let of = |severity: Severity| self.alerts.iter().filter(move |alert| alert.severity() == severity).count();
-        let critical = of(Severity::Critical).min(RELEASE_RECORDS_MAX);
+        let critical = of(Severity::Critical).min(critical);
         let high = of(Severity::High).min(room.saturating_sub(critical));
         let medium = of(Severity::Medium).min(room.saturating_sub(critical + high));
         let mut left = [room.saturating_sub(critical + high + medium), medium, high, critical];
@@ -228,6 +221,7 @@ mod tests {
     fn room_of_what_was_put_out_is_used_again_and_after_a_storm_it_goes() {
         let (send, releases) = crossbeam_channel::unbounded();
         let live = Orders { live: true, events: false, ..orders(0, 1, &listed_from(0)) };
+        let waiting = Arc::clone(&live.waiting);
         let mut worker = Worker::new(live, send, Laps::new(|| 0));
         let frames: Vec<_> = (0..=255).map(|host| ipv4(host, 17, 0, &question(1))).collect();
         let capture = pcap(&frames);
@@ -246,7 +240,9 @@ mod tests {
         raise(50).spent();
         let again = raise(1);
         assert!(again.alerts.as_ptr() == room && again.alerts.capacity() >= 100, "half as many: it was kept");
+        assert_eq!(waiting.load(Ordering::Relaxed), 1);
         again.spent();
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
         drop(raise(1));
         assert!(raise(1).alerts.capacity() < 100, "one alert needs no room of a hundred");
     }
@@ -288,9 +284,12 @@ mod tests {
             [(6, vec![0, 1, 2, 3, 4, 5]), (5, vec![1, 2, 3, 4, 5]), (4, vec![1, 2, 3, 5]), (1, vec![1, 5])]
         {
             let mut release = release(&all);
-            assert_eq!(release.keep_alerts(room).len(), all.len() - kept.len(), "{room}");
+            assert_eq!(release.keep_alerts(room, 2).len(), all.len() - kept.len(), "{room}");
             assert_eq!(left(&release), kept, "{room}");
             assert_eq!(release.records.len(), all.len() + kept.len(), "events stay");
         }
+        let mut release = release(&all);
+        release.keep_alerts(0, 1);
+        assert_eq!(left(&release), [1], "what is critical goes as the last of all");
     }
 }

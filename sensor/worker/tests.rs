@@ -69,6 +69,7 @@ pub(super) fn orders(index: usize, workers: usize, set: &Arc<IndicatorSet>) -> O
         workers,
         live: false,
         desk: None,
+        waiting: Arc::default(),
         provoke: None,
         settings,
         events: true,

@@ -69,6 +69,7 @@ pub fn over(make: fn(usize) -> Vec<u8>, packets: usize) -> Box<dyn FnMut() -> u6
 /// What one worker is told that owns everything.
 pub fn orders(set: Arc<IndicatorSet>, flows_max: usize) -> Orders {
     Orders {
+        waiting: Arc::default(),
         provoke: None,
         index: 0,
         workers: 1,

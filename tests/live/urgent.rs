@@ -145,9 +145,9 @@ fn storm(link: &Link) {
 
 fn told(storm: &Storm, (kernel, account): (&Value, &Value), seen: &BTreeMap<String, f64>, times: Vec<i64>) {
     let [low, urgent] = storm.sent;
-    let lost = number(kernel, "kernel_drops") + number(account, "alerts_shed");
-    let came = times.len() as u64;
-    assert!(came <= urgent && urgent <= came + lost, "{came} of {urgent} critical ones, {lost} lost: {account}");
+    let (dropped, shed_before) = (number(kernel, "kernel_drops"), number(account, "alerts_shed"));
+    let (came, lost) = (times.len() as u64, dropped + shed_before);
+    assert!(0 < came && came <= urgent && urgent <= came + dropped, "{came} of {urgent} critical ones: {account}");
     assert!(number(account, "alerts") + number(kernel, "kernel_drops") >= low + urgent, "{account} {kernel}");
     let shed = |lane: &str| {
         let of = |name: &str| name.starts_with(&format!("haetae_spool_shed_records_total{{lane=\"{lane}\""));

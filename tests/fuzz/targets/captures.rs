@@ -86,6 +86,7 @@ pub fn followed(input: &[u8]) -> usize {
 fn orders() -> Orders {
     let settings = Settings { flows_max: 1 << 12, reassembly_bytes_max: 4 << 20, key: (1, 2), wants: ALL };
     Orders {
+        waiting: Arc::default(),
         provoke: None,
         index: 0,
         workers: 1,
