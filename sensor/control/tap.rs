@@ -28,6 +28,9 @@ use crate::worker::Worker;
 /// How often flows are ended by time and what there is to say is handed over.
 const TICK: Duration = Duration::from_millis(20);
 
+/// Alerts do not wait for that: they go with the batch that raised them, and in a storm as often as this.
+const WORD: Duration = Duration::from_millis(1);
+
 /// How often the kernel's counters are asked, and folders looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -127,9 +130,7 @@ impl Tap {
 
     /// Lets others see how much processor time the calling thread takes; it is to be the worker's own.
     pub(super) fn show_time(&self) {
-        if let Some(time) = ProcessorTime::of_this_thread() {
-            let _first = self.shared.processor_times[self.index].set(time);
-        }
+        let _first = ProcessorTime::of_this_thread().map(|time| self.shared.processor_times[self.index].set(time));
     }
 
     /// Reads until told to stop; then what is left, and all flows end. Of what is no work of the worker's own it dies for good,
@@ -149,6 +150,7 @@ impl Tap {
 
     fn turns(&mut self) {
         let mut next_tick = Instant::now();
+        let mut next_word = next_tick;
         let mut end_by = None;
         loop {
             let stopping = self.shared.stop.load(Ordering::Acquire);
@@ -164,6 +166,9 @@ impl Tap {
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.tick(time, now);
+            } else if now >= next_word && self.worker.has_raised() {
+                next_word = now + WORD;
+                self.rescue.watch(&mut self.worker, None, Worker::tell);
             }
             if stopping && self.is_finished(busy, *end_by.get_or_insert(now + LAST_FRAMES), now) {
                 return;
@@ -199,9 +204,7 @@ impl Tap {
             }
             self.rescue.watch(&mut self.worker, Some(&batch), |worker| worker.breathe(&batch));
         }
-        for owner in self.worker.handed_to() {
-            self.shared.wake(owner);
-        }
+        self.worker.handed_to().for_each(|owner| self.shared.wake(owner));
         frames
     }
 
@@ -243,9 +246,7 @@ impl Tap {
         }
         self.looked = now;
         self.shared.board.publish(self.index, &self.worker.tally());
-        for (from, len) in self.worker.waiting_from() {
-            self.shared.set_ring(from, self.index, len);
-        }
+        self.worker.waiting_from().for_each(|(from, len)| self.shared.set_ring(from, self.index, len));
         self.shared.clock_suspect.store(self.clock.is_suspect(), Ordering::Release);
         for source in &mut self.sources {
             source.look();

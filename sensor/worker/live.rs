@@ -139,6 +139,16 @@ impl Worker {
         self.laps.lap(4);
     }
 
+    /// Whether alerts wait in it to be handed over.
+    pub fn has_raised(&self) -> bool {
+        !self.release.alerts.is_empty()
+    }
+
+    /// What it has to say is handed over.
+    pub fn tell(&mut self) {
+        self.offer();
+    }
+
     /// How much it reads from now on.
     pub fn spare(&mut self, effort: Effort) {
         self.effort = effort;
