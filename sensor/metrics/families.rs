@@ -270,7 +270,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     counter(
         "haetae_shed_records_total",
-        "Records lost because the outputs could not follow: events go first, then alerts and later revisions of them. Neither of these should ever be.",
+        "Records lost because the outputs could not follow: events where too much waits to be put out, and alerts and later revisions of them where more is raised than goes out, the least severe first. Neither of these should ever be outside a storm.",
         Any(samples::shed),
     ),
     counter(

@@ -15,7 +15,7 @@ use crate::storm::disk;
 use crate::support::namespaces::sent;
 
 /// How long the storm lasts, if nothing else is said.
-const SECONDS: u64 = 5;
+const SECONDS: u64 = 3;
 /// Packets a second, each an alert of its own.
 const RATE: u64 = 20_000;
 /// One of these in 100 ms is critical.
