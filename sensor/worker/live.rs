@@ -170,12 +170,8 @@ impl Worker {
     fn offer(&mut self) {
         self.shed_alerts();
         while let Some(late) = self.late.pop() {
-            let alerts = late.alerts.len() as u64;
-            // before it is there to be put out
-            self.orders.waiting.fetch_add(alerts, Ordering::Relaxed);
-            if let Err(refused) = self.release_to.try_send(late) {
-                self.orders.waiting.fetch_sub(alerts, Ordering::Relaxed);
-                self.late.push(refused.into_inner());
+            if let Some(refused) = self.try_send(late) {
+                self.late.push(refused);
                 return self.shed_events();
             }
         }
@@ -186,11 +182,8 @@ impl Worker {
         }
         let next = self.next_release();
         let release = mem::replace(&mut self.release, next);
-        let alerts = release.alerts.len() as u64;
-        self.orders.waiting.fetch_add(alerts, Ordering::Relaxed);
-        if let Err(refused) = self.release_to.try_send(release) {
-            self.orders.waiting.fetch_sub(alerts, Ordering::Relaxed);
-            mem::replace(&mut self.release, refused.into_inner()).spent();
+        if let Some(refused) = self.try_send(release) {
+            mem::replace(&mut self.release, refused).spent();
             self.shed_events();
         }
     }
@@ -269,8 +262,7 @@ impl Worker {
     /// All flows end; now there is time to wait for the collector.
     pub(super) fn finish_live(&mut self) {
         for late in mem::take(&mut self.late) {
-            self.orders.waiting.fetch_add(late.alerts.len() as u64, Ordering::Relaxed);
-            let _gone = self.release_to.send(late);
+            self.send(late);
         }
         loop {
             self.hand_over();

@@ -51,8 +51,22 @@ impl Worker {
     pub(super) fn hand_over(&mut self) {
         let next = self.next_release();
         let release = std::mem::replace(&mut self.release, next);
+        self.send(release);
+    }
+
+    /// Waits for room. Its alerts are counted before anybody can have put them out.
+    pub(super) fn send(&self, release: Release) {
         self.orders.waiting.fetch_add(release.alerts.len() as u64, Ordering::Relaxed);
         let _gone = self.release_to.send(release);
+    }
+
+    /// Gives back what there was no room for.
+    pub(super) fn try_send(&self, release: Release) -> Option<Release> {
+        let alerts = release.alerts.len() as u64;
+        self.orders.waiting.fetch_add(alerts, Ordering::Relaxed);
+        let refused = self.release_to.try_send(release).err()?;
+        self.orders.waiting.fetch_sub(alerts, Ordering::Relaxed);
+        Some(refused.into_inner())
     }
 
     pub(super) fn next_release(&self) -> Release {
