@@ -683,17 +683,22 @@ fn a_flush_that_is_taken_out_of_its_segment_and_not_yet_written_again_waits_wher
     assert_eq!((lane.waiting, lane.lost(), lane.torn_bytes, &lane.findings[..]), (4, 0, 0, &[][..]));
 }
 
-#[test]
-fn what_a_crash_brings_back_of_what_was_taken_away_is_no_damage_and_is_not_kept() {
-    let directory = TempDir::new().unwrap();
+/// Forty records in several segments, all of them committed and in the window.
+fn settled_and_kept(directory: &Path) -> Options {
     let options = Options { window: Window::default(), ..SMALL };
-    let mut spool = Spool::open(directory.path(), options).unwrap();
+    let mut spool = Spool::open(directory, options).unwrap();
     for number in 1..=40_u64 {
         spool.append(LANE, &number.to_be_bytes()).unwrap();
         spool.sync().unwrap();
     }
     spool.reader(LANE).commit(Position(40)).unwrap();
-    drop(spool);
+    options
+}
+
+#[test]
+fn what_a_crash_brings_back_of_what_was_taken_away_is_no_damage_and_is_not_kept() {
+    let directory = TempDir::new().unwrap();
+    let options = settled_and_kept(directory.path());
     let files = segments(directory.path());
     assert!(files.len() > 3, "{files:?}");
     let before = verify(directory.path()).unwrap().lanes[LANE.index()].clone();
@@ -712,14 +717,7 @@ fn what_a_crash_brings_back_of_what_was_taken_away_is_no_damage_and_is_not_kept(
 #[test]
 fn what_a_crash_brings_back_without_what_stood_behind_it_is_not_sent_again() {
     let directory = TempDir::new().unwrap();
-    let options = Options { window: Window::default(), ..SMALL };
-    let mut spool = Spool::open(directory.path(), options).unwrap();
-    for number in 1..=40_u64 {
-        spool.append(LANE, &number.to_be_bytes()).unwrap();
-        spool.sync().unwrap();
-    }
-    spool.reader(LANE).commit(Position(40)).unwrap();
-    drop(spool);
+    let options = settled_and_kept(directory.path());
     std::fs::remove_file(segments(directory.path()).last().unwrap()).unwrap();
     let lane = verify(directory.path()).unwrap().lanes[LANE.index()].clone();
     assert_eq!((lane.kept, &lane.findings[..]), (0, &[][..]));

@@ -8,7 +8,7 @@ use haetae::capture::file::Reader;
 use haetae::collector::{Collector, Outputs};
 use haetae::flow::Settings;
 use haetae::indicator::{Builder, IndicatorSet, Statement};
-use haetae::metrics::Laps;
+use haetae::metrics::{Laps, Tally};
 use haetae::networks::Networks;
 use haetae::observable::{Kind, domain};
 use haetae::protocol::{Digests, Wants};
@@ -87,6 +87,11 @@ pub fn orders(set: Arc<IndicatorSet>, flows_max: usize) -> Orders {
 /// What a worker makes of a capture: its releases, and how many frames there were.
 pub fn releases(capture: &[u8], orders: &Orders) -> (crossbeam_channel::Receiver<Release>, u64) {
     let (send, releases) = crossbeam_channel::unbounded();
+    (releases, read(capture, orders, send).handed)
+}
+
+/// A worker reads a capture to its end.
+pub fn read(capture: &[u8], orders: &Orders, send: crossbeam_channel::Sender<Release>) -> Tally {
     let mut reader = Reader::new(capture).expect("a capture");
     let mut worker = Worker::new(orders.clone(), send, Laps::new(|| 0));
     loop {
@@ -98,7 +103,7 @@ pub fn releases(capture: &[u8], orders: &Orders) -> (crossbeam_channel::Receiver
     }
     let tally = worker.finish();
     assert_eq!(tally.unaccounted(), 0, "frames without a fate");
-    (releases, tally.handed)
+    tally
 }
 
 fn run(capture: &[u8], orders: &Orders, desk: &Desk) -> u64 {

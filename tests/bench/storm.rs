@@ -21,18 +21,14 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use haetae::alert::record::{Desk, Site};
-use haetae::capture::file::Reader;
 use haetae::collector::{Collector, Log, Outputs};
 use haetae::limits::{MERGE_DEFAULT, RELEASES_WAITING_MAX};
-use haetae::metrics::Laps;
 use haetae::observable::{Kind, address, domain};
 use haetae::protocol::{Digests, Wants};
 use haetae::spool::{Options, Spool};
-use haetae::worker::{Orders, Worker};
+use haetae::worker::Orders;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Frames asked of the reader at once, as a replay does.
-const BATCH: usize = 64;
 /// Of either list, and of what the packets speak of.
 const LISTED: u64 = 100;
 /// No reader wants anything that is not looked for.
@@ -117,16 +113,7 @@ fn read(capture: &[u8], orders: &Orders, desk: &Desk, way: &str, folder: &Path) 
     let (worker, collector) = std::thread::scope(|scope| {
         let work = move || {
             let before = busy();
-            let mut reader = Reader::new(capture).expect("a capture");
-            let mut worker = Worker::new(orders.clone(), send, Laps::new(|| 0));
-            loop {
-                let frames = reader.poll(worker.budget(BATCH)).expect("memory");
-                if frames.is_empty() {
-                    break;
-                }
-                worker.breathe(&frames);
-            }
-            let tally = worker.finish();
+            let tally = path::read(capture, orders, send);
             (nanos_since(before), tally)
         };
         let collect = move || {
@@ -146,7 +133,6 @@ fn read(capture: &[u8], orders: &Orders, desk: &Desk, way: &str, folder: &Path) 
         (worker.join().expect("it ends"), collector.join().expect("it ends"))
     });
     let ((worker, tally), (collector, collected)) = (worker, collector);
-    assert_eq!(tally.unaccounted(), 0, "frames without a fate");
     let met = tally.contacts.raised + tally.contacts.crowded + tally.contacts.further + tally.contacts.uncounted;
     let records = 2 * tally.contacts.raised + tally.contacts.crowded;
     assert_eq!(collected.alerts, tally.contacts.raised + tally.contacts.crowded, "each is put out once");
