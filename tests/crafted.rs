@@ -146,19 +146,8 @@ fn converse(story: &mut Story) {
 
 // --- names
 
-fn question(name: &str, id: u16) -> Vec<u8> {
-    let mut out = id.to_be_bytes().to_vec();
-    out.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        out.push(label.len() as u8);
-        out.extend_from_slice(label.as_bytes());
-    }
-    out.extend_from_slice(&[0, 0, 1, 0, 1]);
-    out
-}
-
 fn answer(name: &str, id: u16, address: [u8; 4]) -> Vec<u8> {
-    let mut out = question(name, id);
+    let mut out = wire::question(name, id);
     out[2..4].copy_from_slice(&[0x81, 0x80]);
     out[7] = 1;
     out.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
@@ -169,7 +158,7 @@ fn answer(name: &str, id: u16, address: [u8; 4]) -> Vec<u8> {
 fn name_asked(story: &mut Story) {
     let (name, id) = (story.dice.pick(&NAMES), story.dice.roll() as u16);
     let ends = ends(&mut story.dice, 53);
-    story.udp(ends, &question(name, id));
+    story.udp(ends, &wire::question(name, id));
     if !story.dice.one_in(4) {
         let last = story.dice.below(60) as u8;
         story.udp(ends.turned(), &answer(name, id, [203, 0, 113, last]));
@@ -180,13 +169,13 @@ fn name_asked(story: &mut Story) {
 fn name_in_fragments(story: &mut Story) {
     let (name, id) = (story.dice.pick(&NAMES), story.dice.roll() as u16);
     let ends = ends(&mut story.dice, 53);
-    let mut pieces = pieces_of(ends, &wire::udp(ends, &question(name, id)), id);
+    let mut pieces = pieces_of(ends, &wire::udp(ends, &wire::question(name, id)), id);
     match story.dice.below(3) {
         0 => {}
         1 => pieces.reverse(),
         _ => {
             let other = story.dice.pick(&NAMES);
-            let twin = pieces_of(ends, &wire::udp(ends, &question(other, id)), id);
+            let twin = pieces_of(ends, &wire::udp(ends, &wire::question(other, id)), id);
             let at = story.dice.below(pieces.len() as u64) as usize;
             pieces.insert(at, twin[at.min(twin.len() - 1)].clone());
         }
@@ -204,7 +193,7 @@ fn pieces_of(ends: Ends, datagram: &[u8], id: u16) -> Vec<Packet> {
 fn never_whole(story: &mut Story) {
     let ends = ends(&mut story.dice, 53);
     let id = story.dice.roll() as u16;
-    let pieces = pieces_of(ends, &wire::udp(ends, &question("c2.bad.example", id)), id);
+    let pieces = pieces_of(ends, &wire::udp(ends, &wire::question("c2.bad.example", id)), id);
     let missing = story.dice.below(pieces.len() as u64) as usize;
     for (_, piece) in pieces.iter().enumerate().filter(|(at, _)| *at != missing) {
         story.say(piece);
@@ -215,7 +204,7 @@ fn names_over_tcp(story: &mut Story) {
     let ends = ends(&mut story.dice, 53);
     let mut asked = Vec::new();
     for _ in 0..1 + story.dice.below(3) {
-        let message = question(story.dice.pick(&NAMES), 7);
+        let message = wire::question(story.dice.pick(&NAMES), 7);
         asked.extend_from_slice(&(message.len() as u16).to_be_bytes());
         asked.extend_from_slice(&message);
     }

@@ -44,13 +44,7 @@ const RULES: &str = "format: haetae/1\n\
     indicators:\n  - { domain: bad.example, reach: subdomains, severity: critical }\n";
 
 fn question(number: u32) -> Frame {
-    let name = format!("h{number}");
-    let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in [&name, "bad", "example"] {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.extend_from_slice(&[0, 0, 1, 0, 1]);
+    let message = wire::question(&format!("h{number}.bad.example"), 7);
     let [_, _, high, low] = number.to_be_bytes();
     let ends = Ends { from: ([10, 77, high, low].into(), 40_000), to: ([10, 77, 255, 53].into(), 53) };
     let bytes = wire::framed(&wire::ip(ends, 17, &wire::udp(ends, &message)), Wrap::Plain);

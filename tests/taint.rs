@@ -100,16 +100,6 @@ fn datagram(frames: &mut Vec<Frame>, ends: Ends, payload: &[u8]) {
     frames.push(Frame { micros, wire_bytes: bytes.len() as u32, bytes });
 }
 
-fn question(name: &str) -> Vec<u8> {
-    let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.extend_from_slice(&[0, 0, 1, 0, 1]);
-    message
-}
-
 /// A hello that names a server (RFC 8446 section 4.1.2, RFC 6066 section 3).
 fn hello(name: &str) -> Vec<u8> {
     let long = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat();
@@ -140,7 +130,7 @@ pub fn traffic(host: [u8; 4], resolver: [u8; 4]) -> Vec<u8> {
     datagram(&mut frames, Ends { from: ([0; 4].into(), 68), to: ([255; 4].into(), 67) }, &dhcp("leakdhcp3391"));
     let tunnelled = format!("{}.{}.bad.example", "leaktunnel8b60".repeat(2), "leaktunnel8b60".repeat(3));
     for (at, name) in ["c2.bad.example", &tunnelled, "leakred44aa.example", "leakpap55bb.example"].iter().enumerate() {
-        datagram(&mut frames, to(40_000 + at as u16, resolver, 53), &question(name));
+        datagram(&mut frames, to(40_000 + at as u16, resolver, 53), &wire::question(name, 7));
     }
     let form = "leakpayload91c4";
     let request = format!(

@@ -68,6 +68,18 @@ fn transport_checksum(ends: Ends, protocol: u8, segment: &[u8]) -> [u8; 2] {
     folded(sum(&addresses) + u32::from(protocol) + segment.len() as u32 + sum(segment))
 }
 
+/// A question for a name's address (RFC 1035 section 4.1), as a datagram carries it.
+pub fn question(name: &str, id: u16) -> Vec<u8> {
+    let mut out = id.to_be_bytes().to_vec();
+    out.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        out.push(label.len() as u8);
+        out.extend_from_slice(label.as_bytes());
+    }
+    out.extend_from_slice(&[0, 0, 1, 0, 1]);
+    out
+}
+
 /// A UDP datagram.
 pub fn udp(ends: Ends, payload: &[u8]) -> Vec<u8> {
     let mut out =

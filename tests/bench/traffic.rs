@@ -151,19 +151,8 @@ pub fn met_questions(packets: usize) -> Vec<u8> {
         }
         let (at, id) = (link.frames.len() % ASKING_FLOWS, link.dice.roll() as u16);
         // a flow asks for one name
-        link.udp(flows[at], &question(id, &listed(at as u64 % MET)));
+        link.udp(flows[at], &wire::question(&listed(at as u64 % MET), id));
     })
-}
-
-fn question(id: u16, name: &str) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.extend_from_slice(&[0, 0, 1, 0, 1]);
-    message
 }
 
 /// Requests, and answers of a few segments.
@@ -194,7 +183,7 @@ pub fn dns(packets: usize) -> Vec<u8> {
     made(5, packets, |link| {
         let (name, id) = (link.name(), link.dice.roll() as u16);
         let ends = link.ends(53);
-        let mut message = question(id, &name);
+        let mut message = wire::question(&name, id);
         link.udp(ends, &message);
         message[2..4].copy_from_slice(&[0x81, 0x80]);
         message[7] = 1;

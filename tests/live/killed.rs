@@ -59,12 +59,7 @@ fn asked(number: u32) -> (String, IpAddr, u16) {
 
 fn question(number: u32) -> Frame {
     let (name, host, port) = asked(number);
-    let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.extend_from_slice(&[0, 0, 1, 0, 1]);
+    let message = wire::question(&name, 7);
     let ends = Ends { from: (host, port), to: ([10, 77, 255, 53].into(), 53) };
     let bytes = wire::framed(&wire::ip(ends, 17, &wire::udp(ends, &message)), Wrap::Plain);
     Frame { micros: 1_795_262_400_000_000, wire_bytes: bytes.len() as u32, bytes }
